@@ -1,0 +1,41 @@
+# The commands that people and CI share. `make train` and `make test` each do all the set-up they need.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: setup train test check bench lock stubs clean
+.DEFAULT_GOAL := test
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+train: setup  ## train the main job: handwritten digits, AdamW
+	$(BIN)/zerograd train digits
+
+test: setup
+	$(BIN)/python -m pytest -n 2
+
+check: setup  ## format, lint, types, stubs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python tools/make_stubs.py --check
+	$(BIN)/python -m pytest tests/structure
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+stubs: setup  ## write the committed .pyi files anew
+	$(BIN)/python tools/make_stubs.py
+
+lock:  ## resolve requirements.lock anew, in a throw-away environment
+	$(PYTHON) tools/make_lock.py
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

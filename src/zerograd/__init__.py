@@ -1,0 +1,1 @@
+"""zerograd: the update half of a PyTorch training step (being written)."""

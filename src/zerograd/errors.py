@@ -1,0 +1,41 @@
+"""Every exception that zerograd raises on its own, and the words that errors share.
+
+ZerogradError
+├── RuleError (TypeError)        a rule does something that the language does not allow
+└── UsageError (ValueError)      a command or a task was given something it can't use
+
+Where torch.optim has an exception for a mistake (TypeError, ValueError, RuntimeError, KeyError), zerograd raises
+that very type, so that programs which catch it go on working.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ZerogradError(Exception):
+    """Base of the exceptions that are zerograd's own."""
+
+
+class RuleError(ZerogradError, TypeError):
+    """A rule, wrapper or view does something that the rule language does not allow."""
+
+
+class UsageError(ZerogradError, ValueError):
+    """A command, a task or a run was asked for something that does not exist or can't work."""
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The one of ``names`` that is spelt most like ``name``, or None if none is near."""
+    by_folded = {n.casefold(): n for n in names}
+    found = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
+    return by_folded[found[0]] if found else None
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A sentence that names the nearest valid name and all the others: the cure in an error about a name."""
+    names = list(names)
+    near = nearest(name, names)
+    hint = f"Did you mean {near!r}? " if near else ""
+    return f"{hint}Valid names: {', '.join(names)}."
