@@ -1,1 +1,44 @@
-"""zerograd: the update half of a PyTorch training step (being written)."""
+"""zerograd: the update half of a PyTorch training step, between ``loss.backward()`` and the next forward pass.
+
+``import zerograd as optim`` takes the place of ``import torch.optim as optim``. Names are loaded when they are first
+used, so importing the package costs next to nothing and needs no torch.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "zerograd.optim": (
+        "ADOPT ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax LAMB LBFGS Lion Muon NAdam Optimizer Prodigy RAdam "
+        "RMSprop Rprop SGD ScheduleFreeAdamW SparseAdam StableAdamW"
+    ),
+    "zerograd.engine.construction": "from_rule",
+    "zerograd.engine.optimizer": "RuleOptimizer",
+    "zerograd.algebra": "rule scalar start view wrapper",
+    "zerograd.rules": "cautious cautious_decay decoupled ema l2 lookahead mars trust_ratio",
+    "zerograd.errors": "RuleError UsageError ZerogradError",
+    "torch.optim": "swap_in_optimizer_params_and_state",
+}
+_MODULES = ("algebra", "errors", "lr_scheduler", "optim", "rules", "swa_utils")
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = sorted([*_HOME_OF, *_MODULES])  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"zerograd.{name}")
+    if name not in _HOME_OF:
+        from zerograd.errors import nearest
+
+        near = nearest(name, __all__)
+        raise AttributeError(f"module 'zerograd' has no attribute {name!r}" + (f"; did you mean {near!r}?" if near else ""))
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,59 @@
+"""The rule language: ``@rule``, ``@wrapper``, ``@view``, how state starts, and the verbs that rules are written with.
+
+Needs neither torch nor any compiler. A rule says which way one element moves; it knows no dtype, device or pointer.
+
+>>> from zerograd.algebra import rule, sqrt
+>>> @rule
+... def rms(g, square_avg, *, alpha=0.99, eps=1e-8):
+...     square_avg = alpha * square_avg + (1 - alpha) * g * g
+...     return g / (sqrt(square_avg) + eps), square_avg
+>>> rms.states, rms.hypers
+({'square_avg': 0.0}, {'alpha': 0.99, 'eps': 1e-08})
+"""
+
+from zerograd.algebra.notation import Policy, Rule, View, Wrapper, rule, scalar, start, view, wrapper
+from zerograd.algebra.tracing import Graph, Tracer
+from zerograd.algebra.verbs import (
+    abs,
+    clamp,
+    exp,
+    lerp,
+    log,
+    maximum,
+    mean,
+    minimum,
+    norm,
+    sign,
+    sqrt,
+    tanh,
+    total,
+    where,
+)
+
+__all__ = [
+    "Graph",
+    "Policy",
+    "Rule",
+    "Tracer",
+    "View",
+    "Wrapper",
+    "abs",
+    "clamp",
+    "exp",
+    "lerp",
+    "log",
+    "maximum",
+    "mean",
+    "minimum",
+    "norm",
+    "rule",
+    "scalar",
+    "sign",
+    "sqrt",
+    "start",
+    "tanh",
+    "total",
+    "view",
+    "where",
+    "wrapper",
+]

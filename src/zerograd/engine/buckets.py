@@ -1,0 +1,148 @@
+"""Buckets: the tensors that one kernel call serves, and what goes into and out of the call.
+
+A bucket holds parameters of one group that share device, dtype of computation, step number and scalar states, so that
+every host number is the same for all of them. Complex tensors take part as pairs of real numbers, half-precision ones
+as float32 copies that are rounded once, when they are stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zerograd.algebra.notation import Scalar, Start, StateSpec
+from zerograd.engine.programs import Program
+from zerograd.kernels.eager import plain
+from zerograd.kernels.reducing import Kernel, accumulator_dtype
+
+
+def as_real(tensor: Tensor) -> Tensor:
+    """A complex tensor seen as pairs of real numbers, any other as it is."""
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+
+
+def started(spec: StateSpec, p: Tensor, g: Tensor, hypers: Mapping[str, Any]) -> Tensor:
+    """A tensor state as it is before its first step: in the parameter's shape, dtype and layout."""
+    if isinstance(spec, Start) and spec.name in ("p", "g"):
+        source = p if spec.name == "p" else g
+        return torch.empty_like(p, requires_grad=False).copy_(source.detach())
+    value = hypers[spec.name] if isinstance(spec, Start) else spec
+    assert not isinstance(value, (Start, Scalar))
+    state = torch.zeros_like(p, requires_grad=False)
+    if float(value) != 0:
+        as_real(state).fill_(float(value))  # as torch: both parts of a complex number
+    return state
+
+
+def compute_dtype(*dtypes: torch.dtype) -> torch.dtype:
+    """What a step is computed in: float64 if any tensor is, else float32."""
+    doubles = (torch.float64, torch.complex128)
+    return torch.float64 if any(d in doubles for d in dtypes) else torch.float32
+
+
+@dataclass
+class Bucket:
+    """One kernel call. ``scalars``: the values of the scalar states; ``new_scalars``: what they became."""
+
+    program: Program
+    group_index: int
+    hypers: Mapping[str, Any]
+    device: torch.device
+    dtype: torch.dtype
+    t: float
+    first: tuple[bool, ...]
+    maximize: bool
+    params: list[Tensor] = field(default_factory=list)
+    grads: list[Tensor] = field(default_factory=list)
+    states: dict[str, list[Tensor]] = field(default_factory=dict)
+    scalars: dict[str, Any] = field(default_factory=dict)
+    new_scalars: dict[str, Any] = field(default_factory=dict)
+
+    def run(self) -> Kernel:
+        """Compute and store; asks for reductions that span more than this bucket on the way."""
+        graph, dtype = self.program.graph, self.dtype
+        params = [as_real(p.detach()) for p in self.params]
+        grads = [as_real(g).to(dtype) for g in self.grads]
+        if self.maximize:
+            grads = list(torch._foreach_neg(grads))
+        stored = {name: [as_real(s) for s in tensors] for name, tensors in self.states.items()}
+        work = {name: [s.to(dtype) for s in tensors] for name, tensors in stored.items()}
+        late = {name: self._late(name) for name in graph.scalar_states if graph.new[name].late}
+        prelude = self.program.prelude
+        host = prelude(self.hypers, self.t, self.first, self.scalars)
+        self.new_scalars = {name: host[place] for name, place in prelude.new.items()}
+        new_p, new = yield from self.program.foreach.run([p.to(dtype) for p in params], grads, work, late, host, dtype)
+        targets = [params, *(stored[name] for name in stored)]
+        results = [new_p, *(new[name] for name in stored)]
+        store(targets, results)
+        self.new_scalars.update({name: new[name] for name in late})
+
+    def _late(self, name: str) -> Tensor:
+        """A scalar state that hangs on a reduction, where the device can compute with it: 0-dim, or one number a tensor."""
+        dtype = accumulator_dtype(self.device, self.dtype)
+        return torch.as_tensor(self.scalars[name], dtype=dtype, device=self.device)
+
+
+def store(targets: list[list[Tensor]], results: list[Any]) -> None:
+    """Put the results into the tensors that they belong to, where they are not there already.
+
+    A result may be the very tensor of another target (a state that becomes the old parameter): it is copied first.
+    """
+    owners = {id(t): i for i, tensors in enumerate(targets) for t in tensors}
+    for at, tensors in enumerate(results):
+        results[at] = [x.clone() if owners.get(id(x), at) != at else x for x in tensors]
+    for target, result in zip(targets, results, strict=True):
+        moved = [(t, x) for t, x in zip(target, result, strict=True) if t is not x]
+        if moved:
+            torch._foreach_copy_([t for t, _ in moved], [x for _, x in moved])
+
+
+@dataclass
+class DifferentiableBucket(Bucket):
+    """One parameter, computed out of place so that autograd can go through the step; states keep their history."""
+
+    def run(self) -> Kernel:
+        graph = self.program.graph
+        (p,), (g,) = self.params, self.grads
+        g = -g if self.maximize else g
+        states: dict[str, Any] = {name: as_real(tensors[0]) for name, tensors in self.states.items()}
+        states.update({n: v[0] if isinstance(v, list) else v for n, v in self.scalars.items()})
+        first = dict(zip(graph.first_groups, self.first, strict=True))
+        new_p, new = yield from plain.run(graph, as_real(p), as_real(g), states, self.hypers, self.t, first)
+        p.copy_(torch.view_as_complex(new_p) if p.is_complex() else new_p)
+        for name in self.states:
+            complex_state = self.states[name][0].is_complex()
+            self.states[name] = [torch.view_as_complex(new[name]) if complex_state else new[name]]
+        self.new_scalars = {name: _as_number(new[name], graph.scalar_states[name]) for name in graph.scalar_states}
+
+
+def _as_number(value: Any, spec: Scalar) -> Any:
+    number = value.item() if isinstance(value, Tensor) else value
+    return [number] if spec.per == "tensor" else number
+
+
+@dataclass
+class SparseBucket(Bucket):
+    """One parameter with a sparse gradient: the rule runs on the rows that the gradient touches, and on nothing else."""
+
+    def run(self) -> Kernel:
+        (p,), (g,) = self.params, self.grads
+        g = g.coalesce()
+        index = tuple(g.indices())
+        whole = {name: tensors[0] for name, tensors in self.states.items()}
+        rows = Bucket(
+            self.program, self.group_index, self.hypers, self.device, self.dtype, self.t, self.first, self.maximize,
+            params=[p.detach()[index]],
+            grads=[g.values()],
+            states={name: [state[index]] for name, state in whole.items()},
+            scalars=self.scalars,
+        )  # fmt: skip
+        yield from rows.run()
+        p.detach()[index] = rows.params[0]
+        for name, state in whole.items():
+            state[index] = rows.states[name][0]
+        self.new_scalars = rows.new_scalars

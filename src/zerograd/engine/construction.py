@@ -1,0 +1,135 @@
+"""From a rule to an optimizer class: its signature, its documentation, its pickling."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import Any
+
+from zerograd.algebra.notation import Policy, Rule, View, rule as as_rule
+from zerograd.engine.documentation import LazyDocument
+from zerograd.engine.optimizer import RuleOptimizer, bind
+from zerograd.engine.programs import Programs
+
+FLAGS: dict[str, Any] = {
+    "maximize": False,
+    "foreach": None,
+    "capturable": False,
+    "differentiable": False,
+    "fused": None,
+}
+"""What constructors take besides the rule's hyper-parameters. foreach, fused and capturable choose among torch's
+implementations; here they are accepted, kept in the groups as torch keeps them, and needless."""
+
+_EMPTY = inspect.Parameter.empty
+
+
+def from_rule(
+    rule: Any,
+    *,
+    name: str | None = None,
+    lr: float | None = None,
+    order: str | None = None,
+    keeps_step: bool = True,
+    sparse: str | None = None,
+    view: View | None = None,
+    **defaults: Any,
+) -> type[RuleOptimizer]:
+    """An optimizer class from a rule, with torch.optim's interface.
+
+    rule: what ``@rule`` made, in wrappers if wanted; a plain function in the notation will do.
+    name: of the class; by default the rule's, in capitals. lr: default learning rate; without one it is required.
+    order: the constructor's arguments after params, ``*`` before those by keyword only; by default lr and the
+    hyper-parameters, then the flags by keyword. keeps_step: keep a step count even if the rule does not read it.
+    sparse: None refuses sparse gradients, "rows" leaves rows without a gradient alone, "dense" takes them as zeros.
+    view: the weights that ``eval()`` puts into the parameters. defaults: other defaults for hyper-parameters.
+
+    Objects pickle by the rule's qualified name, so a rule that is to be pickled needs one (not a lambda).
+
+    >>> import torch, zerograd
+    >>> SignSGD = zerograd.from_rule(lambda g: zerograd.algebra.sign(g), name="SignSGD", lr=0.1)
+    >>> w = torch.tensor([1.0, -2.0], requires_grad=True)
+    >>> w.grad = torch.tensor([0.5, -0.5])
+    >>> SignSGD([w]).step()
+    >>> w
+    tensor([ 0.9000, -1.9000], requires_grad=True)
+    """
+    made = rule if isinstance(rule, Rule) else as_rule(rule)
+    if not isinstance(made, Rule):
+        raise TypeError(f"from_rule() takes a rule, not {rule!r}")
+    for key in defaults:
+        if key not in made.hypers:
+            raise TypeError(f"from_rule(): {key} is no hyper-parameter of {made.name}; it has {', '.join(made.hypers)}")
+    if sparse not in (None, "rows", "dense"):
+        raise ValueError(f"from_rule(): sparse={sparse!r}; it is None, 'rows' or 'dense'")
+    if clash := (made.states.keys() | made.hypers.keys()) & {"params", "param_names", "step", *FLAGS}:
+        raise TypeError(f"from_rule(): {made.name} uses the reserved names {', '.join(sorted(clash))}")
+    recipe = {
+        "name": name, "lr": lr, "order": order, "keeps_step": keeps_step, "sparse": sparse, "view": view, **defaults,
+    }  # fmt: skip
+    values = {"lr": _EMPTY if lr is None else lr, **made.hypers, **defaults, **FLAGS}
+    signature = _signature(_order(made, order, values), values)
+    class_name = name or "".join(word[:1].upper() + word[1:] for word in made.name.replace("(", "_").strip(")").split("_"))
+
+    def __init__(self: RuleOptimizer, *args: Any, **keywords: Any) -> None:
+        given = bind(signature, class_name, args, keywords)
+        RuleOptimizer.__init__(self, given.pop("params"), **given)
+
+    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    __init__.__signature__ = signature.replace(parameters=[own, *signature.parameters.values()])  # type: ignore[attr-defined]
+    __init__.__qualname__ = f"{class_name}.__init__"
+    body = {
+        "__init__": __init__,
+        "__module__": sys._getframe(1).f_globals.get("__name__", "__main__"),
+        "__qualname__": class_name,
+        "rule": made,
+        "order": tuple(signature.parameters),
+        "keeps_step": keeps_step,
+        "sparse": sparse,
+        "view": view,
+        "class_programs": Programs(made),
+        "_recipe": recipe,
+        "__doc__": LazyDocument(),
+    }
+    return type(class_name, (RuleOptimizer,), body)
+
+
+def _order(rule: Rule, order: str | None, values: dict[str, Any]) -> list[str]:
+    if order is None:
+        return ["lr", *rule.hypers, "*", *FLAGS]
+    names = order.split()
+    listed = set(names) - {"*"}
+    if unknown := listed - values.keys():
+        raise TypeError(f"from_rule(): order names {', '.join(sorted(unknown))}, which {rule.name} does not have")
+    if missing := {"lr", *rule.hypers} - listed:
+        raise TypeError(f"from_rule(): order leaves out {', '.join(sorted(missing))} of {rule.name}")
+    return names
+
+
+def _signature(order: list[str], values: dict[str, Any]) -> inspect.Signature:
+    parameters = [inspect.Parameter("params", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    for name in order:
+        if name == "*":
+            kind = inspect.Parameter.KEYWORD_ONLY
+        else:
+            parameters.append(inspect.Parameter(name, kind, default=values[name]))
+    return inspect.Signature(parameters)
+
+
+def reduced(optimizer: RuleOptimizer, protocol: Any) -> Any:
+    """How an object pickles: by its class where that is found by name, else by the recipe of the class."""
+    cls = type(optimizer)
+    module = sys.modules.get(cls.__module__)
+    if getattr(module, cls.__qualname__, None) is cls or "_recipe" not in cls.__dict__:
+        return object.__reduce_ex__(optimizer, protocol)
+    return _rebuilt, (cls.rule, cls.__dict__["_recipe"], cls.__module__), optimizer.__getstate__()
+
+
+def _rebuilt(rule: Rule, recipe: dict[str, Any], module: str) -> RuleOptimizer:
+    cls = from_rule(rule, **recipe)
+    cls.__module__ = module
+    return cls.__new__(cls)
+
+
+__all__ = ["FLAGS", "Policy", "from_rule"]

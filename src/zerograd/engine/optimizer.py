@@ -1,0 +1,253 @@
+"""The optimizer: torch.optim.Optimizer's whole interface, around a rule.
+
+A class is a rule with defaults and a signature (``construction``); what an object of it does is here, and the work
+is done in ``gathering`` and ``stepping``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, overload
+
+import torch
+from torch import Tensor
+
+from zerograd.algebra.notation import Policy, Rule, View
+from zerograd.engine import evaluation, stepping
+from zerograd.engine.checkpoints import Kept, kept_state, settled_state
+from zerograd.engine.columns import Column
+from zerograd.engine.gathering import Gathering
+from zerograd.engine.hooks import hooked
+from zerograd.engine.programs import Programs
+from zerograd.engine.validation import check_hypers
+from zerograd.errors import nearest
+
+# torch hides these from its compiler with a decorator that imports the compiler (2 s) at the first call.
+_BASE = torch.optim.Optimizer
+_base_add_param_group: Callable[..., None] = inspect.unwrap(_BASE.add_param_group)
+_base_state_dict: Callable[..., dict[str, Any]] = inspect.unwrap(_BASE.state_dict)
+_base_load_state_dict: Callable[..., None] = inspect.unwrap(_BASE.load_state_dict)
+
+POLICY = "decay_policy"
+"""The key of a group to which the user gave a weight-decay policy of its own."""
+
+
+class RuleOptimizer(torch.optim.Optimizer):
+    """Base of all optimizers that are made from a rule; see ``zerograd.from_rule``.
+
+    rule: what moves the parameters. order: the constructor's arguments. keeps_step: ``state[p]["step"]`` exists even
+    if the rule does not read it, as in torch. sparse: None, "rows" (rows without a gradient are left alone) or
+    "dense". view: what ``eval()`` puts into the parameters.
+    """
+
+    rule: ClassVar[Rule]
+    order: ClassVar[tuple[str, ...]]
+    keeps_step: ClassVar[bool]
+    sparse: ClassVar[str | None]
+    view: ClassVar[View | None]
+    class_programs: ClassVar[Programs]
+
+    def __init__(self, params: Any, **values: Any) -> None:
+        if not hasattr(type(self), "rule"):
+            raise TypeError(f"{type(self).__name__} has no rule; make an optimizer class with zerograd.from_rule(rule)")
+        self._policy: Policy | None = None
+        decay = values.get("weight_decay")
+        if isinstance(decay, Policy):
+            self._policy = decay
+            values["weight_decay"] = decay.weight_decay
+        self._reset()
+        check_hypers(self._placed(self._policy), {**self.rule.hypers, **self._policy_hypers(), **values}, type(self).__name__)
+        if values.get("fused") and (values.get("foreach") or values.get("differentiable")):
+            other = "foreach" if values.get("foreach") else "differentiable"
+            raise RuntimeError(f"`fused` and `{other}` cannot be `True` together.")
+        super().__init__(params, values)
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "step" in cls.__dict__ and not getattr(cls.__dict__["step"], "hooked", False):
+            cls.step = hooked(cls.__dict__["step"])  # type: ignore[method-assign]
+
+    # ------------------------------------------------------------------------------------------------- the cycle
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+    @hooked
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """One update of every parameter that has a gradient.
+
+        closure: evaluates the model again with gradients enabled and returns the loss, which step returns.
+        Raises RuntimeError for gradients the rule can't take and in evaluation mode; nothing is changed then.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        if self._evaluating:
+            raise RuntimeError(
+                f"{type(self).__name__}.step() in evaluation mode: the parameters hold {self._view_name()}; "
+                "call optimizer.train() before going on with training"
+            )
+        enabled = torch.is_grad_enabled()
+        torch._C._set_grad_enabled(bool(self.defaults.get("differentiable")))
+        try:
+            gathered = Gathering(self)
+            stepping.run(gathered.buckets)
+            torch._C._set_grad_enabled(False)
+            gathered.keep()
+        finally:
+            torch._C._set_grad_enabled(enabled)
+        return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients: set them to None or, with ``set_to_none=False``, to zeros in place."""
+        if set_to_none:
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p.grad = None
+            return
+        dense: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+        for group in self.param_groups:
+            for p in group["params"]:
+                if (g := p.grad) is None:
+                    continue
+                if g.grad_fn is not None:
+                    g.detach_()
+                else:
+                    g.requires_grad_(False)
+                if g.layout != torch.strided:
+                    g.zero_()
+                else:
+                    dense.setdefault((g.device, g.dtype), []).append(g)
+        for grads in dense.values():
+            torch._foreach_zero_(grads)
+
+    def train(self, mode: bool = True) -> None:
+        """Put the training weights back into the parameters, after ``eval()``. Nothing to do for a class without a view."""
+        if not mode:
+            self.eval()
+        elif self._evaluating:
+            evaluation.leave(self)
+            self._evaluating = False
+
+    def eval(self) -> None:
+        """Put the weights to evaluate and to save into the parameters, for classes that have such (an average).
+
+        The training weights are kept in the state, bit for bit, until ``train()``.
+        """
+        if self.view is not None and not self._evaluating:
+            evaluation.enter(self, self.view)
+            self._evaluating = True
+
+    # ---------------------------------------------------------------------------------------------------- groups
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group, as torch's; its hyper-parameters are checked, and weight_decay may be a policy of its own."""
+        if isinstance(param_group, dict):
+            decay = param_group.get("weight_decay")
+            own = {POLICY: decay, "weight_decay": decay.weight_decay} if isinstance(decay, Policy) else {}
+            merged = {**param_group, **own}
+            check_hypers(self._group_rule(merged), self._hypers(merged), type(self).__name__)
+            param_group.update(own)
+        _base_add_param_group(self, param_group)
+
+    def _hypers(self, group: Mapping[str, Any]) -> dict[str, Any]:
+        """lr and the rule's hyper-parameters as they hold for a group now."""
+        known = self._group_rule(group).hypers
+        names = ("lr", *known)
+        return {n: group[n] if n in group else self.defaults.get(n, known.get(n)) for n in names}
+
+    def _group_rule(self, group: Mapping[str, Any]) -> Rule:
+        return self._placed(group.get(POLICY, self._policy))
+
+    def _placed(self, policy: Policy | None) -> Rule:
+        return self._programs_for(policy).rule
+
+    def _policy_hypers(self) -> dict[str, Any]:
+        return self._placed(self._policy).hypers if self._policy is not None else {}
+
+    def _programs(self, group: Mapping[str, Any]) -> Programs:
+        return self._programs_for(group.get(POLICY, self._policy))
+
+    def _programs_for(self, policy: Policy | None) -> Programs:
+        if policy is None:
+            return self.class_programs
+        if policy not in self._policy_programs:
+            self._policy_programs[policy] = Programs(policy.placed_in(self.rule))
+        return self._policy_programs[policy]
+
+    # ----------------------------------------------------------------------------------------------------- state
+
+    def _reset(self) -> None:
+        self._columns: dict[str, Column] = {}
+        self._policy_programs: dict[Policy, Programs] = {}
+        self._evaluating = False
+
+    def _column(self, name: str) -> Column:
+        if name not in self._columns:
+            default = torch.get_default_dtype()  # as torch: step counts are float32 unless the default is float64
+            counts = torch.float64 if default == torch.float64 else torch.float32
+            self._columns[name] = Column(name, counts if name == "step" else torch.float64)
+        return self._columns[name]
+
+    def _view_name(self) -> str:
+        return getattr(self.view, "__name__", "evaluation weights")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state and the groups, as torch's: loads into the torch class of the same name, and back."""
+        packed = _base_state_dict(self)
+        for group in packed["param_groups"]:
+            group.pop(POLICY, None)
+            for name, value in group.items():
+                if name in self.rule.states and isinstance(value, Tensor):
+                    group[name] = value.item()
+        return packed
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Load what ``state_dict()`` of this class, or of torch's of the same name, gave.
+
+        Tensors keep their dtype and move to their parameter's device. Group keys that the checkpoint lacks are kept.
+        Raises ValueError if the groups do not match.
+        """
+        own = [dict(group) for group in self.param_groups]
+        _base_load_state_dict(self, {**state_dict, "state": kept_state(state_dict["state"])})
+        for group, before in zip(self.param_groups, own, strict=True):
+            for name, value in before.items():
+                group.setdefault(name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_policy": self._policy}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if any(isinstance(v, Kept) for held in state.get("state", {}).values() if isinstance(held, dict) for v in held.values()):
+            state = {**state, "state": settled_state(state["state"])}
+        super().__setstate__(state)
+        if "_policy" not in self.__dict__:
+            self._policy = None
+        self._reset()
+        self._evaluating = any(evaluation.TRAINING_WEIGHTS in held for held in self.state.values() if isinstance(held, dict))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        from zerograd.engine.construction import reduced
+
+        return reduced(self, protocol)
+
+
+def bind(signature: inspect.Signature, name: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a constructor by name; TypeError with the nearest valid name for one that it does not have."""
+    for key in keywords:
+        if key not in signature.parameters:
+            near = nearest(key, signature.parameters)
+            hint = f"; did you mean {near!r}?" if near else f"; it takes {', '.join(signature.parameters)}"
+            raise TypeError(f"{name}() got an unexpected keyword argument {key!r}{hint}")
+    try:
+        bound = signature.bind(*args, **keywords)
+    except TypeError as error:
+        raise TypeError(f"{name}(): {error}") from None
+    bound.apply_defaults()
+    return dict(bound.arguments)
+
+
+Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]

@@ -1,0 +1,62 @@
+"""Checks of hyper-parameters, before anything is changed.
+
+The standard names are checked the same for every rule, with torch's messages; a rule adds its own conditions with
+``@rule.requires``. Exceptions are torch's: ValueError for a bad value, TypeError for something that is no number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from zerograd.algebra.notation import Rule
+from zerograd.algebra.tracing import is_static
+
+_NOT_NEGATIVE = {
+    "lr": "Invalid learning rate: {}",
+    "eps": "Invalid epsilon value: {}",
+    "momentum": "Invalid momentum value: {}",
+    "weight_decay": "Invalid weight_decay value: {}",
+}
+
+
+def check_hypers(rule: Rule, values: Mapping[str, Any], optimizer: str) -> None:
+    """Raise ValueError or TypeError for the first hyper-parameter that can't be meant."""
+    for name in ("lr", *rule.hypers):
+        _check_kind(name, values[name], rule.hypers.get(name, 0.0), optimizer)
+    for name, message in _NOT_NEGATIVE.items():
+        if name in values and not values[name] >= 0:
+            raise ValueError(f"{message.format(values[name])}; it must be 0 or more")
+    for index, beta in enumerate(values.get("betas", ())):
+        if not 0 <= beta < 1:
+            raise ValueError(f"Invalid beta parameter at index {index}: {beta}; it must be in [0, 1)")
+    for requirement in rule.requirements:
+        if not requirement.holds(**{name: values[name] for name in requirement.names}):
+            raise ValueError(requirement.message.format(**values))
+
+
+def _check_kind(name: str, value: Any, default: Any, optimizer: str) -> None:
+    """That a value is of its default's kind: a number, a tuple of as many numbers, or something static."""
+    if isinstance(default, (tuple, list)):
+        if not isinstance(value, (tuple, list)):
+            raise TypeError(f"{optimizer}: {name} must be a tuple like {default}, not {value!r}")
+        if len(value) != len(default):
+            raise ValueError(f"{optimizer}: {name} takes {len(default)} values like {default}, not {len(value)}: {value!r}")
+        for one, example in zip(value, default, strict=True):
+            _check_kind(name, one, example, optimizer)
+    elif isinstance(value, torch.Tensor):
+        if value.numel() != 1:
+            raise ValueError(f"Tensor {name} must be 1-element; {optimizer} was given one of shape {tuple(value.shape)}")
+    elif not is_static(default) and (isinstance(value, str) or not _is_number(value)):
+        raise TypeError(f"{optimizer}: {name} must be a number, not {value!r}")
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        math.isnan(value)
+    except TypeError:
+        return False
+    return True

@@ -1,0 +1,43 @@
+from typing import Any
+
+from zerograd.algebra import lerp, maximum, rule, sqrt
+
+
+@rule
+def adam(
+    g: Any,
+    exp_avg: Any,
+    exp_avg_sq: Any,
+    max_exp_avg_sq: Any,
+    *,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    amsgrad: bool = False,
+    t: Any,
+) -> Any:
+    """Adam: each element's step is its mean gradient over the root of its mean squared gradient.
+
+    Algorithm
+        m   = betas[0] * m + (1 - betas[0]) * g            exp_avg
+        v   = betas[1] * v + (1 - betas[1]) * g^2          exp_avg_sq
+        x   = max(x, v) with amsgrad, else v               max_exp_avg_sq
+        u   = m / (1 - betas[0]^t) / (sqrt(x / (1 - betas[1]^t)) + eps)
+        p   = p - lr * u
+    Hyper-parameters
+        lr: 1e-3 for small networks, 1e-4 to 6e-4 for transformers with a warm-up of a few hundred steps.
+        betas: memory of the mean and of the square; (0.9, 0.95) is common for large transformers, where 0.999 forgets
+            too slowly.
+        eps: keeps the step of an element with a tiny gradient small; raise it (1e-4 and more) if training spikes.
+        amsgrad: never lets the square's average fall; rarely better in practice.
+    When to use
+        The default for transformers, embeddings and anything whose gradients differ in scale. Not where memory is
+        short (two numbers a parameter), nor where plain SGD is known to generalise better.
+    Reference
+        Kingma and Ba 2015, arXiv 1412.6980; Reddi, Kale, Kumar 2018 (amsgrad), arXiv 1904.09237.
+    """
+    m = lerp(exp_avg, g, 1 - betas[0])
+    v = v_max = betas[1] * exp_avg_sq + (1 - betas[1]) * g * g
+    if amsgrad:
+        v_max = max_exp_avg_sq = maximum(max_exp_avg_sq, v)
+    m_hat, v_hat = m / (1 - betas[0] ** t), v_max / (1 - betas[1] ** t)
+    return m_hat / (sqrt(v_hat) + eps), m, v, max_exp_avg_sq
