@@ -24,7 +24,7 @@ _HOMES = {
 _MODULES = ("algebra", "errors", "lr_scheduler", "optim", "rules", "swa_utils")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-__all__ = sorted([*_HOME_OF, *_MODULES])  # noqa: PLE0605
+__all__ = sorted([*_HOME_OF, *_MODULES])
 
 
 def __getattr__(name: str) -> Any:
@@ -34,7 +34,9 @@ def __getattr__(name: str) -> Any:
         from zerograd.errors import nearest
 
         near = nearest(name, __all__)
-        raise AttributeError(f"module 'zerograd' has no attribute {name!r}" + (f"; did you mean {near!r}?" if near else ""))
+        raise AttributeError(
+            f"module 'zerograd' has no attribute {name!r}" + (f"; did you mean {near!r}?" if near else "")
+        )
     value = getattr(import_module(_HOME_OF[name]), name)
     globals()[name] = value
     return value

@@ -23,8 +23,7 @@ Adam = from_rule(
     torch_decay(rules.adam),
     name="Adam",
     lr=1e-3,
-    order="lr betas eps weight_decay amsgrad"
-    " * foreach maximize capturable differentiable fused decoupled_weight_decay",
+    order="lr betas eps weight_decay amsgrad * foreach maximize capturable differentiable fused decoupled_weight_decay",
 )
 AdamW = from_rule(
     decoupled(rules.adam),

@@ -50,10 +50,10 @@ class Node:
         late: bool,
         stage: int,
         is_bool: bool,
-        id: int,
+        number: int,
     ) -> None:
         self.builder, self.op, self.args, self.level = builder, op, args, level
-        self.late, self.stage, self.is_bool, self.id = late, stage, is_bool, id
+        self.late, self.stage, self.is_bool, self.id = late, stage, is_bool, number
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -101,7 +101,9 @@ class Builder:
                 raise RuleError("a value of another trace was used: a rule may not keep values between calls")
             return value
         if not isinstance(value, (bool, int, float)):
-            raise RuleError(f"{value!r} is no number: a rule computes with numbers, its arguments and the verbs {VERBS}")
+            raise RuleError(
+                f"{value!r} is no number: a rule computes with numbers, its arguments and the verbs {VERBS}"
+            )
         plain = value if isinstance(value, bool) else float(value)
         return self._make("const", (plain,), Level.ALL, late=False, stage=0, is_bool=isinstance(value, bool))
 
@@ -144,14 +146,12 @@ class Builder:
         """A truth value in arithmetic counts as 1 or 0."""
         return self.apply("where", x, 1.0, 0.0) if x.is_bool else x
 
-    def _make(
-        self, op: str, args: tuple[Any, ...], level: Level, *, late: bool, stage: int, is_bool: bool
-    ) -> Node:
+    def _make(self, op: str, args: tuple[Any, ...], level: Level, *, late: bool, stage: int, is_bool: bool) -> Node:
         key = (op, *(("node", a.id) if isinstance(a, Node) else ("value", repr(a)) for a in args))
         node = self._made.get(key)
         if node is None:
             node = self._node_type(
-                self, op, args, level, late=late, stage=stage, is_bool=is_bool, id=len(self._made)
+                self, op, args, level, late=late, stage=stage, is_bool=is_bool, number=len(self._made)
             )
             self._made[key] = node
         return node

@@ -87,9 +87,10 @@ class Function:
     """What rules, wrappers and views share: a plain function, read once, found again by name when pickled."""
 
     kind = "function"
+    __name__: str
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function)  # type: ignore[arg-type]  # it stands for the function
         self.function = function
         parameters = list(inspect.signature(function).parameters.values())
         for parameter in parameters:
@@ -102,7 +103,7 @@ class Function:
         self.requirements: list[Requirement] = []
 
     def requires(self, message: str) -> Callable[[Callable[..., bool]], Callable[..., bool]]:
-        """Decorator: a condition on hyper-parameters, checked when an optimizer is made. ``message`` says what is wrong."""
+        """Decorator: a condition on hyper-parameters, checked when an optimizer is made. ``message``: what is wrong."""
 
         def add(holds: Callable[..., bool]) -> Callable[..., bool]:
             self.requirements.append(Requirement(message, holds))
@@ -165,7 +166,7 @@ class Rule:
 
     def __init__(self, own: RuleFunction, inner: Rule | None = None, defaults: Mapping[str, Any] | None = None) -> None:
         self.own, self.inner, self.defaults = own, inner, dict(defaults or {})
-        self.name: str = own.__name__ if inner is None else f"{own.__name__}({inner.name})"  # type: ignore[attr-defined]
+        self.name: str = own.__name__ if inner is None else f"{own.__name__}({inner.name})"
         self.gives = next(iter(own.positional)) if inner is not None else None
         inner_states = inner.states if inner is not None else {}
         inner_hypers = inner.hypers if inner is not None else {}
@@ -175,7 +176,7 @@ class Rule:
         self.states: dict[str, StateSpec] = {**inner_states, **own.states}
         self.hypers: dict[str, Any] = {**inner_hypers, **own.hypers, **self.defaults}
         self._check_names()
-        self.moves = "lr" in own.supplied or self.gives == "move" or bool(inner and inner.moves)
+        self.moves: bool = "lr" in own.supplied or self.gives == "move" or bool(inner and inner.moves)
         if self.gives == "direction" and inner is not None and inner.moves and "lr" in own.supplied:
             own._refuse(f"{inner.name} owns lr and gives no direction that lr could be applied to")
         functools.update_wrapper(self, own.function, updated=())
@@ -193,7 +194,9 @@ class Rule:
             source = spec.name if isinstance(spec, Start) else spec.value if isinstance(spec, Scalar) else None
             choices = ("p", "g", "lr") if isinstance(spec, Start) else ("lr",)
             if isinstance(source, str) and source not in choices and source not in self.hypers:
-                own._refuse(f"state {name} starts as {source!r}, which is none of {', '.join((*choices, *self.hypers))}")
+                own._refuse(
+                    f"state {name} starts as {source!r}, which is none of {', '.join((*choices, *self.hypers))}"
+                )
 
     @property
     def requirements(self) -> list[Requirement]:
@@ -205,7 +208,7 @@ class Rule:
         return [self.own, *(self.inner.functions if self.inner is not None else [])]
 
     def requires(self, message: str) -> Callable[[Callable[..., bool]], Callable[..., bool]]:
-        """Decorator: a condition on hyper-parameters, checked when an optimizer is made. ``message`` says what is wrong."""
+        """Decorator: a condition on hyper-parameters, checked when an optimizer is made. ``message``: what is wrong."""
         return self.own.requires(message)
 
     def apply(self, g: Any, p: Any, supply: Supply) -> tuple[Any, dict[str, Any]]:
@@ -250,7 +253,7 @@ class Rule:
     def __call__(self, g: Any, *arguments: Any, **keywords: Any) -> Any:
         """The rule on tensors: what its function returns. Numbers divide as IEEE 754 says; only for unwrapped rules."""
         if self.inner is not None:
-            raise TypeError(f"{self.name} is made of several functions; call {self.functions[-1].__name__} itself")  # type: ignore[attr-defined]
+            raise TypeError(f"{self.name} is made of several functions; call {self.functions[-1].__name__} itself")
         plain = {**self.own.hypers, **keywords}
         return self.own.function(g, *map(_number, arguments), **{k: _number(v) for k, v in plain.items()})
 
@@ -299,23 +302,23 @@ class Policy:
                 f"{rule.name} does its own weight decay inside its formula and takes no policy; "
                 "give weight_decay a number"
             )
-        return self.wrapper(rule, **self.hypers)
+        return Rule(self.wrapper, rule, self.hypers)
 
     def _swap(self, rule: Rule) -> Rule | None:
         if rule.inner is None:
             return None
         if "weight_decay" in rule.own.hypers:
-            return self.wrapper(rule.inner, **self.hypers)
+            return Rule(self.wrapper, rule.inner, self.hypers)
         inner = self._swap(rule.inner)
         return None if inner is None else Rule(rule.own, inner, rule.defaults)
 
     def __repr__(self) -> str:
         extra = "".join(f", {k}={v!r}" for k, v in self.hypers.items())
-        return f"{self.wrapper.__name__}({self.weight_decay!r}{extra})"  # type: ignore[attr-defined]
+        return f"{self.wrapper.__name__}({self.weight_decay!r}{extra})"
 
 
 class Wrapper(RuleFunction):
-    """Rule -> rule. A wrapper with the hyper-parameter ``weight_decay`` is a policy: called with a number it gives one."""
+    """Rule -> rule. One with the hyper-parameter ``weight_decay`` is a policy: called with a number it gives one."""
 
     kind = "wrapper"
 

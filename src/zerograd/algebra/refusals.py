@@ -32,10 +32,10 @@ def located(kind: str, function: Callable[..., Any]) -> Iterator[None]:
 
 
 def _place(kind: str, function: Callable[..., Any], trace: TracebackType | None) -> str:
-    code = function.__code__  # type: ignore[attr-defined]
+    code = function.__code__
     line = code.co_firstlineno
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == code.co_filename and trace.tb_frame.f_code is not located.__code__:  # type: ignore[attr-defined]
+        if trace.tb_frame.f_code.co_filename == code.co_filename and trace.tb_frame.f_code is not located.__code__:
             line = trace.tb_lineno
         trace = trace.tb_next
     return f"{kind} {code.co_name!r}, {code.co_filename}:{line}"

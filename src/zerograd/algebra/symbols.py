@@ -1,4 +1,4 @@
-"""Symbols: what a rule is called with while it is traced. They build the graph, and refuse in words what can't be in one."""
+"""Symbols: what a rule is traced with. They build the graph, and refuse in words what can't be in one."""
 
 from __future__ import annotations
 
@@ -70,6 +70,9 @@ class Symbol(Node):
     def __floordiv__(self, _: object) -> NoReturn:
         raise RuleError("// is not in the language; % works on host scalars")
 
+    def __pos__(self) -> Node:
+        return self
+
     __rmatmul__ = __matmul__
     __rfloordiv__ = __floordiv__
     __divmod__ = __rdivmod__ = __floordiv__
@@ -98,7 +101,6 @@ for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
     setattr(Symbol, f"__{_name}__", _binary(_name, reflected=False))
 for _name in ("neg", "abs"):
     setattr(Symbol, f"__{_name}__", lambda self, op=_name: self.builder.apply(op, self))
-Symbol.__pos__ = lambda self: self  # type: ignore[attr-defined]
 
 _SPELT_OTHERWISE = {
     "clip": "clamp(x, low, high)",

@@ -91,7 +91,9 @@ def _reduction(kind: str, document: str) -> Callable[..., Any]:
         return {"total": x.sum, "norm": x.norm, "mean": x.mean}[kind]()
 
     reduction.__name__ = reduction.__qualname__ = kind
-    reduction.__doc__ = document + " per is 'tensor' (default), 'group' or 'all'; tensors without a gradient are left out."
+    reduction.__doc__ = (
+        document + " per is 'tensor' (default), 'group' or 'all'; tensors without a gradient are left out."
+    )
     return reduction
 
 

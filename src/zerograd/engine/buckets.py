@@ -82,7 +82,7 @@ class Bucket:
         self.new_scalars.update({name: new[name] for name in late})
 
     def _late(self, name: str) -> Tensor:
-        """A scalar state that hangs on a reduction, where the device can compute with it: 0-dim, or one number a tensor."""
+        """A scalar state that hangs on a reduction, on the device: 0-dim, or one number a tensor."""
         dtype = accumulator_dtype(self.device, self.dtype)
         return torch.as_tensor(self.scalars[name], dtype=dtype, device=self.device)
 

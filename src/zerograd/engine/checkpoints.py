@@ -44,7 +44,7 @@ def settled_state(state: Mapping[Any, Any]) -> defaultdict[Any, Any]:
 def _settled(p: Any, value: Any) -> Any:
     if not isinstance(value, Tensor):
         return value
-    if value.dim() == 0 and (not isinstance(p, Tensor) or p.dim() > 0 or not value.dtype == p.dtype):
+    if value.dim() == 0 and (not isinstance(p, Tensor) or p.dim() > 0 or value.dtype != p.dtype):
         return value.detach().clone().cpu()  # one number for a parameter lives on the host
     device = p.device if isinstance(p, Tensor) else value.device
     return value.detach().to(device=device, copy=True)

@@ -7,7 +7,7 @@ taken over the next time it is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import torch
@@ -25,8 +25,8 @@ class Column:
         self._views: list[Tensor] = []
         self._slots: dict[Tensor, int] = {}
 
-    def read(self, params: Sequence[Tensor], state: State, initial: Callable[[Tensor], float]) -> list[float]:
-        """The numbers of these parameters; ``initial`` gives the number of one that has none yet."""
+    def read(self, params: Sequence[Tensor], state: State, initial: float) -> list[float]:
+        """The numbers of these parameters; one that has none yet gets ``initial``."""
         slots = [self._slot(p, state, initial) for p in params]
         values: list[float] = self._vector.tolist()
         return [values[i] for i in slots]
@@ -42,12 +42,12 @@ class Column:
         else:
             self._vector[torch.tensor(slots)] = torch.tensor(list(values), dtype=self._dtype)
 
-    def _slot(self, p: Tensor, state: State, initial: Callable[[Tensor], float]) -> int:
+    def _slot(self, p: Tensor, state: State, initial: float) -> int:
         held = state[p].get(self.name)
         slot = self._slots.get(p)
         if slot is not None and held is self._views[slot]:
             return slot
-        value = initial(p) if held is None else float(held)
+        value = initial if held is None else float(held)
         if slot is None:
             slot = self._new_slot(p, state)
         self._vector[slot] = value

@@ -6,7 +6,8 @@ import inspect
 import sys
 from typing import Any
 
-from zerograd.algebra.notation import Policy, Rule, View, rule as as_rule
+from zerograd.algebra.notation import Rule, View
+from zerograd.algebra.notation import rule as as_rule
 from zerograd.engine.documentation import LazyDocument
 from zerograd.engine.optimizer import RuleOptimizer, bind
 from zerograd.engine.programs import Programs
@@ -69,17 +70,19 @@ def from_rule(
     }  # fmt: skip
     values = {"lr": _EMPTY if lr is None else lr, **made.hypers, **defaults, **FLAGS}
     signature = _signature(_order(made, order, values), values)
-    class_name = name or "".join(word[:1].upper() + word[1:] for word in made.name.replace("(", "_").strip(")").split("_"))
+    class_name = name or "".join(
+        word[:1].upper() + word[1:] for word in made.name.replace("(", "_").strip(")").split("_")
+    )
 
-    def __init__(self: RuleOptimizer, *args: Any, **keywords: Any) -> None:
+    def initialise(self: RuleOptimizer, *args: Any, **keywords: Any) -> None:
         given = bind(signature, class_name, args, keywords)
         RuleOptimizer.__init__(self, given.pop("params"), **given)
 
     own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    __init__.__signature__ = signature.replace(parameters=[own, *signature.parameters.values()])  # type: ignore[attr-defined]
-    __init__.__qualname__ = f"{class_name}.__init__"
+    initialise.__signature__ = signature.replace(parameters=[own, *signature.parameters.values()])  # type: ignore[attr-defined]
+    initialise.__name__, initialise.__qualname__ = "__init__", f"{class_name}.__init__"
     body = {
-        "__init__": __init__,
+        "__init__": initialise,
         "__module__": sys._getframe(1).f_globals.get("__name__", "__main__"),
         "__qualname__": class_name,
         "rule": made,
@@ -108,11 +111,12 @@ def _order(rule: Rule, order: str | None, values: dict[str, Any]) -> list[str]:
 
 def _signature(order: list[str], values: dict[str, Any]) -> inspect.Signature:
     parameters = [inspect.Parameter("params", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    by_keyword = False
     for name in order:
         if name == "*":
-            kind = inspect.Parameter.KEYWORD_ONLY
+            by_keyword = True
         else:
+            kind = inspect.Parameter.KEYWORD_ONLY if by_keyword else inspect.Parameter.POSITIONAL_OR_KEYWORD
             parameters.append(inspect.Parameter(name, kind, default=values[name]))
     return inspect.Signature(parameters)
 
@@ -130,6 +134,3 @@ def _rebuilt(rule: Rule, recipe: dict[str, Any], module: str) -> RuleOptimizer:
     cls = from_rule(rule, **recipe)
     cls.__module__ = module
     return cls.__new__(cls)
-
-
-__all__ = ["FLAGS", "Policy", "from_rule"]

@@ -26,7 +26,7 @@ class Gathering:
         self.buckets: list[Bucket] = []
         self._steps: list[tuple[list[Tensor], list[float]]] = []
         self._new_states: list[tuple[Tensor, str, Bucket, int]] = []
-        programs: list[tuple[int, list[Tensor], Mapping[str, Any], Program]] = []
+        programs: list[tuple[int, list[Tensor], dict[str, Any], Program]] = []
         for index, group in enumerate(optimizer.param_groups):
             live = [p for p in group["params"] if p.grad is not None]
             if live:
@@ -48,19 +48,23 @@ class Gathering:
                     f"{name}: {shared} must be the same in every parameter group, because one estimate serves all of "
                     f"them; it is {' and '.join(found)}"
                 )
-        over_all = {tuple(n.op for n in graph.nodes if n.op in REDUCTIONS and n.args[1] == "all") for *_, graph in groups}
+        over_all = {
+            tuple(n.op for n in graph.nodes if n.op in REDUCTIONS and n.args[1] == "all") for *_, graph in groups
+        }
         if len(over_all) > 1:
-            raise ValueError(f"{name}: the flags of the parameter groups differ, but one reduction runs over all groups")
+            raise ValueError(
+                f"{name}: the flags of the parameter groups differ, but one reduction runs over all groups"
+            )
 
     def _gather(self, index: int, live: list[Tensor], hypers: Mapping[str, Any], program: Program) -> None:
         optimizer, graph = self.optimizer, program.graph
         group = optimizer.param_groups[index]
         counts = [0.0] * len(live)
         if graph.reads_t or optimizer.keeps_step:
-            counts = optimizer._column("step").read(live, optimizer.state, lambda _: 0.0)
+            counts = optimizer._column("step").read(live, optimizer.state, 0.0)
             self._steps.append((live, counts))
         columns = {
-            name: optimizer._column(name).read(live, optimizer.state, lambda _, spec=spec: _initial(spec, hypers))
+            name: optimizer._column(name).read(live, optimizer.state, _initial(spec, hypers))
             for name, spec in graph.scalar_states.items()
             if spec.per == "tensor"
         }
@@ -82,7 +86,14 @@ class Gathering:
             dtype = compute_dtype(p.dtype, g.dtype, *present)
             t = counts[at] + 1
             kind, g = self._kind(g, graph)
-            key = (p.device, dtype, t if graph.reads_t else None, first, *(columns[name][at] for name in host), type(p))
+            key = (
+                p.device,
+                dtype,
+                t if graph.reads_t else None,
+                first,
+                *(columns[name][at] for name in host),
+                type(p),
+            )
             bucket = found.get(key) if kind is Bucket else None
             if bucket is None:
                 bucket = kind(program, index, hypers, p.device, dtype, t, first, bool(group.get("maximize", False)))
@@ -109,7 +120,13 @@ class Gathering:
         return Bucket, g.to_dense()  # every element's state moves, with or without a gradient
 
     def _add(
-        self, bucket: Bucket, p: Tensor, g: Tensor, state: Mapping[str, Any], absent: list[str], hypers: Mapping[str, Any]
+        self,
+        bucket: Bucket,
+        p: Tensor,
+        g: Tensor,
+        state: Mapping[str, Any],
+        absent: list[str],
+        hypers: Mapping[str, Any],
     ) -> None:
         graph = bucket.program.graph
         bucket.params.append(p)

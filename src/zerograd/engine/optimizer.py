@@ -7,7 +7,7 @@ is done in ``gathering`` and ``stepping``.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, overload
 
 import torch
@@ -47,17 +47,23 @@ class RuleOptimizer(torch.optim.Optimizer):
     sparse: ClassVar[str | None]
     view: ClassVar[View | None]
     class_programs: ClassVar[Programs]
+    _evaluating: bool
+    _policy: Policy | None
 
     def __init__(self, params: Any, **values: Any) -> None:
         if not hasattr(type(self), "rule"):
             raise TypeError(f"{type(self).__name__} has no rule; make an optimizer class with zerograd.from_rule(rule)")
-        self._policy: Policy | None = None
+        self._policy = None
         decay = values.get("weight_decay")
         if isinstance(decay, Policy):
             self._policy = decay
             values["weight_decay"] = decay.weight_decay
         self._reset()
-        check_hypers(self._placed(self._policy), {**self.rule.hypers, **self._policy_hypers(), **values}, type(self).__name__)
+        check_hypers(
+            self._placed(self._policy),
+            {**self.rule.hypers, **self._policy_hypers(), **values},
+            type(self).__name__,
+        )
         if values.get("fused") and (values.get("foreach") or values.get("differentiable")):
             other = "foreach" if values.get("foreach") else "differentiable"
             raise RuntimeError(f"`fused` and `{other}` cannot be `True` together.")
@@ -125,7 +131,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             torch._foreach_zero_(grads)
 
     def train(self, mode: bool = True) -> None:
-        """Put the training weights back into the parameters, after ``eval()``. Nothing to do for a class without a view."""
+        """Put the training weights back into the parameters, after ``eval()``; a class without a view has nothing to do."""
         if not mode:
             self.eval()
         elif self._evaluating:
@@ -221,13 +227,20 @@ class RuleOptimizer(torch.optim.Optimizer):
         return {**super().__getstate__(), "_policy": self._policy}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if any(isinstance(v, Kept) for held in state.get("state", {}).values() if isinstance(held, dict) for v in held.values()):
+        if any(
+            isinstance(v, Kept)
+            for held in state.get("state", {}).values()
+            if isinstance(held, dict)
+            for v in held.values()
+        ):
             state = {**state, "state": settled_state(state["state"])}
         super().__setstate__(state)
         if "_policy" not in self.__dict__:
             self._policy = None
         self._reset()
-        self._evaluating = any(evaluation.TRAINING_WEIGHTS in held for held in self.state.values() if isinstance(held, dict))
+        self._evaluating = any(
+            evaluation.TRAINING_WEIGHTS in held for held in self.state.values() if isinstance(held, dict)
+        )
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         from zerograd.engine.construction import reduced
@@ -248,6 +261,3 @@ def bind(signature: inspect.Signature, name: str, args: tuple[Any, ...], keyword
         raise TypeError(f"{name}(): {error}") from None
     bound.apply_defaults()
     return dict(bound.arguments)
-
-
-Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]

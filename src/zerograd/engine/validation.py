@@ -44,12 +44,16 @@ def _check_kind(name: str, value: Any, default: Any, optimizer: str) -> None:
         if not isinstance(value, (tuple, list)):
             raise TypeError(f"{optimizer}: {name} must be a tuple like {default}, not {value!r}")
         if len(value) != len(default):
-            raise ValueError(f"{optimizer}: {name} takes {len(default)} values like {default}, not {len(value)}: {value!r}")
+            raise ValueError(
+                f"{optimizer}: {name} takes {len(default)} values like {default}, not {len(value)}: {value!r}"
+            )
         for one, example in zip(value, default, strict=True):
             _check_kind(name, one, example, optimizer)
     elif isinstance(value, torch.Tensor):
         if value.numel() != 1:
-            raise ValueError(f"Tensor {name} must be 1-element; {optimizer} was given one of shape {tuple(value.shape)}")
+            raise ValueError(
+                f"Tensor {name} must be 1-element; {optimizer} was given one of shape {tuple(value.shape)}"
+            )
     elif not is_static(default) and (isinstance(value, str) or not _is_number(value)):
         raise TypeError(f"{optimizer}: {name} must be a number, not {value!r}")
 

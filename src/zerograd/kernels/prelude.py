@@ -49,7 +49,11 @@ class Prelude:
         places = {node.id: i for i, node in enumerate(self.nodes)}
         self.new = {name: places[node.id] for name, node in states.items()}
         self.source = _printed(self.nodes, graph.first_groups)
-        scope: dict[str, Any] = {**{f"_{op}": function for op, function in HOST.items()}, "inf": math.inf, "nan": math.nan}
+        scope: dict[str, Any] = {
+            **{f"_{op}": function for op, function in HOST.items()},
+            "inf": math.inf,
+            "nan": math.nan,
+        }
         exec(compile(self.source, f"<prelude of {graph.rule.name}>", "exec"), scope)
         self._function: Callable[..., tuple[Any, ...]] = scope["prelude"]
 

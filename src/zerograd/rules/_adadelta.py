@@ -1,10 +1,8 @@
-from typing import Any
-
 from zerograd.algebra import rule, sqrt
 
 
 @rule
-def adadelta(g: Any, square_avg: Any, acc_delta: Any, *, rho: float = 0.9, eps: float = 1e-6) -> Any:
+def adadelta(g, square_avg, acc_delta, *, rho=0.9, eps=1e-6):
     """Adadelta: the gradient scaled by the ratio of recent steps to recent gradients, so that units cancel.
 
     Algorithm
@@ -27,5 +25,5 @@ def adadelta(g: Any, square_avg: Any, acc_delta: Any, *, rho: float = 0.9, eps: 
 
 
 @adadelta.requires("Invalid rho value: {rho}")
-def _(rho: float) -> bool:
+def _(rho):
     return 0 <= rho <= 1

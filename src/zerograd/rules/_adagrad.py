@@ -1,18 +1,8 @@
-from typing import Any
-
 from zerograd.algebra import rule, sqrt, start
 
 
 @rule
-def adagrad(
-    g: Any,
-    sum: Any = start("initial_accumulator_value"),
-    *,
-    lr_decay: float = 0.0,
-    initial_accumulator_value: float = 0.0,
-    eps: float = 1e-10,
-    t: Any,
-) -> Any:
+def adagrad(g, sum=start("initial_accumulator_value"), *, lr_decay=0.0, initial_accumulator_value=0.0, eps=1e-10, t):
     """Adagrad: the gradient over the root of the sum of all its squares so far.
 
     Algorithm
@@ -35,10 +25,10 @@ def adagrad(
 
 
 @adagrad.requires("Invalid lr_decay value: {lr_decay}")
-def _(lr_decay: float) -> bool:
+def _(lr_decay):
     return lr_decay >= 0
 
 
 @adagrad.requires("Invalid initial_accumulator_value value: {initial_accumulator_value}")
-def _(initial_accumulator_value: float) -> bool:
+def _(initial_accumulator_value):
     return initial_accumulator_value >= 0

@@ -1,20 +1,8 @@
-from typing import Any
-
 from zerograd.algebra import lerp, maximum, rule, sqrt
 
 
 @rule
-def adam(
-    g: Any,
-    exp_avg: Any,
-    exp_avg_sq: Any,
-    max_exp_avg_sq: Any,
-    *,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    amsgrad: bool = False,
-    t: Any,
-) -> Any:
+def adam(g, exp_avg, exp_avg_sq, max_exp_avg_sq, *, betas=(0.9, 0.999), eps=1e-8, amsgrad=False, t):
     """Adam: each element's step is its mean gradient over the root of its mean squared gradient.
 
     Algorithm

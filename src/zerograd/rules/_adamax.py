@@ -1,12 +1,8 @@
-from typing import Any
-
 from zerograd.algebra import abs, lerp, maximum, rule
 
 
 @rule
-def adamax(
-    g: Any, exp_avg: Any, exp_inf: Any, *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, t: Any
-) -> Any:
+def adamax(g, exp_avg, exp_inf, *, betas=(0.9, 0.999), eps=1e-8, t):
     """Adamax: Adam with the largest recent gradient in place of the root mean square.
 
     Algorithm

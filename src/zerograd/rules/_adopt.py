@@ -1,12 +1,8 @@
-from typing import Any
-
 from zerograd.algebra import clamp, lerp, maximum, rule, sqrt, where
 
 
 @rule
-def adopt(
-    g: Any, exp_avg: Any, exp_avg_sq: Any, *, betas: tuple[float, float] = (0.9, 0.9999), eps: float = 1e-6, t: Any
-) -> Any:
+def adopt(g, exp_avg, exp_avg_sq, *, betas=(0.9, 0.9999), eps=1e-6, t):
     """ADOPT: Adam that divides by the square known before this gradient, so that it converges with any betas[1].
 
     Algorithm

@@ -1,22 +1,8 @@
-from typing import Any
-
 from zerograd.algebra import lerp, maximum, rule, scalar
 
 
 @rule
-def asgd(
-    g: Any,
-    p: Any,
-    eta: Any = scalar("lr"),
-    mu: Any = scalar(1.0),
-    ax: Any = 0.0,
-    *,
-    lr: Any,
-    lambd: float = 1e-4,
-    alpha: float = 0.75,
-    t0: float = 1e6,
-    t: Any,
-) -> Any:
+def asgd(g, p, eta=scalar("lr"), mu=scalar(1.0), ax=0.0, *, lr, lambd=1e-4, alpha=0.75, t0=1e6, t):
     """ASGD: SGD with a falling rate that also keeps the average of the weights.
 
     Algorithm

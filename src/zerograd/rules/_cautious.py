@@ -1,10 +1,8 @@
-from typing import Any
-
 from zerograd.algebra import maximum, mean, where, wrapper
 
 
 @wrapper
-def cautious(direction: Any, g: Any) -> Any:
+def cautious(direction, g):
     """Cautious steps: elements whose step disagrees with the gradient's sign stand still; the others move more.
 
     Algorithm

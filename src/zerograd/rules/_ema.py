@@ -1,10 +1,8 @@
-from typing import Any
-
 from zerograd.algebra import lerp, start, view, wrapper
 
 
 @wrapper
-def ema(move: Any, g: Any, p: Any, average: Any = start("p"), *, ema_decay: float = 0.999) -> Any:
+def ema(move, g, p, average=start("p"), *, ema_decay=0.999):
     """Exponential moving average of the weights, beside training and without a say in it.
 
     Algorithm
@@ -22,11 +20,11 @@ def ema(move: Any, g: Any, p: Any, average: Any = start("p"), *, ema_decay: floa
 
 
 @ema.requires("Invalid ema_decay value: {ema_decay}")
-def _(ema_decay: float) -> bool:
+def _(ema_decay):
     return 0 <= ema_decay <= 1
 
 
 @view
-def ema_average(average: Any) -> Any:
+def ema_average(average):
     """The average of the weights."""
     return average

@@ -1,21 +1,8 @@
-from typing import Any
-
 from zerograd.algebra import lerp, norm, rule, sqrt, where
 
 
 @rule
-def lamb(
-    g: Any,
-    p: Any,
-    exp_avg: Any,
-    exp_avg_sq: Any,
-    *,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-6,
-    weight_decay: float = 0.01,
-    always_adapt: bool = False,
-    t: Any,
-) -> Any:
+def lamb(g, p, exp_avg, exp_avg_sq, *, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.01, always_adapt=False, t):
     """LAMB: Adam's direction, rescaled in each tensor to the size of its weights.
 
     Algorithm

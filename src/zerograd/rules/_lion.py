@@ -1,10 +1,8 @@
-from typing import Any
-
 from zerograd.algebra import lerp, rule, sign
 
 
 @rule
-def lion(g: Any, exp_avg: Any, *, betas: tuple[float, float] = (0.9, 0.99)) -> Any:
+def lion(g, exp_avg, *, betas=(0.9, 0.99)):
     """Lion: the sign of a momentum; every element moves by lr.
 
     Algorithm
@@ -13,7 +11,8 @@ def lion(g: Any, exp_avg: Any, *, betas: tuple[float, float] = (0.9, 0.99)) -> A
         p   = p - lr * u
     Hyper-parameters
         lr: 3 to 10 times smaller than AdamW's.
-        betas: the first mixes the gradient into the step, the second is the momentum's memory; (0.95, 0.98) if unstable.
+        betas: the first mixes the gradient into the step, the second is the momentum's memory;
+            (0.95, 0.98) if unstable.
     When to use
         Large batches, vision and language models, half of Adam's memory; give weight_decay 3 to 10 times AdamW's.
         Not for small batches, where the sign is mostly noise.

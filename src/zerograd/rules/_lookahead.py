@@ -1,12 +1,8 @@
-from typing import Any
-
 from zerograd.algebra import lerp, start, where, wrapper
 
 
 @wrapper
-def lookahead(
-    move: Any, g: Any, p: Any, slow: Any = start("p"), *, every: int = 5, alpha: float = 0.5, t: Any
-) -> Any:
+def lookahead(move, g, p, slow=start("p"), *, every=5, alpha=0.5, t):
     """Lookahead: every few steps the weights go back part of the way to where they came from.
 
     Algorithm
@@ -25,5 +21,5 @@ def lookahead(
 
 
 @lookahead.requires("Invalid every value: {every}; it counts steps")
-def _(every: int) -> bool:
+def _(every):
     return every >= 1 and every == int(every)

@@ -1,17 +1,8 @@
-from typing import Any
-
 from zerograd.algebra import maximum, norm, start, wrapper
 
 
 @wrapper
-def mars(
-    direction: Any,
-    g: Any,
-    previous_grad: Any = start("g"),
-    *,
-    betas: Any,
-    gamma: float = 0.025,
-) -> Any:
+def mars(direction, g, previous_grad=start("g"), *, betas, gamma=0.025):
     """MARS: hands a gradient with less variance to the rule, corrected by how it differs from the previous one.
 
     Algorithm

@@ -1,20 +1,8 @@
-from typing import Any
-
 from zerograd.algebra import lerp, rule, scalar, sqrt
 
 
 @rule
-def nadam(
-    g: Any,
-    exp_avg: Any,
-    exp_avg_sq: Any,
-    mu_product: Any = scalar(1.0),
-    *,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    momentum_decay: float = 4e-3,
-    t: Any,
-) -> Any:
+def nadam(g, exp_avg, exp_avg_sq, mu_product=scalar(1.0), *, betas=(0.9, 0.999), eps=1e-8, momentum_decay=4e-3, t):
     """NAdam: Adam whose mean gradient looks one step ahead, as Nesterov's momentum does.
 
     Algorithm
@@ -43,5 +31,5 @@ def nadam(
 
 
 @nadam.requires("Invalid momentum_decay value: {momentum_decay}")
-def _(momentum_decay: float) -> bool:
+def _(momentum_decay):
     return momentum_decay >= 0

@@ -1,36 +1,34 @@
-from typing import Any
-
 from zerograd.algebra import abs, maximum, minimum, rule, scalar, sqrt, start, total, where
 
 
 @rule
 def prodigy(
-    g: Any,
-    p: Any,
-    exp_avg: Any,
-    exp_avg_sq: Any,
-    s: Any,
-    p0: Any = start("p"),
-    k: Any = scalar(0, per="all"),
-    d: Any = scalar("d0", per="all"),
-    d_max: Any = scalar("d0", per="all"),
-    d_numerator: Any = scalar(0.0, per="all"),
+    g,
+    p,
+    exp_avg,
+    exp_avg_sq,
+    s,
+    p0=start("p"),
+    k=scalar(0, per="all"),
+    d=scalar("d0", per="all"),
+    d_max=scalar("d0", per="all"),
+    d_numerator=scalar(0.0, per="all"),
     *,
-    lr: Any,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    weight_decay: float = 0.0,
-    beta3: float | None = None,
-    d0: float = 1e-6,
-    d_coef: float = 1.0,
-    growth_rate: float = float("inf"),
-    use_bias_correction: bool = False,
-    safeguard_warmup: bool = False,
-) -> Any:
+    lr,
+    betas=(0.9, 0.999),
+    eps=1e-8,
+    weight_decay=0.0,
+    beta3=None,
+    d0=1e-6,
+    d_coef=1.0,
+    growth_rate=float("inf"),
+    use_bias_correction=False,
+    safeguard_warmup=False,
+):
     """Prodigy: Adam that estimates its learning rate from how far the weights have to travel.
 
     Algorithm
-        e   = d * lr                                       * sqrt(1 - betas[1]^k) / (1 - betas[0]^k) with bias correction
+        e   = d * lr;  with use_bias_correction also * sqrt(1 - betas[1]^k) / (1 - betas[0]^k)
         m   = betas[0] * m + d * (1 - betas[0]) * g        exp_avg
         v   = betas[1] * v + d^2 * (1 - betas[1]) * g^2    exp_avg_sq
         s   = beta3 * s + d / d0 * e * g
@@ -70,5 +68,5 @@ def prodigy(
 
 
 @prodigy.requires("Invalid d0 value: {d0}")
-def _(d0: float) -> bool:
+def _(d0):
     return d0 > 0

@@ -1,12 +1,8 @@
-from typing import Any
-
 from zerograd.algebra import lerp, rule, sqrt, where
 
 
 @rule
-def radam(
-    g: Any, exp_avg: Any, exp_avg_sq: Any, *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, t: Any
-) -> Any:
+def radam(g, exp_avg, exp_avg_sq, *, betas=(0.9, 0.999), eps=1e-8, t):
     """RAdam: Adam that waits with the adaptive rate until it is known well enough, a warm-up built in.
 
     Algorithm

@@ -1,20 +1,8 @@
-from typing import Any
-
 from zerograd.algebra import lerp, rule, sqrt
 
 
 @rule
-def rmsprop(
-    g: Any,
-    square_avg: Any,
-    momentum_buffer: Any,
-    grad_avg: Any,
-    *,
-    alpha: float = 0.99,
-    eps: float = 1e-8,
-    momentum: float = 0.0,
-    centered: bool = False,
-) -> Any:
+def rmsprop(g, square_avg, momentum_buffer, grad_avg, *, alpha=0.99, eps=1e-8, momentum=0.0, centered=False):
     """RMSprop: the gradient over the root of its running mean square.
 
     Algorithm
@@ -29,7 +17,8 @@ def rmsprop(
         alpha: memory of the mean square.
         eps: stands outside the root (TensorFlow puts it inside).
         momentum: on the scaled step, not on the gradient.
-        centered: divides by the standard deviation; with a nearly constant gradient v - a^2 can round below 0 and give nan.
+        centered: divides by the standard deviation; with a nearly constant gradient v - a^2 can round below 0
+            and give nan, as in torch.
     When to use
         Recurrent networks and reinforcement learning, where published settings often name it. Else Adam.
     Reference
@@ -45,5 +34,5 @@ def rmsprop(
 
 
 @rmsprop.requires("Invalid alpha value: {alpha}")
-def _(alpha: float) -> bool:
+def _(alpha):
     return alpha >= 0

@@ -1,19 +1,8 @@
-from typing import Any
-
 from zerograd.algebra import clamp, rule, sign, start, where
 
 
 @rule
-def rprop(
-    g: Any,
-    p: Any,
-    prev: Any,
-    step_size: Any = start("lr"),
-    *,
-    lr: Any,
-    etas: tuple[float, float] = (0.5, 1.2),
-    step_sizes: tuple[float, float] = (1e-6, 50.0),
-) -> Any:
+def rprop(g, p, prev, step_size=start("lr"), *, lr, etas=(0.5, 1.2), step_sizes=(1e-6, 50.0)):
     """Rprop: steps by the gradient's sign, with a step size of its own for each element.
 
     Algorithm
@@ -39,5 +28,5 @@ def rprop(
 
 
 @rprop.requires("Invalid eta values: {etas[0]}, {etas[1]}")
-def _(etas: tuple[float, float]) -> bool:
+def _(etas):
     return 0 < etas[0] < 1 < etas[1]

@@ -1,26 +1,24 @@
-from typing import Any
-
 from zerograd.algebra import lerp, maximum, rule, scalar, sqrt, start, view, where
 
 
 @rule
 def schedule_free_adamw(
-    g: Any,
-    p: Any,
-    z: Any = start("p"),
-    exp_avg_sq: Any = 0.0,
-    k: Any = scalar(0, per="group"),
-    lr_max: Any = scalar(0.0, per="group"),
-    weight_sum: Any = scalar(0.0, per="group"),
+    g,
+    p,
+    z=start("p"),
+    exp_avg_sq=0.0,
+    k=scalar(0, per="group"),
+    lr_max=scalar(0.0, per="group"),
+    weight_sum=scalar(0.0, per="group"),
     *,
-    lr: Any,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    weight_decay: float = 0.0,
-    warmup_steps: int = 0,
-    r: float = 0.0,
-    weight_lr_power: float = 2.0,
-) -> Any:
+    lr,
+    betas=(0.9, 0.999),
+    eps=1e-8,
+    weight_decay=0.0,
+    warmup_steps=0,
+    r=0.0,
+    weight_lr_power=2.0,
+):
     """Schedule-free AdamW: an average of the iterates takes the place of a learning-rate schedule.
 
     Algorithm
@@ -58,11 +56,11 @@ def schedule_free_adamw(
 
 
 @schedule_free_adamw.requires("Invalid warmup_steps value: {warmup_steps}")
-def _(warmup_steps: int) -> bool:
+def _(warmup_steps):
     return warmup_steps >= 0
 
 
 @view
-def schedule_free_average(p: Any, z: Any, *, betas: tuple[float, float]) -> Any:
+def schedule_free_average(p, z, *, betas):
     """What to evaluate and to save: x, while p holds y."""
     return lerp(p, z, 1 - 1 / betas[0])

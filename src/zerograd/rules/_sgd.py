@@ -1,18 +1,8 @@
-from typing import Any
-
 from zerograd.algebra import rule, where
 
 
 @rule
-def sgd(
-    g: Any,
-    momentum_buffer: Any,
-    *,
-    momentum: float = 0.0,
-    dampening: float = 0.0,
-    nesterov: bool = False,
-    first: Any,
-) -> Any:
+def sgd(g, momentum_buffer, *, momentum=0.0, dampening=0.0, nesterov=False, first):
     """Stochastic gradient descent, with momentum if wanted.
 
     Algorithm
@@ -41,5 +31,5 @@ def sgd(
 
 
 @sgd.requires("Nesterov momentum requires a momentum and zero dampening")
-def _(nesterov: bool, momentum: float, dampening: float) -> bool:
+def _(nesterov, momentum, dampening):
     return not nesterov or (momentum > 0 and dampening == 0)

@@ -1,20 +1,8 @@
-from typing import Any
-
 from zerograd.algebra import lerp, maximum, mean, rule, sqrt
 
 
 @rule
-def stable_adamw(
-    g: Any,
-    p: Any,
-    exp_avg: Any,
-    exp_avg_sq: Any,
-    *,
-    betas: tuple[float, float] = (0.9, 0.99),
-    eps: float = 1e-6,
-    weight_decay: float = 0.01,
-    t: Any,
-) -> Any:
+def stable_adamw(g, p, exp_avg, exp_avg_sq, *, betas=(0.9, 0.99), eps=1e-6, weight_decay=0.01, t):
     """StableAdamW: AdamW that slows a whole tensor down when its gradient outruns what the square has seen.
 
     Algorithm

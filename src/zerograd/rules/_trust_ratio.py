@@ -1,10 +1,8 @@
-from typing import Any
-
 from zerograd.algebra import norm, where, wrapper
 
 
 @wrapper
-def trust_ratio(direction: Any, g: Any, p: Any) -> Any:
+def trust_ratio(direction, g, p):
     """Trust ratio: each tensor's direction is rescaled to the size of its weights.
 
     Algorithm

@@ -3,13 +3,11 @@
 Each is a policy too: ``AdamW(params, weight_decay=cautious_decay(0.1))`` puts it where the class's own policy sits.
 """
 
-from typing import Any
-
 from zerograd.algebra import where, wrapper
 
 
 @wrapper
-def l2(move: Any, g: Any, p: Any, *, weight_decay: float = 0.0) -> Any:
+def l2(move, g, p, *, weight_decay=0.0):
     """L2 penalty: the decay is part of the gradient, so the rule rescales it like the rest.
 
     Algorithm
@@ -17,7 +15,7 @@ def l2(move: Any, g: Any, p: Any, *, weight_decay: float = 0.0) -> Any:
     Hyper-parameters
         weight_decay: factor of the penalty weight_decay / 2 * ||p||^2; 1e-4 to 5e-4 for SGD on images.
     When to use
-        With SGD. With adaptive rules decoupled decay is nearly always better.
+        L2 suits SGD; with adaptive rules decoupled decay is nearly always better.
     Reference
         Krogh and Hertz 1991.
     """
@@ -25,7 +23,7 @@ def l2(move: Any, g: Any, p: Any, *, weight_decay: float = 0.0) -> Any:
 
 
 @wrapper
-def decoupled(move: Any, g: Any, p: Any, *, lr: Any, weight_decay: float = 0.0) -> Any:
+def decoupled(move, g, p, *, lr, weight_decay=0.0):
     """Decoupled weight decay: the weights shrink by lr * weight_decay before the step.
 
     Algorithm
@@ -33,7 +31,7 @@ def decoupled(move: Any, g: Any, p: Any, *, lr: Any, weight_decay: float = 0.0) 
     Hyper-parameters
         weight_decay: 0.01 to 0.1 for transformers; leave biases and norms out by a group with 0.
     When to use
-        With adaptive rules, always.
+        Decoupled decay suits adaptive rules; with SGD, L2 is usual.
     Reference
         Loshchilov and Hutter 2019, arXiv 1711.05101.
     """
@@ -41,9 +39,7 @@ def decoupled(move: Any, g: Any, p: Any, *, lr: Any, weight_decay: float = 0.0) 
 
 
 @wrapper
-def torch_decay(
-    move: Any, g: Any, p: Any, *, lr: Any, weight_decay: float = 0.0, decoupled_weight_decay: bool = False
-) -> Any:
+def torch_decay(move, g, p, *, lr, weight_decay=0.0, decoupled_weight_decay=False):
     """L2 or decoupled weight decay, chosen by torch's own flag.
 
     Algorithm
@@ -53,7 +49,7 @@ def torch_decay(
         weight_decay: factor of the decay; 0 for none.
         decoupled_weight_decay: shrink the weights instead of adding to the gradient.
     When to use
-        In classes that keep torch's signature.
+        For adaptive rules set decoupled_weight_decay if weights shall decay at all.
     Reference
         Loshchilov and Hutter 2019, arXiv 1711.05101.
     """
@@ -63,7 +59,7 @@ def torch_decay(
 
 
 @wrapper
-def cautious_decay(direction: Any, g: Any, p: Any, *, weight_decay: float = 0.0) -> Any:
+def cautious_decay(direction, g, p, *, weight_decay=0.0):
     """Cautious weight decay: only those weights decay whose step goes towards zero anyway.
 
     Algorithm
@@ -71,7 +67,7 @@ def cautious_decay(direction: Any, g: Any, p: Any, *, weight_decay: float = 0.0)
     Hyper-parameters
         weight_decay: as decoupled decay's, often somewhat larger.
     When to use
-        In place of decoupled decay; it does not pull against the loss.
+        Cautious decay stands in for decoupled decay; it does not pull against the loss.
     Reference
         Chen and others 2025, "Cautious Weight Decay", arXiv 2510.12402.
     """

@@ -30,14 +30,16 @@ _UNARY = frozenset({"neg", "abs", "sqrt", "exp", "log", "tanh", "sign"})
 class Foreach:
     """The printed function of one graph.
 
-    ``run(p, g, states, late, host, dtype)`` is a generator (see kernels.reducing); it returns the list that holds the new
-    parameters and name -> new value of each state. Lists of p and states may be overwritten; g never is.
+    ``run(p, g, states, late, host, dtype)`` is a generator (see kernels.reducing); it returns the list that holds the
+    new parameters and name -> new value of each state. Lists of p and states may be overwritten; g never is.
     """
 
     def __init__(self, graph: Graph, host: tuple[Node, ...]) -> None:
         self.source = _Printer(graph, host).source()
         scope: dict[str, Any] = {"torch": torch, "Partial": Partial, **vars(lists)}
-        scope.update({f"_{op}": getattr(verbs, op) for op in (*_UNARY - {"neg"}, "maximum", "minimum", "where", "lerp")})
+        scope.update(
+            {f"_{op}": getattr(verbs, op) for op in (*_UNARY - {"neg"}, "maximum", "minimum", "where", "lerp")}
+        )
         exec(compile(self.source, f"<foreach of {graph.rule.name}>", "exec"), scope)
         self.run: Callable[..., Kernel] = scope["run"]
 
@@ -159,7 +161,9 @@ class _Printer:
     def _where(self, line: Instruction, names: list[str]) -> str:
         condition, a, b = line.operands
         if condition.on_host:
-            arms = [n if x.level == Level.ELEMENT else f"filled(g, {n})" for n, x in zip(names[1:], (a, b), strict=True)]
+            arms = [
+                n if x.level == Level.ELEMENT else f"filled(g, {n})" for n, x in zip(names[1:], (a, b), strict=True)
+            ]
             return f"{arms[0]} if {names[0]} else {arms[1]}"
         return f"chosen({', '.join(names)}, dtype)"
 

@@ -23,7 +23,10 @@ _ON_TENSORS: dict[str, Callable[..., Any]] = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv,
     "pow": operator.pow, "mod": operator.mod, "neg": operator.neg, "and": operator.and_, "or": operator.or_,
     "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge, "eq": operator.eq, "ne": operator.ne,
-    **{name: getattr(verbs, name) for name in ("sqrt", "exp", "log", "tanh", "abs", "sign", "maximum", "minimum", "where", "lerp")},
+    **{
+        name: getattr(verbs, name)
+        for name in ("sqrt", "exp", "log", "tanh", "abs", "sign", "maximum", "minimum", "where", "lerp")
+    },
 }  # fmt: skip
 
 
