@@ -19,4 +19,5 @@ def lion(g, exp_avg, *, betas=(0.9, 0.99)):
     Reference
         Chen and others 2023, arXiv 2302.06675.
     """
-    return sign(lerp(g, exp_avg, betas[0])), lerp(g, exp_avg, betas[1])
+    # Written from the average's side: in float32 a weight near 1, such as betas[1], would lose the digits of 1 - it.
+    return sign(lerp(exp_avg, g, 1 - betas[0])), lerp(exp_avg, g, 1 - betas[1])

@@ -1,0 +1,111 @@
+"""Law of the laws: every rule with one sign, constant, arm or order changed fails in lock-step with its reference.
+
+A mutant that no law tells from the rule is listed below with the reason, and the list is held to be true both ways.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+import zerograd as optim
+from laws.lockstep import Pair
+from laws.mutants import mutants, with_function
+from laws.table import ROWS, Config, Row
+from laws.test_lockstep import TOLERANCE, compare_in_lockstep
+
+FUNCTIONS = {
+    "adadelta": "Adadelta", "adagrad": "Adagrad", "adam": "Adam", "adamax": "Adamax", "adopt": "ADOPT", "asgd": "ASGD",
+    "lamb": "LAMB", "lion": "Lion", "nadam": "NAdam", "prodigy": "Prodigy", "radam": "RAdam", "rmsprop": "RMSprop",
+    "rprop": "Rprop", "schedule_free_adamw": "ScheduleFreeAdamW", "sgd": "SGD", "stable_adamw": "StableAdamW",
+    "l2": "SGD", "decoupled": "AdamW", "torch_decay": "Adam", "cautious_decay": "CautiousDecayAdam",
+    "cautious": "CautiousAdamW", "ema": "EMAAdamW", "lookahead": "LookaheadAdam", "mars": "MARSAdamW",
+    "trust_ratio": "TrustRatioAdam",
+}  # fmt: skip
+"""Every rule and wrapper, and the row of the table whose laws hold it."""
+
+_ADOPT_RETURNS = "return (m, m, beta2 * exp_avg_sq + (1 - beta2) * g * g)"
+EQUIVALENT: dict[str, dict[str, str]] = {
+    "adopt": {
+        f"{_ADOPT_RETURNS}: 0 and 1 swapped in: {_ADOPT_RETURNS}": (
+            "the direction is the new average: they are one value"
+        ),
+    },
+    "asgd": {
+        "constant 0.0 + 1 in: defaults": "ax is overwritten with p in its first step, where mu is 1",
+    },
+    "cautious": {
+        "constant 1 + 1 in: agree = where(u * g > 0, 1, 0)": (
+            "a factor of all masks cancels against their mean, unless fewer than one element in a thousand agrees"
+        ),
+    },
+    "cautious_decay": {
+        "u * p: Div in: return u + where(u * p > 0, weight_decay * p, 0)": (
+            "a quotient has the sign of the product, and where p is 0 nothing decays"
+        ),
+    },
+    "schedule_free_adamw": {
+        "constant 0 + 1 in: c = where(weight_sum > 0, weight / weight_sum, 0)": (
+            "weight_sum is 0 only while lr has been 0; y and z are equal until then, and their mix does not matter"
+        ),
+    },
+}
+"""Function -> what was changed -> why no law can tell, or no input of a sensible size."""
+
+
+@pytest.fixture(autouse=True)
+def _double() -> Any:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def caught(row: Row, rule: Any) -> bool:
+    """Whether lock-step with the reference fails for this rule, in any configuration."""
+    optimizer = optim.from_rule(rule, name=row.name, lr=row.configs[0]["lr"], keeps_step=row.optimizer.keeps_step)
+    return any(_fails(row, config, optimizer) for config in _mixed(row.configs))
+
+
+def _fails(row: Row, config: Config, optimizer: Any) -> bool:
+    try:
+        difference, _ = compare_in_lockstep(Pair(row, config, optimizer=optimizer))
+    except (AssertionError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
+        return True
+    return math.isnan(difference) or difference > TOLERANCE
+
+
+def _mixed(configs: list[Config]) -> list[Config]:
+    """All configurations, those with the most flags set first: they catch most mutants at once."""
+    return sorted(configs, key=lambda c: -sum(bool(v) for v in c.values()))
+
+
+def test_every_rule_and_wrapper_is_checked() -> None:
+    found = {f.__name__ for row in ROWS.values() for f in row.optimizer.rule.functions}
+    assert found == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_mutant_is_caught(name: str) -> None:
+    row = ROWS[FUNCTIONS[name]]
+    rule = row.optimizer.rule
+    function = next(f for f in rule.functions if f.__name__ == name).function
+    escaped = set()
+    count = 0
+    for what, mutant in mutants(function):
+        count += 1
+        try:
+            mutated = with_function(rule, name, mutant)
+        except TypeError:
+            continue  # not even a rule any more
+        if not caught(row, mutated):
+            escaped.add(what)
+    assert count > 0
+    assert escaped == set(EQUIVALENT.get(name, {}))
+
+
+def test_the_rule_itself_is_not_caught() -> None:
+    row = ROWS["Adam"]
+    assert not caught(row, row.optimizer.rule)
