@@ -64,21 +64,17 @@ class Bucket:
 
     def run(self) -> Kernel:
         """Compute and store; asks for reductions that span more than this bucket on the way."""
-        graph, dtype = self.program.graph, self.dtype
-        params = [as_real(p.detach()) for p in self.params]
-        grads = [as_real(g).to(dtype) for g in self.grads]
+        program, dtype = self.program, self.dtype
+        params, grads = _real(self.params), _in(dtype, _real(self.grads))
         if self.maximize:
             grads = list(torch._foreach_neg(grads))
-        stored = {name: [as_real(s) for s in tensors] for name, tensors in self.states.items()}
-        work = {name: [s.to(dtype) for s in tensors] for name, tensors in stored.items()}
-        late = {name: self._late(name) for name in graph.scalar_states if graph.new[name].late}
-        prelude = self.program.prelude
-        host = prelude(self.hypers, self.t, self.first, self.scalars)
-        self.new_scalars = {name: host[place] for name, place in prelude.new.items()}
-        new_p, new = yield from self.program.foreach.run([p.to(dtype) for p in params], grads, work, late, host, dtype)
-        targets = [params, *(stored[name] for name in stored)]
-        results = [new_p, *(new[name] for name in stored)]
-        store(targets, results)
+        stored = {name: _real(tensors) for name, tensors in self.states.items()}
+        work = {name: _in(dtype, tensors) for name, tensors in stored.items()}
+        late = {name: self._late(name) for name in program.graph.late_states}
+        host = program.prelude(self.hypers, self.t, self.first, self.scalars)
+        self.new_scalars = {name: host[place] for name, place in program.prelude.new.items()}
+        new_p, new = yield from program.foreach.run(_in(dtype, params), grads, work, late, host, dtype)
+        store([params, *stored.values()], [new_p, *(new[name] for name in stored)])
         self.new_scalars.update({name: new[name] for name in late})
 
     def _late(self, name: str) -> Tensor:
@@ -87,18 +83,25 @@ class Bucket:
         return torch.as_tensor(self.scalars[name], dtype=dtype, device=self.device)
 
 
+def _real(tensors: list[Tensor]) -> list[Tensor]:
+    """The tensors, all of one dtype, as real ones: the very list if they are."""
+    return [as_real(t) for t in tensors] if tensors[0].is_complex() else tensors
+
+
+def _in(dtype: torch.dtype, tensors: list[Tensor]) -> list[Tensor]:
+    """The tensors, all of one dtype, in the dtype of the computation: the very list if they have it."""
+    return tensors if tensors[0].dtype == dtype else [t.to(dtype) for t in tensors]
+
+
 def store(targets: list[list[Tensor]], results: list[Any]) -> None:
     """Put the results into the tensors that they belong to, where they are not there already.
 
-    A result may be the very tensor of another target (a state that becomes the old parameter): it is copied first.
+    A result may be the list of another target (a state that becomes the old parameter): it is copied first.
     """
-    owners = {id(t): i for i, tensors in enumerate(targets) for t in tensors}
-    for at, tensors in enumerate(results):
-        results[at] = [x.clone() if owners.get(id(x), at) != at else x for x in tensors]
-    for target, result in zip(targets, results, strict=True):
-        moved = [(t, x) for t, x in zip(target, result, strict=True) if t is not x]
-        if moved:
-            torch._foreach_copy_([t for t, _ in moved], [x for _, x in moved])
+    moved = [(target, result) for target, result in zip(targets, results, strict=True) if target is not result]
+    safe = [[x.clone() for x in r] if any(r is t for t in targets) else r for _, r in moved]
+    for (target, _), result in zip(moved, safe, strict=True):
+        torch._foreach_copy_(target, result)
 
 
 @dataclass
@@ -127,7 +130,7 @@ def _as_number(value: Any, spec: Scalar) -> Any:
 
 @dataclass
 class SparseBucket(Bucket):
-    """One parameter with a sparse gradient: the rule runs on the rows that the gradient touches, and on nothing else."""
+    """One parameter with a sparse gradient: the rule runs on the rows that the gradient touches, on nothing else."""
 
     def run(self) -> Kernel:
         (p,), (g,) = self.params, self.grads

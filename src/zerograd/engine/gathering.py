@@ -57,57 +57,65 @@ class Gathering:
             )
 
     def _gather(self, index: int, live: list[Tensor], hypers: Mapping[str, Any], program: Program) -> None:
+        """Sort the parameters of a group into buckets."""
         optimizer, graph = self.optimizer, program.graph
-        group = optimizer.param_groups[index]
+        states = [optimizer.state[p] for p in live]
         counts = [0.0] * len(live)
         if graph.reads_t or optimizer.keeps_step:
-            counts = optimizer._column("step").read(live, optimizer.state, 0.0)
+            counts = optimizer._column("step").read(live, states, 0.0)
             self._steps.append((live, counts))
         columns = {
-            name: optimizer._column(name).read(live, optimizer.state, _initial(spec, hypers))
+            name: optimizer._column(name).read(live, states, _initial(spec, hypers))
             for name, spec in graph.scalar_states.items()
             if spec.per == "tensor"
         }
-        shared = {
-            name: group.get(name, _initial(spec, hypers))
-            for name, spec in graph.scalar_states.items()
-            if spec.per != "tensor"
-        }
-        late = {name for name in graph.scalar_states if graph.new[name].late}
-        host = [name for name in columns if name not in late]
+        late = [name for name in columns if name in graph.late_states]
+        # What host numbers are computed from: buckets hold parameters that have them all in common.
+        numbers = [values for name, values in columns.items() if name not in late]
+        cohorts = list(zip(*([counts] if graph.reads_t else []), *numbers, strict=True)) or [()] * len(live)
         found: dict[tuple[Any, ...], Bucket] = {}
-        for at, p in enumerate(live):
+        for at, (p, state) in enumerate(zip(live, states, strict=True)):
             g = p.grad
             assert g is not None
-            state = optimizer.state[p]
-            absent = [name for name in graph.tensor_states if state.get(name) is None]
-            present = [state[name].dtype for name in graph.tensor_states if name not in absent]
-            first = tuple(any(name in absent for name in names) for names in graph.first_groups)
-            dtype = compute_dtype(p.dtype, g.dtype, *present)
-            t = counts[at] + 1
+            held = [state.get(name) for name in graph.tensor_states]
             kind, g = self._kind(g, graph)
-            key = (
-                p.device,
-                dtype,
-                t if graph.reads_t else None,
-                first,
-                *(columns[name][at] for name in host),
-                type(p),
-            )
-            bucket = found.get(key) if kind is Bucket else None
-            if bucket is None:
-                bucket = kind(program, index, hypers, p.device, dtype, t, first, bool(group.get("maximize", False)))
-                bucket.scalars.update(shared)
-                bucket.scalars.update({name: columns[name][at] for name in host})
-                bucket.scalars.update({name: [] for name in columns if name in late})
-                bucket.states.update({name: [] for name in graph.tensor_states})
-                self.buckets.append(bucket)
-                if kind is Bucket:
-                    found[key] = bucket
-            self._add(bucket, p, g, state, absent, hypers)
-            for name in columns:
-                if name in late:
-                    bucket.scalars[name].append(columns[name][at])
+            dtypes = [None if tensor is None else tensor.dtype for tensor in held]
+            key = (p.dtype, g.dtype, p.device, type(p), *dtypes, *cohorts[at])
+            bucket = found.get(key)
+            if bucket is None or kind is not Bucket:
+                numbers_here = {name: values[at] for name, values in columns.items()}
+                bucket = found[key] = self._bucket(kind, index, hypers, program, p, held, counts[at] + 1, numbers_here)
+            bucket.params.append(p)
+            bucket.grads.append(g)
+            for name, tensor in zip(graph.tensor_states, held, strict=True):
+                if tensor is None or kind is DifferentiableBucket:
+                    self._new_states.append((p, name, bucket, len(bucket.states[name])))
+                if tensor is None:
+                    tensor = started(graph.states[name], p, _start_gradient(p, g, bucket.maximize), hypers)
+                bucket.states[name].append(tensor)
+            for name in late:
+                bucket.scalars[name].append(columns[name][at])
+
+    def _bucket(
+        self, kind: type[Bucket], index: int, hypers: Mapping[str, Any], program: Program,
+        p: Tensor, held: list[Tensor | None], t: float, numbers: Mapping[str, float],
+    ) -> Bucket:  # fmt: skip
+        """An empty bucket for parameters like p, whose states are ``held`` (None where one does not exist yet)."""
+        graph = program.graph
+        group = self.optimizer.param_groups[index]
+        absent = {name for name, tensor in zip(graph.tensor_states, held, strict=True) if tensor is None}
+        assert p.grad is not None
+        dtype = compute_dtype(p.dtype, p.grad.dtype, *(tensor.dtype for tensor in held if tensor is not None))
+        first = tuple(not absent.isdisjoint(names) for names in graph.first_groups)
+        bucket = kind(program, index, hypers, p.device, dtype, t, first, bool(group.get("maximize", False)))
+        for name, spec in graph.scalar_states.items():
+            if spec.per != "tensor":
+                bucket.scalars[name] = group.get(name, _initial(spec, hypers))
+            else:
+                bucket.scalars[name] = [] if name in graph.late_states else numbers[name]
+        bucket.states.update({name: [] for name in graph.tensor_states})
+        self.buckets.append(bucket)
+        return bucket
 
     def _kind(self, g: Tensor, graph: Graph) -> tuple[type[Bucket], Tensor]:
         """Which kind of bucket serves a gradient, and the gradient as it takes it."""
@@ -118,28 +126,6 @@ class Gathering:
         if self.optimizer.sparse == "rows" or not graph.tensor_states:
             return SparseBucket, g
         return Bucket, g.to_dense()  # every element's state moves, with or without a gradient
-
-    def _add(
-        self,
-        bucket: Bucket,
-        p: Tensor,
-        g: Tensor,
-        state: Mapping[str, Any],
-        absent: list[str],
-        hypers: Mapping[str, Any],
-    ) -> None:
-        graph = bucket.program.graph
-        bucket.params.append(p)
-        bucket.grads.append(g)
-        for name in graph.tensor_states:
-            if name in absent:
-                start_g = (g.to_dense() if g.layout != torch.strided else g).to(p.dtype)
-                tensor = started(graph.states[name], p, -start_g if bucket.maximize else start_g, hypers)
-            else:
-                tensor = state[name]
-            if name in absent or isinstance(bucket, DifferentiableBucket):
-                self._new_states.append((p, name, bucket, len(bucket.states[name])))
-            bucket.states[name].append(tensor)
 
     def keep(self) -> None:
         """After all kernels: count the steps, put new states and scalar states where they belong."""
@@ -157,6 +143,12 @@ class Gathering:
                     own = [optimizer.param_groups[bucket.group_index]]
                     for group in own if spec.per == "group" else optimizer.param_groups:
                         group[name] = _kept(value)
+
+
+def _start_gradient(p: Tensor, g: Tensor, maximize: bool) -> Tensor:
+    """The gradient as a state may start with it: dense, and negated where the rule sees it negated."""
+    dense = (g.to_dense() if g.layout != torch.strided else g).to(p.dtype)
+    return -dense if maximize else dense
 
 
 def _initial(spec: Scalar, hypers: Mapping[str, Any]) -> float:

@@ -131,7 +131,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             torch._foreach_zero_(grads)
 
     def train(self, mode: bool = True) -> None:
-        """Put the training weights back into the parameters, after ``eval()``; a class without a view has nothing to do."""
+        """Put the training weights back into the parameters after ``eval()``; without a view there is nothing to do."""
         if not mode:
             self.eval()
         elif self._evaluating:
