@@ -46,7 +46,10 @@ def compute_dtype(*dtypes: torch.dtype) -> torch.dtype:
 
 @dataclass
 class Bucket:
-    """One kernel call. ``scalars``: the values of the scalar states; ``new_scalars``: what they became."""
+    """One kernel call. ``scalars``: the values of the scalar states; ``new_scalars``: what they became.
+
+    elements: how many the parameters have together, counted on a CPU only.
+    """
 
     program: Program
     group_index: int
@@ -61,6 +64,7 @@ class Bucket:
     states: dict[str, list[Tensor]] = field(default_factory=dict)
     scalars: dict[str, Any] = field(default_factory=dict)
     new_scalars: dict[str, Any] = field(default_factory=dict)
+    elements: int = 0
 
     def run(self) -> Kernel:
         """Compute and store; asks for reductions that span more than this bucket on the way."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from importlib import import_module
 from typing import Any
 
 from zerograd.algebra.notation import Rule, View
@@ -121,16 +122,41 @@ def _signature(order: list[str], values: dict[str, Any]) -> inspect.Signature:
     return inspect.Signature(parameters)
 
 
+class _ClassOf:
+    """The class of an object that is being copied or pickled. A copy has the very same class; pickle finds it by a name
+    in its module, whatever the name, or else makes it again from the rule and the recipe."""
+
+    def __init__(self, cls: type[RuleOptimizer]) -> None:
+        self.cls = cls
+
+    def __deepcopy__(self, _: Any) -> _ClassOf:
+        return self
+
+    def __reduce__(self) -> Any:
+        cls = self.cls
+        for name, value in vars(sys.modules.get(cls.__module__)).items() if cls.__module__ in sys.modules else ():
+            if value is cls:
+                return _found, (cls.__module__, name)
+        return _rebuilt, (cls.rule, cls.__dict__["_recipe"], cls.__module__)
+
+
 def reduced(optimizer: RuleOptimizer, protocol: Any) -> Any:
-    """How an object pickles: by its class where that is found by name, else by the recipe of the class."""
+    """How an object is copied and pickled: a user's subclass as any object, a class made here by name or recipe."""
     cls = type(optimizer)
-    module = sys.modules.get(cls.__module__)
-    if getattr(module, cls.__qualname__, None) is cls or "_recipe" not in cls.__dict__:
+    if "_recipe" not in cls.__dict__:
         return object.__reduce_ex__(optimizer, protocol)
-    return _rebuilt, (cls.rule, cls.__dict__["_recipe"], cls.__module__), optimizer.__getstate__()
+    return _blank, (_ClassOf(cls),), optimizer.__getstate__()
 
 
-def _rebuilt(rule: Rule, recipe: dict[str, Any], module: str) -> RuleOptimizer:
+def _blank(of: _ClassOf) -> RuleOptimizer:
+    return of.cls.__new__(of.cls)
+
+
+def _found(module: str, name: str) -> _ClassOf:
+    return _ClassOf(getattr(import_module(module), name))
+
+
+def _rebuilt(rule: Rule, recipe: dict[str, Any], module: str) -> _ClassOf:
     cls = from_rule(rule, **recipe)
     cls.__module__ = module
-    return cls.__new__(cls)
+    return _ClassOf(cls)

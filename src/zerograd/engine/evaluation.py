@@ -27,7 +27,7 @@ def enter(optimizer: RuleOptimizer, view: View) -> None:
             if all(state.get(name) is not None for name in wanted):
                 given = {"p": p.detach(), **state}
                 reading = view(*(given[name] for name in view.positional), **keywords)
-                state[TRAINING_WEIGHTS] = p.detach().clone()
+                optimizer.state[p][TRAINING_WEIGHTS] = p.detach().clone()
                 p.copy_(reading)
 
 

@@ -17,6 +17,9 @@ from zerograd.engine.programs import Program
 if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
 
+# On a CPU an operation on a list is a loop over it. Lists this long stay in the cache from one operation to the next.
+CPU_ELEMENTS = 32_768
+
 
 class Gathering:
     """The buckets of one step, and the numbers per parameter that were read for it."""
@@ -34,8 +37,9 @@ class Gathering:
                 program = optimizer._programs(group).find(hypers)
                 programs.append((index, live, hypers, program))
         self._check([(index, hypers, program.graph) for index, _, hypers, program in programs])
-        for index, live, hypers, program in programs:
+        for _, live, hypers, _ in programs:
             _check_tensors(optimizer, live, hypers)
+        for index, live, hypers, program in programs:
             self._gather(index, live, hypers, program)
 
     def _check(self, groups: Sequence[tuple[int, Mapping[str, Any], Graph]]) -> None:
@@ -59,9 +63,10 @@ class Gathering:
     def _gather(self, index: int, live: list[Tensor], hypers: Mapping[str, Any], program: Program) -> None:
         """Sort the parameters of a group into buckets."""
         optimizer, graph = self.optimizer, program.graph
-        states = [optimizer.state[p] for p in live]
+        counting = graph.reads_t or optimizer.keeps_step
+        states = [optimizer.state[p] if counting or graph.states else {} for p in live]  # none for plain SGD
         counts = [0.0] * len(live)
-        if graph.reads_t or optimizer.keeps_step:
+        if counting:
             counts = optimizer._column("step").read(live, states, 0.0)
             self._steps.append((live, counts))
         columns = {
@@ -82,10 +87,11 @@ class Gathering:
             dtypes = [None if tensor is None else tensor.dtype for tensor in held]
             key = (p.dtype, g.dtype, p.device, type(p), *dtypes, *cohorts[at])
             bucket = found.get(key)
-            if bucket is None or kind is not Bucket:
+            if bucket is None or kind is not Bucket or bucket.elements >= CPU_ELEMENTS:
                 numbers_here = {name: values[at] for name, values in columns.items()}
                 bucket = found[key] = self._bucket(kind, index, hypers, program, p, held, counts[at] + 1, numbers_here)
             bucket.params.append(p)
+            bucket.elements += p.numel() if p.device.type == "cpu" else 0
             bucket.grads.append(g)
             for name, tensor in zip(graph.tensor_states, held, strict=True):
                 if tensor is None or kind is DifferentiableBucket:
@@ -109,8 +115,9 @@ class Gathering:
         first = tuple(not absent.isdisjoint(names) for names in graph.first_groups)
         bucket = kind(program, index, hypers, p.device, dtype, t, first, bool(group.get("maximize", False)))
         for name, spec in graph.scalar_states.items():
-            if spec.per != "tensor":
-                bucket.scalars[name] = group.get(name, _initial(spec, hypers))
+            if spec.per != "tensor":  # one in all: a group that was added later joins in what the others have
+                holders = [group] if spec.per == "group" else self.optimizer.param_groups
+                bucket.scalars[name] = next((h[name] for h in holders if name in h), _initial(spec, hypers))
             else:
                 bucket.scalars[name] = [] if name in graph.late_states else numbers[name]
         bucket.states.update({name: [] for name in graph.tensor_states})

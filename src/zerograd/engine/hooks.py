@@ -27,8 +27,12 @@ def hooked(step: Callable[..., Any]) -> Callable[..., Any]:
             or self._optimizer_step_pre_hooks
             or self._optimizer_step_post_hooks
             or profiler._is_profiler_enabled
-        ):
-            return watched(self, *args, **kwargs)
+        ) and not self.__dict__.get("_hooks_fire"):
+            self._hooks_fire = True  # a subclass's step that calls this one through super() is one step, not two
+            try:
+                return watched(self, *args, **kwargs)
+            finally:
+                self._hooks_fire = False
         return step(self, *args, **kwargs)
 
     wrapper.hooked = True  # type: ignore[attr-defined]  # torch leaves a step with this mark alone

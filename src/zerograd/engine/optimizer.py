@@ -221,7 +221,8 @@ class RuleOptimizer(torch.optim.Optimizer):
         _base_load_state_dict(self, {**state_dict, "state": kept_state(state_dict["state"])})
         for group, before in zip(self.param_groups, own, strict=True):
             for name, value in before.items():
-                group.setdefault(name, value)
+                if name not in self._group_rule(before).states:
+                    group.setdefault(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_policy": self._policy}
