@@ -37,7 +37,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(
             f"module 'zerograd' has no attribute {name!r}" + (f"; did you mean {near!r}?" if near else "")
         )
-    value = getattr(import_module(_HOME_OF[name]), name)
+    home = import_module(_HOME_OF[name])
+    if not hasattr(home, name):
+        raise AttributeError(f"zerograd.{name} is torch's own, and the torch that is installed does not have it yet")
+    value = getattr(home, name)
     globals()[name] = value
     return value
 

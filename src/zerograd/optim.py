@@ -5,11 +5,15 @@ Where torch has a class of the same name, the constructor's arguments, their ord
 
 from __future__ import annotations
 
-from torch.optim import LBFGS, Adafactor, Muon, Optimizer, SparseAdam
+import torch
+from torch.optim import LBFGS, Adafactor, Optimizer, SparseAdam
 
 from zerograd import rules
 from zerograd.engine.construction import from_rule
 from zerograd.rules import decoupled, l2, torch_decay
+
+if hasattr(torch.optim, "Muon"):  # torch 2.9 and later
+    from torch.optim import Muon as Muon
 
 SGD = from_rule(
     l2(rules.sgd),
@@ -107,7 +111,6 @@ __all__ = [
     "AdamW",
     "Adamax",
     "Lion",
-    "Muon",
     "NAdam",
     "Optimizer",
     "Prodigy",
