@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from random import Random
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from laws.table import Config, Row
+from laws.table import Config, Row, label
 from zerograd.algebra.notation import Scalar
 
-SHAPES = [(7,), (3, 4), (), (5, 2, 2), (6,), (3,)]
-ZERO_AT_FIRST = 5  # a tensor of zeros, as biases are: its norm is 0 in the first step
+PARAMETERS = 6
+NUMBER, ZERO_AT_FIRST = 2, 5  # a 0-dim tensor; one of zeros, as biases are: its norm is 0 in the first step
+
+
+def shapes(row: Row, config: Config) -> list[tuple[int, ...]]:
+    """Random shapes of up to three dimensions, the same for a configuration in every run."""
+    random = Random(label((row, config)))
+    found = [tuple(random.randint(1, 5) for _ in range(random.randint(1, 3))) for _ in range(PARAMETERS)]
+    found[NUMBER] = ()
+    return found
 
 
 def gradient(step: int, index: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor | None:
@@ -33,7 +42,9 @@ class Pair:
     ) -> None:  # fmt: skip
         self.row, self.dtype = row, dtype
         self.generator = torch.Generator().manual_seed(1)
-        start = [torch.randn(shape, generator=self.generator, dtype=torch.float64).to(dtype) for shape in SHAPES]
+        start = [
+            torch.randn(shape, generator=self.generator, dtype=torch.float64).to(dtype) for shape in shapes(row, config)
+        ]
         start[ZERO_AT_FIRST].zero_()
         self.reference_params = [x.to(reference_dtype, copy=True).requires_grad_() for x in start]
         self.params = [x.clone().requires_grad_() for x in start]

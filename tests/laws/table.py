@@ -95,7 +95,8 @@ TORCH = [
         ),
     ),
     _row("Adadelta", grid(lr=[1.0, 0.3], rho=[0.9, 0.5], weight_decay=DECAY, eps=[1e-6, 1e-2])),
-    _row("Rprop", grid(lr=[0.01], etas=[(0.5, 1.2), (0.3, 1.9)], step_sizes=[(1e-6, 50), (5e-3, 0.05)])),
+    # The step sizes start at lr, in the parameter's dtype: 2^-7 is the same number in all of them.
+    _row("Rprop", grid(lr=[2**-7], etas=[(0.5, 1.2), (0.3, 1.9)], step_sizes=[(1e-6, 50), (5e-3, 0.05)])),
     _row("ASGD", grid(lr=[0.01], lambd=[1e-4, 0.1], alpha=[0.75, 0.5], t0=[1e6, 10, 0], weight_decay=DECAY)),
 ]
 
