@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "zerograd.optim": (
-        "ADOPT ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax LAMB LBFGS Lion Muon NAdam Optimizer Prodigy RAdam "
+        "ADOPT ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax LAMB LBFGS Lion NAdam Optimizer Prodigy RAdam "
         "RMSprop Rprop SGD ScheduleFreeAdamW SparseAdam StableAdamW"
     ),
     "zerograd.engine.construction": "from_rule",
@@ -19,21 +19,23 @@ _HOMES = {
     "zerograd.algebra": "rule scalar start view wrapper",
     "zerograd.rules": "cautious cautious_decay decoupled ema l2 lookahead mars trust_ratio",
     "zerograd.errors": "RuleError UsageError ZerogradError",
-    "torch.optim": "swap_in_optimizer_params_and_state",
+    "torch.optim": "Muon swap_in_optimizer_params_and_state",
 }
 _MODULES = ("algebra", "errors", "lr_scheduler", "optim", "rules", "swa_utils")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-__all__ = sorted([*_HOME_OF, *_MODULES])
+_PUBLIC = sorted([*_HOME_OF, *_MODULES])
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f"zerograd.{name}")
+    if name == "__all__":  # for `from zerograd import *`: without the names that an older torch lacks
+        return [public for public in _PUBLIC if _HOME_OF.get(public) != "torch.optim" or hasattr(_torch(), public)]
     if name not in _HOME_OF:
         from zerograd.errors import nearest
 
-        near = nearest(name, __all__)
+        near = nearest(name, _PUBLIC)
         raise AttributeError(
             f"module 'zerograd' has no attribute {name!r}" + (f"; did you mean {near!r}?" if near else "")
         )
@@ -45,5 +47,9 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def _torch() -> Any:
+    return import_module("torch.optim")
+
+
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*_PUBLIC, "__version__"]

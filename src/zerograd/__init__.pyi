@@ -3,6 +3,7 @@
 Written by `make stubs` (tools/make_stubs.py) from the live package; do not edit by hand.
 """
 
+from torch.optim import Muon as Muon
 from torch.optim import swap_in_optimizer_params_and_state as swap_in_optimizer_params_and_state
 
 from zerograd import algebra as algebra
@@ -33,7 +34,6 @@ from zerograd.optim import Adam as Adam
 from zerograd.optim import Adamax as Adamax
 from zerograd.optim import AdamW as AdamW
 from zerograd.optim import Lion as Lion
-from zerograd.optim import Muon as Muon
 from zerograd.optim import NAdam as NAdam
 from zerograd.optim import Optimizer as Optimizer
 from zerograd.optim import Prodigy as Prodigy

@@ -29,7 +29,7 @@ class UsageError(ZerogradError, ValueError):
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """The one of ``names`` that is spelt most like ``name``, or None if none is near."""
     by_folded = {n.casefold(): n for n in names}
-    found = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
+    found = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
     return by_folded[found[0]] if found else None
 
 

@@ -93,9 +93,7 @@ Lion = from_rule(decoupled(rules.lion), name="Lion", lr=1e-4)
 ADOPT = from_rule(torch_decay(rules.adopt), name="ADOPT", lr=1e-3)
 LAMB = from_rule(rules.lamb, name="LAMB", lr=1e-3)
 StableAdamW = from_rule(rules.stable_adamw, name="StableAdamW", lr=1e-3)
-ScheduleFreeAdamW = from_rule(
-    rules.schedule_free_adamw, name="ScheduleFreeAdamW", lr=2.5e-3, view=rules.schedule_free_average
-)
+ScheduleFreeAdamW = from_rule(rules.schedule_free_adamw, name="ScheduleFreeAdamW", lr=2.5e-3)
 Prodigy = from_rule(rules.prodigy, name="Prodigy", lr=1.0)
 
 __all__ = [

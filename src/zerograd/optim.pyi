@@ -6,7 +6,6 @@ Written by `make stubs` (tools/make_stubs.py) from the live package; do not edit
 from torch import Tensor
 from torch.optim import LBFGS as LBFGS
 from torch.optim import Adafactor as Adafactor
-from torch.optim import Muon as Muon
 from torch.optim import Optimizer as Optimizer
 from torch.optim import SparseAdam as SparseAdam
 from torch.optim.optimizer import ParamsT
@@ -167,7 +166,7 @@ class Adam(RuleOptimizer):
     ) -> None: ...
 
 class AdamW(RuleOptimizer):
-    """Adam: each element's step is its mean gradient over the root of its mean squared gradient."""
+    """AdamW: Adam with decoupled weight decay; each element's step is its mean gradient over the root of its mean squared gradient."""
 
     def __init__(
         self,

@@ -44,7 +44,8 @@ def from_rule(
     order: the constructor's arguments after params, ``*`` before those by keyword only; by default lr and the
     hyper-parameters, then the flags by keyword. keeps_step: keep a step count even if the rule does not read it.
     sparse: None refuses sparse gradients, "rows" leaves rows without a gradient alone, "dense" takes them as zeros.
-    view: the weights that ``eval()`` puts into the parameters. defaults: other defaults for hyper-parameters.
+    view: the weights that ``eval()`` puts into the parameters; by default the rule's.
+    defaults: other defaults for hyper-parameters.
 
     Objects pickle by the rule's qualified name, so a rule that is to be pickled needs one (not a lambda).
 
@@ -90,7 +91,7 @@ def from_rule(
         "order": tuple(signature.parameters),
         "keeps_step": keeps_step,
         "sparse": sparse,
-        "view": view,
+        "view": view or made.view,
         "class_programs": Programs(made),
         "_recipe": recipe,
         "__doc__": LazyDocument(),

@@ -52,23 +52,37 @@ class LazyDocument:
 
 def document(cls: type[RuleOptimizer]) -> str:
     """The docstring of an optimizer class."""
-    parts = [sections(function) for function in cls.rule.functions]
-    summary, *around = [part["Summary"] for part in reversed(parts)]
-    wrapped = [f"Around it, {text[:1].lower()}{text[1:]}" for text in around]
-    body = {name: [p[name] for p in parts if p.get(name)] for name in ("Algorithm", "When to use", "Reference")}
-    lines = [summary, "", *wrapped, *([""] if wrapped else [])]
+    parts = [sections(function) for function in reversed(cls.rule.functions)]  # the rule, then from the inside out
     texts = {
-        "Algorithm": "\n".join(body["Algorithm"]),
+        "Algorithm": _algorithm(cls.rule, parts),
         "Hyper-parameters": _hyper_parameters(cls, parts),
-        "When to use": "\n".join(reversed(body["When to use"])),
+        "When to use": "\n".join(p["When to use"] for p in parts if p.get("When to use")),
         "State": state_bytes(cls.rule),
-        "Reference": "\n".join(reversed(body["Reference"])),
+        "Reference": "\n".join(p["Reference"] for p in parts if p.get("Reference")),
         "Example": _EXAMPLE.format(name=cls.__name__) if cls.__module__ == "zerograd.optim" else "",
     }
+    lines = [_summary(cls.__name__, [part["Summary"] for part in parts]), ""]
     for section in SECTIONS:
         if texts[section]:
             lines += [section, textwrap.indent(texts[section].rstrip(), "    "), ""]
     return "\n".join(lines)
+
+
+def _summary(name: str, summaries: list[str]) -> str:
+    """One line: the rule's own or, for a class of another name, what stands around the rule too."""
+    title, _, body = summaries[0].partition(": ")
+    if not body or name == title or len(summaries) == 1:
+        return summaries[0]
+    around = ", ".join(text.partition(":")[0] for text in summaries[1:])
+    return f"{name}: {title} with {around}; {body}"
+
+
+def _algorithm(rule: Rule, parts: list[dict[str, str]]) -> str:
+    """The rule's box, then a box for every wrapper with its name: each says when it acts."""
+    first, *boxes = [part.get("Algorithm", "") for part in parts]
+    names = [function.__name__ for function in reversed(rule.functions)][1:]
+    around = [f"{name}, around it\n{textwrap.indent(box, '    ')}" for name, box in zip(names, boxes, strict=True)]
+    return "\n".join([first, *around])
 
 
 def sections(function: Any) -> dict[str, str]:
@@ -86,7 +100,7 @@ def sections(function: Any) -> dict[str, str]:
 
 
 def _hyper_parameters(cls: type[RuleOptimizer], parts: list[dict[str, str]]) -> str:
-    texts = [p["Hyper-parameters"] for p in reversed(parts) if p.get("Hyper-parameters")]
+    texts = [p["Hyper-parameters"] for p in parts if p.get("Hyper-parameters")]
     texts = [text for text in texts if not text.startswith("none of its own")]
     if not any(text.startswith("lr:") for text in texts):
         texts.insert(0, "lr: the learning rate.")

@@ -159,7 +159,8 @@ def _start_gradient(p: Tensor, g: Tensor, maximize: bool) -> Tensor:
 
 
 def _initial(spec: Scalar, hypers: Mapping[str, Any]) -> float:
-    return float(hypers[spec.value] if isinstance(spec.value, str) else spec.value)
+    value = hypers[spec.value] if isinstance(spec.value, str) else spec.value
+    return float(value.detach() if isinstance(value, Tensor) else value)
 
 
 def _numbers(value: Any, count: int) -> list[float]:

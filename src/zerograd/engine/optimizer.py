@@ -50,8 +50,8 @@ class RuleOptimizer(torch.optim.Optimizer):
     _evaluating: bool
     _policy: Policy | None
 
-    def __init__(self, params: Any, **values: Any) -> None:
-        if not hasattr(type(self), "rule"):
+    def __init__(self, params: Any, *args: Any, **values: Any) -> None:
+        if not hasattr(type(self), "rule") or args:  # classes have constructors of their own, which come here by name
             raise TypeError(f"{type(self).__name__} has no rule; make an optimizer class with zerograd.from_rule(rule)")
         self._policy = None
         decay = values.get("weight_decay")
@@ -93,7 +93,7 @@ class RuleOptimizer(torch.optim.Optimizer):
                 loss = closure()
         if self._evaluating:
             raise RuntimeError(
-                f"{type(self).__name__}.step() in evaluation mode: the parameters hold {self._view_name()}; "
+                f"{type(self).__name__}.step() in evaluation mode: the parameters hold the weights to evaluate; "
                 "call optimizer.train() before going on with training"
             )
         enabled = torch.is_grad_enabled()
@@ -198,9 +198,6 @@ class RuleOptimizer(torch.optim.Optimizer):
             self._columns[name] = Column(name, counts if name == "step" else torch.float64)
         return self._columns[name]
 
-    def _view_name(self) -> str:
-        return getattr(self.view, "__name__", "evaluation weights")
-
     def state_dict(self) -> dict[str, Any]:
         """The state and the groups, as torch's: loads into the torch class of the same name, and back."""
         packed = _base_state_dict(self)
@@ -249,11 +246,16 @@ class RuleOptimizer(torch.optim.Optimizer):
         return reduced(self, protocol)
 
 
+_OTHER_NAMES = {"learning_rate": "lr", "epsilon": "eps", "decay": "weight_decay", "wd": "weight_decay"}
+"""What other frameworks call the same thing."""
+
+
 def bind(signature: inspect.Signature, name: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a constructor by name; TypeError with the nearest valid name for one that it does not have."""
     for key in keywords:
         if key not in signature.parameters:
-            near = nearest(key, signature.parameters)
+            meant = _OTHER_NAMES.get(key)
+            near = meant if meant in signature.parameters else nearest(key, signature.parameters)
             hint = f"; did you mean {near!r}?" if near else f"; it takes {', '.join(signature.parameters)}"
             raise TypeError(f"{name}() got an unexpected keyword argument {key!r}{hint}")
     try:

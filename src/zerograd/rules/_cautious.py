@@ -3,10 +3,10 @@ from zerograd.algebra import maximum, mean, where, wrapper
 
 @wrapper
 def cautious(direction, g):
-    """Cautious steps: elements whose step disagrees with the gradient's sign stand still; the others move more.
+    """cautious steps: elements whose step disagrees with the gradient's sign stand still; the others move more.
 
     Algorithm
-        a   = 1 where u * g > 0, else 0
+        a   = 1 where u * g > 0, else 0                    after the rule
         u   = u * a / max(mean(a), 1e-3)                   mean per tensor
     Hyper-parameters
         none of its own.

@@ -3,7 +3,7 @@ from zerograd.algebra import lerp, start, view, wrapper
 
 @wrapper
 def ema(move, g, p, average=start("p"), *, ema_decay=0.999):
-    """Exponential moving average of the weights, beside training and without a say in it.
+    """a moving average of the weights: beside training and without a say in it.
 
     Algorithm
         a   = ema_decay * a + (1 - ema_decay) * p          after the step; a starts as p
@@ -28,3 +28,6 @@ def _(ema_decay):
 def ema_average(average):
     """The average of the weights."""
     return average
+
+
+ema.view = ema_average

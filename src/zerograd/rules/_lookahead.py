@@ -3,10 +3,10 @@ from zerograd.algebra import lerp, start, where, wrapper
 
 @wrapper
 def lookahead(move, g, p, slow=start("p"), *, every=5, alpha=0.5, t):
-    """Lookahead: every few steps the weights go back part of the way to where they came from.
+    """lookahead: every few steps the weights go back part of the way to where they came from.
 
     Algorithm
-        slow = slow + alpha * (p - slow);  p = slow        at every ``every``-th step
+        slow = slow + alpha * (p - slow);  p = slow        after every ``every``-th step
     Hyper-parameters
         every: steps between two returns, 5 to 10.
         alpha: how much of the way is kept.

@@ -3,11 +3,11 @@ from zerograd.algebra import maximum, norm, start, wrapper
 
 @wrapper
 def mars(direction, g, previous_grad=start("g"), *, betas, gamma=0.025):
-    """MARS: hands a gradient with less variance to the rule, corrected by how it differs from the previous one.
+    """MARS: it hands a gradient with less variance to the rule, corrected by how it differs from the previous one.
 
     Algorithm
         c   = g_t + gamma * betas[0] / (1 - betas[0]) * (g_t - g_(t-1))
-        c   = c / max(1, ||c||)                            per tensor
+        c   = c / max(1, ||c||)                            per tensor; the rule gets c for g
     Hyper-parameters
         gamma: strength of the correction, 0.025.
     When to use

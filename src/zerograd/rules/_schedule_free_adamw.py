@@ -64,3 +64,6 @@ def _(warmup_steps):
 def schedule_free_average(p, z, *, betas):
     """What to evaluate and to save: x, while p holds y."""
     return lerp(p, z, 1 - 1 / betas[0])
+
+
+schedule_free_adamw.view = schedule_free_average

@@ -3,10 +3,10 @@ from zerograd.algebra import norm, where, wrapper
 
 @wrapper
 def trust_ratio(direction, g, p):
-    """Trust ratio: each tensor's direction is rescaled to the size of its weights.
+    """a trust ratio: each tensor's direction is rescaled to the size of its weights.
 
     Algorithm
-        u   = u * ||p|| / ||u||, unless either is 0        per tensor
+        u   = u * ||p|| / ||u||, unless either is 0        after the rule, per tensor
     Hyper-parameters
         none of its own.
     When to use

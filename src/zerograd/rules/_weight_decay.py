@@ -8,10 +8,10 @@ from zerograd.algebra import where, wrapper
 
 @wrapper
 def l2(move, g, p, *, weight_decay=0.0):
-    """L2 penalty: the decay is part of the gradient, so the rule rescales it like the rest.
+    """an L2 penalty: the decay is part of the gradient, so the rule rescales it like the rest.
 
     Algorithm
-        g   = g + weight_decay * p
+        g   = g + weight_decay * p                         before the rule
     Hyper-parameters
         weight_decay: factor of the penalty weight_decay / 2 * ||p||^2; 1e-4 to 5e-4 for SGD on images.
     When to use
@@ -24,10 +24,10 @@ def l2(move, g, p, *, weight_decay=0.0):
 
 @wrapper
 def decoupled(move, g, p, *, lr, weight_decay=0.0):
-    """Decoupled weight decay: the weights shrink by lr * weight_decay before the step.
+    """decoupled weight decay: the weights shrink by lr * weight_decay before the step.
 
     Algorithm
-        p   = (1 - lr * weight_decay) * p
+        p   = (1 - lr * weight_decay) * p                  before the step
     Hyper-parameters
         weight_decay: 0.01 to 0.1 for transformers; leave biases and norms out by a group with 0.
     When to use
@@ -40,11 +40,11 @@ def decoupled(move, g, p, *, lr, weight_decay=0.0):
 
 @wrapper
 def torch_decay(move, g, p, *, lr, weight_decay=0.0, decoupled_weight_decay=False):
-    """L2 or decoupled weight decay, chosen by torch's own flag.
+    """L2 or decoupled weight decay: chosen by torch's own flag.
 
     Algorithm
-        g   = g + weight_decay * p                         or, with decoupled_weight_decay,
-        p   = (1 - lr * weight_decay) * p
+        g   = g + weight_decay * p                         before the rule or, with decoupled_weight_decay,
+        p   = (1 - lr * weight_decay) * p                  before the step
     Hyper-parameters
         weight_decay: factor of the decay; 0 for none.
         decoupled_weight_decay: shrink the weights instead of adding to the gradient.
@@ -60,10 +60,10 @@ def torch_decay(move, g, p, *, lr, weight_decay=0.0, decoupled_weight_decay=Fals
 
 @wrapper
 def cautious_decay(direction, g, p, *, weight_decay=0.0):
-    """Cautious weight decay: only those weights decay whose step goes towards zero anyway.
+    """cautious weight decay: only those weights decay whose step goes towards zero anyway.
 
     Algorithm
-        u   = u + weight_decay * p where u * p > 0
+        u   = u + weight_decay * p where u * p > 0         after the rule
     Hyper-parameters
         weight_decay: as decoupled decay's, often somewhat larger.
     When to use
