@@ -31,7 +31,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f"zerograd.{name}")
     if name == "__all__":  # for `from zerograd import *`: without the names that an older torch lacks
-        return [public for public in _PUBLIC if _HOME_OF.get(public) != "torch.optim" or hasattr(_torch(), public)]
+        return [public for public in _PUBLIC if public in _MODULES or hasattr(import_module(_HOME_OF[public]), public)]
     if name not in _HOME_OF:
         from zerograd.errors import nearest
 
@@ -45,10 +45,6 @@ def __getattr__(name: str) -> Any:
     value = getattr(home, name)
     globals()[name] = value
     return value
-
-
-def _torch() -> Any:
-    return import_module("torch.optim")
 
 
 def __dir__() -> list[str]:

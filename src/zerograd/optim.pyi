@@ -166,7 +166,7 @@ class Adam(RuleOptimizer):
     ) -> None: ...
 
 class AdamW(RuleOptimizer):
-    """AdamW: Adam with decoupled weight decay; each element's step is its mean gradient over the root of its mean squared gradient."""
+    """AdamW: Adam with decoupled weight decay."""
 
     def __init__(
         self,

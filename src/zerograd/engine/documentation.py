@@ -70,11 +70,11 @@ def document(cls: type[RuleOptimizer]) -> str:
 
 def _summary(name: str, summaries: list[str]) -> str:
     """One line: the rule's own or, for a class of another name, what stands around the rule too."""
-    title, _, body = summaries[0].partition(": ")
-    if not body or name == title or len(summaries) == 1:
+    title, colon, _ = summaries[0].partition(":")
+    if not colon or name == title or len(summaries) == 1:
         return summaries[0]
     around = ", ".join(text.partition(":")[0] for text in summaries[1:])
-    return f"{name}: {title} with {around}; {body}"
+    return f"{name}: {title} with {around}."
 
 
 def _algorithm(rule: Rule, parts: list[dict[str, str]]) -> str:
