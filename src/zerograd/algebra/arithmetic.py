@@ -113,6 +113,15 @@ class Number(float):
 
     __slots__ = ()
 
+    def __neg__(self) -> Number:
+        return Number(-float(self))
+
+    def __pos__(self) -> Number:
+        return self
+
+    def __abs__(self) -> Number:
+        return Number(abs(float(self)))
+
 
 def _install(symbol: str, op: str) -> None:
     function = HOST[op]

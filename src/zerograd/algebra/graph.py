@@ -113,15 +113,19 @@ class Builder:
         operand = self._as_number(operand)
         if operand.level == Level.ELEMENT:
             return self._make(kind, (operand, per), PER[per], late=True, stage=operand.stage + 1, is_bool=False)
+        if operand.is_const(0.0):  # of elements that were multiplied by a weight decay of 0
+            return operand
         raise RuleError(f"{kind}() of a value that is one number already; it reduces the elements of tensors")
 
     def apply(self, op: str, *operands: Any) -> Node:
         """The node of ``op`` on ``operands``, simplified where that changes no value beyond the last bit or two."""
         args = tuple(self.const(x) for x in operands)
-        if op not in ("where", "and", "or"):
+        if op == "where":
+            args = (_truth(args[0], "where(condition, a, b)"), *self._alike(args[1], args[2]))
+        elif op in ("and", "or"):
+            args = tuple(_truth(x, "& and |") for x in args)
+        else:
             args = tuple(self._as_number(x) for x in args)
-        elif op == "where":
-            args = (args[0], *self._alike(args[1], args[2]))
         if all(x.op == "const" for x in args):
             return self.const(HOST[op](*(x.args[0] for x in args)))
         simpler = self._simplify(op, args)
@@ -234,6 +238,12 @@ class Builder:
         if factor is not None:
             quotient = self.apply("mul", quotient, factor)
         return quotient if second is None else self.apply("div", quotient, second)
+
+
+def _truth(x: Node, taker: str) -> Node:
+    if not x.is_bool:
+        raise RuleError(f"{taker} take truth values, not numbers; compare first, as in (x > 0) & (y != 0)")
+    return x
 
 
 def _split(x: Node) -> tuple[Node, Node | None]:

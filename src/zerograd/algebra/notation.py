@@ -13,10 +13,10 @@ import pickle
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, overload
 
 from zerograd.algebra.arithmetic import Number
-from zerograd.algebra.graph import PER, Level
+from zerograd.algebra.graph import PER, Level, Node
 from zerograd.algebra.refusals import located
 from zerograd.errors import RuleError
 
@@ -88,14 +88,17 @@ class Function:
 
     kind = "function"
     __name__: str
+    view: View | None = None
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        if not hasattr(function, "__code__"):
+            raise RuleError(f"{function!r} is no plain function; a {self.kind} is written with def or lambda")
         functools.update_wrapper(self, function)  # type: ignore[arg-type]  # it stands for the function
         self.function = function
         parameters = list(inspect.signature(function).parameters.values())
         for parameter in parameters:
             if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                self._refuse(f"*args, **kwargs and positional-only arguments have no meaning ({parameter})")
+                self.refuse(f"*args, **kwargs and positional-only arguments have no meaning ({parameter})")
         self.positional = {p.name: p.default for p in parameters if p.kind == p.POSITIONAL_OR_KEYWORD}
         keywords = {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
         self.hypers = {name: default for name, default in keywords.items() if default is not inspect.Parameter.empty}
@@ -111,7 +114,8 @@ class Function:
 
         return add
 
-    def _refuse(self, problem: str) -> NoReturn:
+    def refuse(self, problem: str) -> NoReturn:
+        """Raise a RuleError that names this function, its file and line."""
         code = self.function.__code__
         raise RuleError(f"{self.kind} {self.function.__name__!r}, {code.co_filename}:{code.co_firstlineno}: {problem}")
 
@@ -142,26 +146,30 @@ class RuleFunction(Function):
         names = list(self.positional)
         if self.kind == "wrapper":
             if not names or names[0] not in GIVES:
-                self._refuse("the first argument is the wrapped rule, named by what it gives: direction or move")
+                self.refuse("the first argument is the wrapped rule, named by what it gives: direction or move")
             names = names[1:]
         if not names or names[0] != "g":
-            self._refuse("the gradient g comes first")
+            self.refuse("the gradient g comes first")
         self.arguments = tuple(names)
         self.states: dict[str, StateSpec] = {}
         for name in names:
             if name not in ("g", "p"):
                 default = self.positional[name]
                 self.states[name] = 0.0 if default is inspect.Parameter.empty else default
+        for name in SUPPLIED:
+            if name in self.states or name in self.hypers:
+                self.refuse(f"{name} is supplied by the engine: write it after the *, without a default")
         for name, spec in self.states.items():
             if isinstance(spec, bool) or not isinstance(spec, (int, float, Start, Scalar)):
-                self._refuse(f"state {name} starts as {spec!r}: use a number, start(...) or scalar(...)")
+                self.refuse(f"state {name} starts as {spec!r}: use a number, start(...) or scalar(...)")
 
 
 class Rule:
     """A rule, or a rule inside wrappers. Called with tensors it is its own reference; engines trace it.
 
     name: how it reads, ``decoupled(adam)``. states: name -> how it starts. hypers: name -> default.
-    moves: it gives the new parameter, not a direction that the engine still multiplies with lr.
+    moves: it gives the new parameter, not a direction that the engine still multiplies with lr. view: the weights to
+    evaluate, where they are not the parameters; set on the rule or wrapper whose state they are read from.
     """
 
     def __init__(self, own: RuleFunction, inner: Rule | None = None, defaults: Mapping[str, Any] | None = None) -> None:
@@ -170,33 +178,32 @@ class Rule:
         self.gives = next(iter(own.positional)) if inner is not None else None
         inner_states = inner.states if inner is not None else {}
         inner_hypers = inner.hypers if inner is not None else {}
-        clash = (inner_states.keys() & own.states.keys()) | (inner_hypers.keys() & own.hypers.keys())
+        clash = (inner_states.keys() | inner_hypers.keys()) & (own.states.keys() | own.hypers.keys())
         if clash:
-            own._refuse(f"it and the wrapped {inner.name if inner else ''} both define {', '.join(sorted(clash))}")
+            own.refuse(f"it and the wrapped {inner.name if inner else ''} both define {', '.join(sorted(clash))}")
         self.states: dict[str, StateSpec] = {**inner_states, **own.states}
         self.hypers: dict[str, Any] = {**inner_hypers, **own.hypers, **self.defaults}
         self._check_names()
+        self.view: View | None = own.view or (inner.view if inner is not None else None)
         self.moves: bool = "lr" in own.supplied or self.gives == "move" or bool(inner and inner.moves)
         if self.gives == "direction" and inner is not None and inner.moves and "lr" in own.supplied:
-            own._refuse(f"{inner.name} owns lr and gives no direction that lr could be applied to")
+            own.refuse(f"{inner.name} owns lr and gives no direction that lr could be applied to")
         functools.update_wrapper(self, own.function, updated=())
 
     def _check_names(self) -> None:
         own = self.own
         for name in self.defaults:
             if name not in (self.inner.hypers if self.inner else {}) and name not in own.hypers:
-                own._refuse(f"{name} is no hyper-parameter of {self.name}")
+                own.refuse(f"{name} is no hyper-parameter of {self.name}")
         known = (*SUPPLIED, *(self.inner.hypers if self.inner else ()))
         for name in own.supplied:
             if name not in known:
-                own._refuse(f"{name} has no default, and is not supplied: give it one, or use {', '.join(known)}")
+                own.refuse(f"{name} has no default, and is not supplied: give it one, or use {', '.join(known)}")
         for name, spec in own.states.items():
             source = spec.name if isinstance(spec, Start) else spec.value if isinstance(spec, Scalar) else None
             choices = ("p", "g", "lr") if isinstance(spec, Start) else ("lr",)
             if isinstance(source, str) and source not in choices and source not in self.hypers:
-                own._refuse(
-                    f"state {name} starts as {source!r}, which is none of {', '.join((*choices, *self.hypers))}"
-                )
+                own.refuse(f"state {name} starts as {source!r}, which is none of {', '.join((*choices, *self.hypers))}")
 
     @property
     def requirements(self) -> list[Requirement]:
@@ -244,6 +251,8 @@ class Rule:
             if len(values) != 1 + len(own.states):
                 what = ", ".join(["the direction" if not self.moves else "the new parameter", *own.states])
                 raise RuleError(f"it returns {len(values)} values; it has {1 + len(own.states)} to return: {what}")
+            if isinstance(g, Node):
+                values = tuple(g.builder.const(value) for value in values)
         result = values[0]
         if inner is not None and self.gives == "direction" and inner.moves and "lr" not in own.supplied:
             result = p - result
@@ -322,6 +331,10 @@ class Wrapper(RuleFunction):
 
     kind = "wrapper"
 
+    @overload
+    def __call__(self, wrapped: Rule, /, **hypers: Any) -> Rule: ...
+    @overload
+    def __call__(self, wrapped: float, /, **hypers: Any) -> Policy: ...
     def __call__(self, wrapped: Any, /, **hypers: Any) -> Any:
         if isinstance(wrapped, Rule):
             return Rule(self, wrapped, hypers)

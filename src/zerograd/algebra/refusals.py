@@ -24,8 +24,8 @@ def located(kind: str, function: Callable[..., Any]) -> Iterator[None]:
         raise
     except RuleError as error:
         raise LocatedRuleError(f"{_place(kind, function, error.__traceback__)}: {error}") from None
-    except TypeError as error:
-        if "Symbol" not in str(error):  # Python's own refusal of an operator, such as >> or <<
+    except (TypeError, AttributeError) as error:
+        if "Symbol" not in str(error):  # Python's own refusal, such as of >> or of g.data = ...
             raise
         message = f"{_place(kind, function, error.__traceback__)}: {error}; use {VERBS}"
         raise LocatedRuleError(message) from None

@@ -33,6 +33,12 @@ class Symbol(Node):
     def __array_ufunc__(self, ufunc: Any, *_: Any, **__: Any) -> NoReturn:
         raise RuleError(f"numpy.{ufunc.__name__} can't be traced; use {_verb_for(ufunc.__name__)}")
 
+    def __array_function__(self, function: Any, *_: Any) -> NoReturn:
+        raise RuleError(f"numpy.{function.__name__} can't be traced; use {_verb_for(function.__name__)}")
+
+    def __array__(self, *_: Any, **__: Any) -> NoReturn:
+        raise RuleError("a value in a rule stands for one element; it can't become an array")
+
     @classmethod
     def __torch_function__(cls, function: Any, *_: Any, **__: Any) -> NoReturn:
         name = getattr(function, "__name__", str(function))

@@ -11,9 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from zerograd.algebra.graph import REDUCTIONS, Level, Node, ancestors
-from zerograd.algebra.notation import Rule, Scalar, StateSpec, level_of
+from zerograd.algebra.notation import Rule, RuleFunction, Scalar, StateSpec, level_of
 from zerograd.algebra.symbols import SymbolBuilder, host_value
-from zerograd.errors import RuleError
 
 
 def is_static(value: Any) -> bool:
@@ -102,14 +101,16 @@ class Graph:
         self._check_levels()
 
     def _check_levels(self) -> None:
-        for name, spec in self.states.items():
+        for name, spec in self.scalar_states.items():
             # One in all may read hyper-parameters, which are per group: they must then be equal in every group.
-            finest = min(level_of(spec), Level.GROUP)
-            if isinstance(spec, Scalar) and self.new[name].level < finest:
-                raise RuleError(
-                    f"rule {self.rule.name!r}: state {name} is one number per {spec.per}, but its new value differs "
-                    "within it; give the state a finer per=, or reduce the value with total, mean or norm"
+            if min((n.level for n in _sources(self.new[name]) if n.op != "hyper"), default=Level.ALL) < level_of(spec):
+                self._owner(name).refuse(
+                    f"state {name} is one number per {spec.per}, but its new value differs within it; "
+                    "give the state a finer per=, or reduce the value with total, mean or norm"
                 )
+
+    def _owner(self, state: str) -> RuleFunction:
+        return next(function for function in self.rule.functions if state in function.states)
 
     def fits(self, values: Mapping[str, Any]) -> bool:
         """Whether these hyper-parameters lead to this graph."""
@@ -120,6 +121,11 @@ class Graph:
     @cached_property
     def scalar_states(self) -> dict[str, Scalar]:
         return {name: spec for name, spec in self.states.items() if isinstance(spec, Scalar)}
+
+    @cached_property
+    def late_states(self) -> tuple[str, ...]:
+        """The scalar states that the host does not know: they hang on a reduction."""
+        return tuple(name for name in self.scalar_states if self.new[name].late)
 
     @cached_property
     def tensor_states(self) -> tuple[str, ...]:
@@ -140,18 +146,32 @@ class Graph:
     @cached_property
     def shared(self) -> tuple[str, ...]:
         found: set[str] = set()
-        todo = [self.new[name] for name, spec in self.scalar_states.items() if spec.per == "all"]
-        while todo:
-            node = todo.pop()
-            if node.op == "hyper":
-                found.add(node.args[0])
-            if node.op not in REDUCTIONS:
-                todo += node.nodes
+        for name, spec in self.scalar_states.items():
+            if spec.per == "all":
+                owner = self._owner(name)
+                own = {*owner.hypers, *owner.supplied}
+                found |= {n.args[0] for n in _sources(self.new[name]) if n.op == "hyper"}
+                # Under a reduction too: the parts of an estimate are only alike if its own rule is. What a wrapper
+                # does to g and p beforehand, such as weight decay, may differ.
+                found |= {n.args[0] for n in ancestors([self.new[name]]) if n.op == "hyper" and n.args[0] in own}
+                found |= {spec.value} if isinstance(spec.value, str) else set()
         return tuple(sorted(found))
 
     def __repr__(self) -> str:
         outputs = [f"p <- %{self.p.id}", *(f"{name} <- %{node.id}" for name, node in self.new.items())]
         return "\n".join([f"graph of {self.rule.name}", *map(repr, self.nodes), *outputs])
+
+
+def _sources(node: Node) -> list[Node]:
+    """What a value is computed from: leaves, and reductions as they come out."""
+    seen: dict[int, Node] = {}
+    todo = [node]
+    while todo:
+        node = todo.pop()
+        if node.id not in seen:
+            seen[node.id] = node
+            todo += () if node.op in REDUCTIONS else node.nodes
+    return [n for n in seen.values() if n.op in REDUCTIONS or not n.nodes]
 
 
 class Tracer:

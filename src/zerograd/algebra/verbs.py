@@ -12,6 +12,7 @@ from typing import Any
 
 from zerograd.algebra.arithmetic import HOST, Number
 from zerograd.algebra.graph import Node
+from zerograd.errors import RuleError
 
 # builtins that the verbs shadow in rules
 _builtin_abs = abs
@@ -50,10 +51,8 @@ def _verb(op: str, document: str) -> Callable[..., Any]:
         symbol = next((x for x in operands if isinstance(x, Node)), None)
         if symbol is not None:
             return symbol.builder.apply(op, *operands)
-        if any(_is_tensor(x) for x in operands):
-            return _on_tensors(op, operands)
-        result = HOST[op](*operands)
-        return Number(result) if isinstance(result, float) else result
+        result = _on_tensors(op, operands) if any(_is_tensor(x) for x in operands) else HOST[op](*operands)
+        return Number(result) if isinstance(result, (int, float)) and not isinstance(result, bool) else result
 
     verb.__name__ = verb.__qualname__ = op
     verb.__doc__ = document
@@ -88,6 +87,9 @@ def _reduction(kind: str, document: str) -> Callable[..., Any]:
     def reduction(x: Any, per: str = "tensor") -> Any:
         if isinstance(x, Node):
             return x.builder.reduction(kind, x, per)
+        if not _is_tensor(x):
+            raise RuleError(f"{kind}() of {x!r}, which is one number already; it reduces the elements of tensors")
+        x = x.double() if x.dtype == sys.modules["torch"].bool else x
         return {"total": x.sum, "norm": x.norm, "mean": x.mean}[kind]()
 
     reduction.__name__ = reduction.__qualname__ = kind

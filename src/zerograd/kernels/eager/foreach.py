@@ -62,7 +62,7 @@ class _Printer:
         for line in instructions(graph):
             self._print(line)
         outputs = ", ".join(f"{name!r}: {self._output(name)}" for name in (*self.tensor_states, *self.late_states))
-        p = self._name(graph.p) if graph.p.level == Level.ELEMENT else f"filled(p, {self._name(graph.p)})"
+        p = self._name(graph.p) if graph.p.level == Level.ELEMENT else f"filled(p, {self._spread(graph.p)})"
         head = ["def run(p, g, state, late, host, dtype):"]
         head += [f"    s_{name} = state[{name!r}]" for name in self.tensor_states]
         head += [f"    s_{name} = late[{name!r}]" for name in self.late_states]
@@ -82,7 +82,7 @@ class _Printer:
     def _name(self, node: Node) -> str:
         if node.op == "const":
             value = repr(node.args[0])
-            return value if value not in ("inf", "-inf", "nan") else f"float({value!r})"
+            return f"({value})" if value not in ("inf", "-inf", "nan") else f"float({value!r})"
         return self.names[node.id]
 
     def _spread(self, node: Node) -> str:
@@ -128,6 +128,8 @@ class _Printer:
 
     def _late_expression(self, node: Node) -> str:
         names = [self._name(a) for a in node.nodes]
+        if node.op == "where" and node.nodes[0].on_host:
+            return f"late_scalar({names[1]} if {names[0]} else {names[2]}, g, dtype)"
         if node.op in _INFIX:
             return f"{names[0]} {_INFIX[node.op]} {names[1]}"
         return f"-{names[0]}" if node.op == "neg" else f"_{node.op}({', '.join(names)})"

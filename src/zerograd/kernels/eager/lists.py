@@ -15,6 +15,12 @@ def elements(tensors: list[Tensor]) -> int:
     return sum(t.numel() for t in tensors)
 
 
+def late_scalar(value: Any, like: list[Tensor], dtype: torch.dtype) -> Tensor:
+    """A late scalar, or a host number in its place, as a tensor."""
+    kind = torch.bool if isinstance(value, bool) else _accumulator(like, dtype)
+    return value if isinstance(value, Tensor) else torch.as_tensor(value, dtype=kind, device=like[0].device)
+
+
 def each(vector: Any, like: list[Tensor], dtype: torch.dtype) -> list[Tensor]:
     """A vector with one number (or truth value) a tensor, as 0-dim tensors."""
     vector = vector if vector.dtype == torch.bool else vector.to(dtype)
@@ -27,10 +33,10 @@ def repeated(number: Tensor, like: list[Tensor], dtype: torch.dtype) -> list[Ten
 
 
 def filled(like: list[Tensor], value: Any) -> list[Tensor]:
-    """New tensors shaped like ``like`` that hold ``value``: a number, or one 0-dim tensor for each."""
+    """New tensors shaped like ``like`` that hold ``value``: a number or truth value, or one 0-dim tensor for each."""
     if isinstance(value, list):
-        return [v.to(t.dtype).expand_as(t) for t, v in zip(like, value, strict=True)]
-    return [torch.full_like(t, value) for t in like]
+        return [v.expand_as(t) for t, v in zip(like, value, strict=True)]
+    return [torch.full_like(t, value, dtype=torch.bool if isinstance(value, bool) else t.dtype) for t in like]
 
 
 def chosen(condition: Any, a: Any, b: Any, dtype: torch.dtype) -> list[Tensor]:

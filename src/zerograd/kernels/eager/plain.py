@@ -15,7 +15,7 @@ from torch import Tensor
 
 from zerograd.algebra import verbs
 from zerograd.algebra.arithmetic import HOST
-from zerograd.algebra.graph import REDUCTIONS, Node
+from zerograd.algebra.graph import REDUCTIONS, Level, Node
 from zerograd.algebra.tracing import Graph
 from zerograd.kernels.reducing import Kernel, Partial, finished
 
@@ -51,10 +51,17 @@ def run(
         if node.op == "hyper":
             name, index = node.args
             value = hypers[name] if index is None else hypers[name][index]
-            return value if isinstance(value, Tensor) else float(value)
+            return value.reshape(()) if isinstance(value, Tensor) else float(value)
         if node.op == "state":
             return states[node.args[0]]
         return t if node.op == "t" else first[node.args[0]]
+
+    def element(value: Any) -> Tensor:
+        """A value for each element, though a `where` may have chosen one number, or made one of no tensor's dtype."""
+        if not isinstance(value, Tensor):
+            return torch.full_like(g, value, dtype=torch.bool if isinstance(value, bool) else g.dtype)
+        kind = torch.promote_types(p.dtype, g.dtype) if value.is_floating_point() else value.dtype
+        return value.to(kind).expand_as(g)
 
     for node in graph.nodes:
         if node.id in values:
@@ -72,10 +79,11 @@ def run(
         else:
             operands = [values[a.id] for a in node.nodes]
             table = _ON_TENSORS if any(isinstance(x, Tensor) for x in operands) else HOST
-            values[node.id] = table[node.op](*operands)
+            value = table[node.op](*operands)
+            values[node.id] = element(value) if node.level == Level.ELEMENT else value
 
     def like(value: Any, model: Tensor) -> Tensor:
-        return value.expand_as(model) if isinstance(value, Tensor) else torch.full_like(model, value)
+        return value.to(model.dtype).expand_as(model) if isinstance(value, Tensor) else torch.full_like(model, value)
 
     new = {name: values[node.id] for name, node in graph.new.items()}
     for name in graph.tensor_states:
