@@ -1,0 +1,88 @@
+"""An optimizer by its name: the class, its hyper-parameters, and a rehearsal before the run."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from zerograd import optim
+from zerograd.errors import UsageError, did_you_mean
+from zerograd.training.loop import switch_to
+from zerograd.training.samples import Samples
+from zerograd.training.settings import Settings
+from zerograd.training.task import Task
+
+
+def optimizer_class(name: str) -> type[Optimizer]:
+    """The optimizer of zerograd called ``name``, in capital or small letters."""
+    kinds = {
+        public: kind
+        for public, kind in vars(optim).items()
+        if isinstance(kind, type) and issubclass(kind, Optimizer) and kind is not Optimizer
+    }
+    for public, kind in kinds.items():
+        if public.casefold() == name.casefold():
+            return kind
+    raise UsageError(f"There is no optimizer {name!r}. {did_you_mean(name, sorted(kinds, key=str.casefold))}")
+
+
+def chosen_hyperparameters(kind: type[Optimizer], task: Task, settings: Settings) -> dict[str, Any]:
+    """What is handed to the constructor: the user's values, else the task's if ``kind`` is the task's optimizer."""
+    accepted = inspect.signature(kind).parameters
+    given = {"lr": settings.lr, "weight_decay": settings.weight_decay}
+    for name, value in given.items():
+        if value is not None and name not in accepted:
+            option = "--" + name.replace("_", "-")
+            raise UsageError(f"{kind.__name__} takes no {name}. Leave {option} out, or choose another optimizer.")
+    suited = {"lr": task.lr, "weight_decay": task.weight_decay} if kind is optimizer_class(task.optimizer) else {}
+    return suited | {name: value for name, value in given.items() if value is not None}
+
+
+def all_hyperparameters(optimizer: Optimizer) -> dict[str, Any]:
+    """Everything that ``optimizer`` runs with, its own defaults too, in words that JSON has."""
+
+    def in_json(value: object) -> object:
+        if isinstance(value, (tuple, list)):
+            return [in_json(item) for item in value]
+        if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
+            return value
+        return repr(value)
+
+    return {name: in_json(value) for name, value in optimizer.defaults.items()}
+
+
+def rehearse(
+    kind: type[Optimizer],
+    hyperparameters: dict[str, Any],
+    model: nn.Module,
+    loss_fn: nn.Module,
+    samples: Samples,
+) -> None:
+    """Take one step with a copy of everything, so that an optimizer that can't train this model is refused at once.
+
+    Some want a closure, sparse gradients or nothing but matrices. A kernel that has to be compiled is compiled here.
+    """
+    closure = inspect.signature(kind.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise UsageError(
+            f"{kind.__name__} can't be used here: its step needs a closure that computes the loss again, "
+            "and this loop takes one step for one backward. Choose another --optimizer."
+        )
+    model = copy.deepcopy(model)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            optimizer = kind(model.parameters(), **hyperparameters)
+            switch_to("train", model, optimizer)
+            loss_fn(model(samples.inputs[:2]), samples.targets[:2]).backward()
+            optimizer.step()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"{kind.__name__} can't train this model: {str(error).rstrip('.')}. "
+            "Choose another --optimizer, or other numbers for it."
+        ) from error

@@ -1,0 +1,41 @@
+"""Consoles to show a run on, and a folder to keep it in."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from zerograd.training.session import train_and_keep
+from zerograd.training.settings import Settings
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def log():
+    """A console that is a plain file."""
+    return Console(file=io.StringIO(), width=80)
+
+
+@pytest.fixture
+def terminal():
+    """A console that is a terminal of 80 columns."""
+    return Console(file=Terminal(), force_terminal=True, force_interactive=True, width=80)
+
+
+@pytest.fixture
+def keep(tmp_path, log):
+    """Train with some settings and give the folder."""
+
+    def train(**settings: object) -> Path:
+        out = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
+        train_and_keep(Settings(**{"out": out, **settings}), log)
+        return out
+
+    return train
