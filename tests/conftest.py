@@ -1,5 +1,18 @@
 """Common to all tests: tiny tensors run faster on one thread, and tests in parallel do not disturb each other."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
 import torch
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """float64 as the default dtype: torch keeps step counts and scalar states in it, and float32 costs 1e-7."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)

@@ -48,12 +48,7 @@ def go_on(optimizer: Any, params: list[Tensor], steps: int, start: int) -> list[
     return [p.detach() for p in params]
 
 
-@pytest.fixture(autouse=True)
-def _double() -> Any:
-    """torch keeps its scalar states in the default dtype; in float32 they alone would differ by 1e-7."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double")
 
 
 @pytest.mark.parametrize("first", ["torch", "zerograd"])

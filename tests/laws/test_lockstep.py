@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-import torch
 
 from laws.lockstep import Pair, relative, worst
 from laws.table import Config, Row, cases, label
@@ -16,12 +13,7 @@ TOLERANCE = 1e-12
 FREE_TOLERANCE = 1e-9
 
 
-@pytest.fixture(autouse=True)
-def _double() -> Any:
-    """torch keeps its scalar states in the default dtype; in float32 they alone would differ by 1e-7."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double")
 
 
 def compare_in_lockstep(pair: Pair, steps: int = 13) -> tuple[float, str]:

@@ -9,7 +9,6 @@ import math
 from typing import Any
 
 import pytest
-import torch
 
 import zerograd as optim
 from laws.lockstep import Pair
@@ -56,11 +55,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
 """Function -> what was changed -> why no law can tell, or no input of a sensible size."""
 
 
-@pytest.fixture(autouse=True)
-def _double() -> Any:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double")
 
 
 def caught(row: Row, rule: Any) -> bool:

@@ -24,12 +24,7 @@ def corners(rows: list[Row]) -> list[tuple[Row, Config]]:
     return [(row, c) for row in rows for c in {id(c): c for c in [*row.configs[::5], row.configs[-1]]}.values()]
 
 
-@pytest.fixture(autouse=True)
-def _double() -> Any:
-    """torch keeps its scalar states in the default dtype; they are not what is measured here."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double")
 
 
 def spacing(x: Tensor, dtype: torch.dtype) -> Tensor:
