@@ -88,6 +88,7 @@ def _binary(op: str, *, reflected: bool) -> Any:
     def method(self: Symbol, other: Any) -> Node:
         return self.builder.apply(op, other, self) if reflected else self.builder.apply(op, self, other)
 
+    method.__qualname__ = f"Symbol.{op}"
     return method
 
 

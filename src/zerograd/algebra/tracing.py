@@ -136,6 +136,11 @@ class Graph:
         return tuple(n for n in self.nodes if n.op in REDUCTIONS)
 
     @cached_property
+    def over_all(self) -> tuple[str, ...]:
+        """The kinds of the reductions that run over all groups, in their order."""
+        return tuple(n.op for n in self.reductions if n.args[1] == "all")
+
+    @cached_property
     def reads_t(self) -> bool:
         return any(n.op == "t" for n in self.nodes)
 

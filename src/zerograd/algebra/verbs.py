@@ -80,7 +80,8 @@ def lerp(a: Any, b: Any, weight: Any) -> Any:
     symbol = next((x for x in (a, b, weight) if isinstance(x, Node)), None)
     if symbol is not None:
         return symbol.builder.apply("lerp", a, b, weight)
-    return a + weight * (b - a)
+    result = a + weight * (b - a)
+    return result if _is_tensor(result) else Number(result)
 
 
 def _reduction(kind: str, document: str) -> Callable[..., Any]:

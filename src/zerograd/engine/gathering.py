@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from zerograd.algebra.graph import REDUCTIONS
 from zerograd.algebra.notation import Scalar
 from zerograd.algebra.tracing import Graph
 from zerograd.engine.buckets import Bucket, DifferentiableBucket, SparseBucket, compute_dtype, started
@@ -52,10 +51,7 @@ class Gathering:
                     f"{name}: {shared} must be the same in every parameter group, because one estimate serves all of "
                     f"them; it is {' and '.join(found)}"
                 )
-        over_all = {
-            tuple(n.op for n in graph.nodes if n.op in REDUCTIONS and n.args[1] == "all") for *_, graph in groups
-        }
-        if len(over_all) > 1:
+        if len({graph.over_all for *_, graph in groups}) > 1:
             raise ValueError(
                 f"{name}: the flags of the parameter groups differ, but one reduction runs over all groups"
             )
