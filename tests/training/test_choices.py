@@ -11,6 +11,7 @@ from training.runs import prepared
 from zerograd.errors import UsageError
 from zerograd.training import extras
 from zerograd.training.optimizers import optimizer_class
+from zerograd.training.session import threads
 from zerograd.training.settings import Settings
 from zerograd.training.tasks import NAMES, task_named
 
@@ -89,6 +90,13 @@ def test_the_callers_random_numbers_are_left_alone(keep):
     torch.manual_seed(11)
     keep(epochs=1)
     assert torch.equal(torch.rand(4), expected)
+
+
+def test_the_callers_number_of_threads_is_left_alone():
+    before = torch.get_num_threads()
+    with threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
 
 
 def test_missing_packages_are_named_with_the_command_that_installs_them(monkeypatch):

@@ -46,7 +46,10 @@ def test_batch_mini_batch_and_stochastic_descent(keep, size, steps):
     assert first["train_loss"] < 5
 
 
-@pytest.mark.parametrize("optimizer", ["SGD", "Lion", "Prodigy", "ScheduleFreeAdamW", "Adafactor"])
-def test_other_optimizers_train_it_too(keep, optimizer):
-    first, second = read_record(keep(optimizer=optimizer, epochs=2))
-    assert second["train_loss"] < first["train_loss"]
+@pytest.mark.parametrize(
+    ("optimizer", "lr"),
+    [("SGD", 0.1), ("Lion", 1e-3), ("Prodigy", None), ("ScheduleFreeAdamW", None), ("Adafactor", 0.1)],
+)
+def test_other_optimizers_train_it_too(keep, optimizer, lr):
+    *_, last = read_record(keep(optimizer=optimizer, lr=lr, epochs=3))
+    assert last["test_accuracy"] > 0.5  # guessing gives 0.1

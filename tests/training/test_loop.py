@@ -54,6 +54,16 @@ def test_a_record_holds_means_over_samples_although_the_last_batch_is_smaller():
     assert record.train_accuracy is None
 
 
+def test_the_gradient_norm_of_an_epoch_is_the_mean_over_its_steps():
+    samples = Samples(torch.tensor([[1.0], [2.0], [4.0]]), torch.zeros(3, 1))
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.ones_(model.weight)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-30)
+    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    (record,) = fit(model, optimizer, nn.MSELoss(), Batches(samples, 1, seed=0), scheduler, epochs=1)
+    assert record.grad_norm == pytest.approx((2 + 8 + 32) / 3)  # d/dw (w x - 0)^2 is 2 x^2 at w = 1
+
+
 def test_the_norm_is_that_of_the_whole_gradient_which_stays_as_it_was():
     model = nn.Linear(3, 2)
     model(torch.ones(4, 3)).square().sum().backward()
@@ -65,9 +75,12 @@ def test_the_norm_is_that_of_the_whole_gradient_which_stays_as_it_was():
 def test_evaluation_leaves_weights_and_gradients_alone():
     run = prepared(task="digits")
     before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    recorded = []
+    run.model.register_forward_hook(lambda *call: recorded.append(call[-1].requires_grad))
     evaluate(run.model, run.task.loss, run.test)
     assert all(torch.equal(value, before[name]) for name, value in run.model.state_dict().items())
     assert all(p.grad is None for p in run.model.parameters())
+    assert recorded == [False]
 
 
 def test_modes_are_switched_where_they_exist():

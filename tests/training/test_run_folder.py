@@ -3,6 +3,7 @@
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -103,8 +104,25 @@ def test_only_one_of_many_gets_a_folder_that_all_want(tmp_path):
         assert sum(folder is not None for folder in pool.map(claim, range(40))) == 1
 
 
+def test_who_sees_a_folder_free_too_late_does_not_get_it(tmp_path, monkeypatch):
+    RunFolder.claim(tmp_path, "first")
+    monkeypatch.setattr(Path, "exists", lambda _: False)  # both have looked before one of them wrote
+    with pytest.raises(UsageError, match="holds a run already"):
+        RunFolder.claim(tmp_path, "second")
+
+
+class HalfDrawn:
+    """A picture that fails when a part of it is in the file."""
+
+    def savefig(self, file, **_):
+        file.write_bytes(PNG)
+        raise OSError("no space left")
+
+
 def test_a_file_that_could_not_be_finished_leaves_nothing_behind(tmp_path):
     folder = RunFolder.claim(tmp_path, "any")
+    with pytest.raises(OSError, match="no space left"):
+        folder.write_curves(HalfDrawn())
     with pytest.raises(ValueError, match="JSON"):
         folder.write_config({"lr": math.inf})
     assert [file.name for file in tmp_path.iterdir()] == ["record.jsonl"]

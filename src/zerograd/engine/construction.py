@@ -7,10 +7,11 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from zerograd.algebra.notation import Rule, View
+from zerograd.algebra.notation import Rule, Scalar, View
 from zerograd.algebra.notation import rule as as_rule
 from zerograd.engine.documentation import LazyDocument
-from zerograd.engine.optimizer import RuleOptimizer, bind
+from zerograd.engine.evaluation import TRAINING_WEIGHTS
+from zerograd.engine.optimizer import POLICY, RuleOptimizer, bind
 from zerograd.engine.programs import Programs
 
 FLAGS: dict[str, Any] = {
@@ -24,6 +25,7 @@ FLAGS: dict[str, Any] = {
 implementations; here they are accepted, kept in the groups as torch keeps them, and needless."""
 
 _EMPTY = inspect.Parameter.empty
+_RESERVED = {"params", "param_names", "step", TRAINING_WEIGHTS, POLICY, *FLAGS}
 
 
 def from_rule(
@@ -65,8 +67,9 @@ def from_rule(
             raise TypeError(f"from_rule(): {key} is no hyper-parameter of {made.name}; it has {', '.join(made.hypers)}")
     if sparse not in (None, "rows", "dense"):
         raise ValueError(f"from_rule(): sparse={sparse!r}; it is None, 'rows' or 'dense'")
-    if clash := (made.states.keys() | made.hypers.keys()) & {"params", "param_names", "step", *FLAGS}:
+    if clash := (made.states.keys() | made.hypers.keys()) & _RESERVED:
         raise TypeError(f"from_rule(): {made.name} uses the reserved names {', '.join(sorted(clash))}")
+    _check_view(made, view or made.view)
     recipe = {
         "name": name, "lr": lr, "order": order, "keeps_step": keeps_step, "sparse": sparse, "view": view, **defaults,
     }  # fmt: skip
@@ -97,6 +100,15 @@ def from_rule(
         "__doc__": LazyDocument(),
     }
     return type(class_name, (RuleOptimizer,), body)
+
+
+def _check_view(rule: Rule, view: View | None) -> None:
+    if view is not None:
+        tensors = {"p", *(name for name, spec in rule.states.items() if not isinstance(spec, Scalar))}
+        wanted = [n for n in view.positional if n not in tensors]
+        wanted += [n for n in view.supplied if n not in ("lr", *rule.hypers)]
+        if wanted:
+            raise TypeError(f"from_rule(): {view!r} reads {', '.join(wanted)}, which {rule.name} does not have")
 
 
 def _order(rule: Rule, order: str | None, values: dict[str, Any]) -> list[str]:

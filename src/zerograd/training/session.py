@@ -77,9 +77,9 @@ class Run:
 
 
 def prepare(settings: Settings, *, epochs: int | None = None) -> Run:
-    """Check what is left to check, and build everything from the seed. ``epochs`` overrules the task's default.
+    """Check what is left to check, and build everything. ``epochs`` takes the place of the task's default.
 
-    Call it under ``own_randomness``. Nothing has been written and no training done when it refuses.
+    Call it under ``own_randomness``: the model and some samples are drawn. When it refuses, nothing has been written.
     """
     task = task_named(settings.task)
     kind = optimizer_class(settings.optimizer if settings.optimizer is not None else task.optimizer)
