@@ -10,6 +10,7 @@ from torch import Tensor
 
 import zerograd as optim
 from engine.common import equal, give_gradients, noise, parameters
+from oracles import evaluation_point
 from zerograd import rules
 
 
@@ -121,6 +122,32 @@ def test_the_average_is_the_papers() -> None:
     optimizer.step()  # p: 1 -> 0; average: 0.75 * 1 + 0.25 * 0
     optimizer.eval()
     assert p.item() == 0.75
+
+
+def test_schedule_free_evaluates_at_the_papers_point() -> None:
+    params = parameters()
+    optimizer = optim.ScheduleFreeAdamW(params, lr=0.1)
+    after(optimizer, params)
+    expected = [
+        evaluation_point(p.detach().double(), optimizer.state[p]["z"].double(), optimizer.param_groups[0]["betas"][0])
+        for p in params
+    ]
+    optimizer.eval()
+    # Computed in float32: a few units in its last place.
+    assert all(torch.allclose(p.double(), x, rtol=1e-6) for p, x in zip(params, expected, strict=True))
+
+
+def test_first_is_asked_of_each_rules_own_states() -> None:
+    """Under an average, momentum may come later: its first step is undampened though the average is there already."""
+    params, twins = parameters(), parameters()
+    averaged = optim.from_rule(rules.ema(rules.sgd), lr=0.1, dampening=0.3)(params)
+    plain = torch.optim.SGD(twins, lr=0.1, dampening=0.3)
+    for step, momentum in enumerate([0.0, 0.9, 0.9]):
+        for optimizer, own in ((averaged, params), (plain, twins)):
+            optimizer.param_groups[0]["momentum"] = momentum
+            give_gradients(own, step)
+            optimizer.step()
+    assert all(torch.allclose(p, q, rtol=1e-6) for p, q in zip(params, twins, strict=True))
 
 
 def test_a_checkpoint_of_evaluation_mode_goes_on_with_training() -> None:

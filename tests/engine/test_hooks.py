@@ -27,7 +27,7 @@ class Alone(optim.AdamW):
     """Its own step, which calls nobody."""
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
+    def step(self, closure: Any = None) -> Any:  # noqa: ARG002
         for p in self.param_groups[0]["params"]:
             p.sub_(p.grad)
 
@@ -82,7 +82,7 @@ def test_a_hook_sees_the_optimizer_and_may_change_the_arguments() -> None:
     def closure() -> float:
         return 42.0
 
-    optimizer.register_step_pre_hook(lambda opt, args, kwargs: ((closure,), kwargs))
+    optimizer.register_step_pre_hook(lambda self, _, kwargs: ((self, closure), kwargs))
     assert optimizer.step() == 42.0
 
 
@@ -130,7 +130,7 @@ def test_state_dict_hooks_work() -> None:
     seen: list[str] = []
     optimizer.register_state_dict_pre_hook(lambda _: seen.append("save"))
     optimizer.register_state_dict_post_hook(lambda _, saved: {**saved, "note": 1})
-    optimizer.register_load_state_dict_pre_hook(lambda _, saved: seen.append("load"))
+    optimizer.register_load_state_dict_pre_hook(lambda *_: seen.append("load"))
     optimizer.register_load_state_dict_post_hook(lambda _: seen.append("loaded"))
     saved = optimizer.state_dict()
     assert saved["note"] == 1

@@ -29,9 +29,10 @@ def started(spec: StateSpec, p: Tensor, g: Tensor, hypers: Mapping[str, Any]) ->
     """A tensor state as it is before its first step: in the parameter's shape, dtype and layout."""
     if isinstance(spec, Start) and spec.name in ("p", "g"):
         source = p if spec.name == "p" else g
-        return torch.empty_like(p, requires_grad=False).copy_(source.detach())
+        return torch.empty_like(p, requires_grad=False).copy_(source)  # with its history, if that is recorded
     value = hypers[spec.name] if isinstance(spec, Start) else spec
     assert not isinstance(value, (Start, Scalar))
+    value = value.detach() if isinstance(value, Tensor) else value
     state = torch.zeros_like(p, requires_grad=False)
     if float(value) != 0:
         as_real(state).fill_(float(value))  # as torch: both parts of a complex number
@@ -119,7 +120,8 @@ class DifferentiableBucket(Bucket):
         states: dict[str, Any] = {name: as_real(tensors[0]) for name, tensors in self.states.items()}
         states.update({n: v[0] if isinstance(v, list) else v for n, v in self.scalars.items()})
         first = dict(zip(graph.first_groups, self.first, strict=True))
-        new_p, new = yield from plain.run(graph, as_real(p), as_real(g), states, self.hypers, self.t, first)
+        old_p = as_real(p).clone()  # backward may need it, and p itself is about to be overwritten
+        new_p, new = yield from plain.run(graph, old_p, as_real(g), states, self.hypers, self.t, first)
         p.copy_(torch.view_as_complex(new_p) if p.is_complex() else new_p)
         for name in self.states:
             complex_state = self.states[name][0].is_complex()

@@ -7,6 +7,7 @@ taken over the next time it is read.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 
@@ -19,27 +20,28 @@ State = MutableMapping[Any, Any]
 class Column:
     """The numbers of one name. Parameters that come later get a vector of their own, so no view ever moves.
 
-    A parameter is known by its id, for the column must not keep it alive. An id that is used again does no harm: what
-    counts is that the state holds the view that was given out.
+    A parameter is known by its id, and its view by a weak reference: the column keeps neither alive. An id that is
+    used again does no harm, for what counts is that the state holds the view that was given out.
     """
 
     def __init__(self, name: str, dtype: torch.dtype) -> None:
         self.name, self._dtype = name, dtype
         self._vectors: list[Tensor] = []
-        self._views: list[Tensor] = []
+        self._views: list[weakref.ref[Tensor]] = []
         self._slots: dict[int, int] = {}
 
     def read(self, params: Sequence[Tensor], states: Sequence[State], initial: float) -> list[float]:
         """The numbers of these parameters, whose states are given; one that has none yet gets ``initial``."""
-        slots = self._known(params)
-        for slot, state in zip(slots, states, strict=True):
-            view = self._views[slot]
+        fresh: list[tuple[Tensor, State, float]] = []
+        for p, state in zip(params, states, strict=True):
             held = state.get(self.name)
-            if held is not view:
-                view.fill_(initial if held is None else float(held))
-                state[self.name] = view
+            slot = self._slots.get(id(p))
+            if held is None or slot is None or held is not self._views[slot]():
+                fresh.append((p, state, initial if held is None else float(held)))
+        if fresh:
+            self._add(fresh)
         values = self._values()
-        return [values[slot] for slot in slots]
+        return [values[self._slots[id(p)]] for p in params]
 
     def write(self, params: Sequence[Tensor], numbers: Sequence[float]) -> None:
         """Set the numbers of parameters that were read before."""
@@ -54,15 +56,28 @@ class Column:
     def _values(self) -> list[float]:
         return [value for vector in self._vectors for value in vector.tolist()]
 
-    def _known(self, params: Sequence[Tensor]) -> list[int]:
-        """The places of the parameters among all values; new ones get a vector together."""
-        try:
-            return [self._slots[id(p)] for p in params]
-        except KeyError:
-            new = [p for p in params if id(p) not in self._slots]
-        vector = torch.zeros(len(new), dtype=self._dtype)
-        for i, p in enumerate(new):
-            self._slots[id(p)] = len(self._views)
-            self._views.append(vector[i])
+    def _add(self, fresh: Sequence[tuple[Tensor, State, float]]) -> None:
+        """Give these parameters new places, in a vector of their own; a state that was put aside keeps its number."""
+        self._drop_dead_vectors()
+        vector = torch.tensor([number for *_, number in fresh], dtype=self._dtype)
         self._vectors.append(vector)
-        return [self._slots[id(p)] for p in params]
+        for i, (p, state, _) in enumerate(fresh):
+            view = state[self.name] = vector[i]
+            self._slots[id(p)] = len(self._views)
+            self._views.append(weakref.ref(view))
+
+    def _drop_dead_vectors(self) -> None:
+        """Forget the vectors of which no state holds a number any more."""
+        vectors: list[Tensor] = []
+        views: list[weakref.ref[Tensor]] = []
+        moved: dict[int, int] = {}
+        start = 0
+        for vector in self._vectors:
+            places = range(start, start + vector.numel())
+            start += vector.numel()
+            if any(self._views[place]() is not None for place in places):
+                moved.update({place: len(views) + i for i, place in enumerate(places)})
+                vectors.append(vector)
+                views += [self._views[place] for place in places]
+        self._vectors, self._views = vectors, views
+        self._slots = {key: moved[place] for key, place in self._slots.items() if place in moved}
