@@ -78,7 +78,7 @@ def class_stub(cls: type[RuleOptimizer]) -> str:
         arguments.append(argument(cls, parameter))
     summary = (cls.__doc__ or "").splitlines()[0]
     return (
-        f"class {cls.__name__}(RuleOptimizer):\n"
+        f"class {cls.__name__}({cls.__bases__[0].__name__}):\n"
         f"    {docstring(summary)}\n"
         f"    def __init__({', '.join(arguments)}) -> None: ...\n"
     )

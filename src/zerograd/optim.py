@@ -35,6 +35,7 @@ AdamW = from_rule(
     lr=1e-3,
     weight_decay=1e-2,
     order="lr betas eps weight_decay amsgrad * maximize foreach capturable differentiable fused",
+    base=Adam,  # as in torch
 )
 NAdam = from_rule(
     torch_decay(rules.nadam),

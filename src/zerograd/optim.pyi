@@ -165,7 +165,7 @@ class Adam(RuleOptimizer):
         decoupled_weight_decay: bool = False,
     ) -> None: ...
 
-class AdamW(RuleOptimizer):
+class AdamW(Adam):
     """AdamW: Adam with decoupled weight decay."""
 
     def __init__(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zerograd.algebra import Graph, Rule
-from zerograd.algebra.notation import Scalar, Start
+from zerograd.algebra.states import Scalar, Start
 from zerograd.kernels.eager import plain
 from zerograd.kernels.reducing import Partial, finished
 

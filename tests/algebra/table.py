@@ -19,7 +19,7 @@ FLAGS: dict[str, list[dict[str, Any]]] = {
     "adagrad": [{"initial_accumulator_value": 0.5, "lr_decay": 0.1}],
     "rmsprop": [{"momentum": 0.9}, {"centered": True, "alpha": 0.9}, {"momentum": 0.9, "centered": True}],
     "lamb": [{"weight_decay": 0.0}, {"weight_decay": 0.0, "always_adapt": True}],
-    "schedule_free_adamw": [{"warmup_steps": 3, "r": 0.5, "weight_decay": 0.1}, {"betas": (0.0, 0.9)}],
+    "schedule_free_adamw": [{"warmup_steps": 3, "r": 0.5, "weight_decay": 0.1}, {"betas": (0.5, 0.9)}],
     "prodigy": [
         {"beta3": 0.7, "d0": 0.05},
         {"use_bias_correction": True, "growth_rate": 1.02, "weight_decay": 0.1, "d0": 0.05},

@@ -70,7 +70,7 @@ LAWS: dict[str, tuple[Rule, Any]] = {
     "a move applies lr inside": (doubled(sgd), lambda p, g: 2 * (p - LR * g)),
     "a move may hand in another p": (shifted(sgd), lambda p, g: p + 1 - LR * g),
     "and the rule inside sees it": (shifted(plus_p(sgd)), lambda p, g: p + 1 - LR * (g + p + 1)),
-    "the outer one does not": (plus_p(shifted(sgd)), lambda p, g: p - ((p - (p + 1 - LR * g)) + p)),
+    "the outer one does not": (plus_p(shifted(sgd)), lambda p, g: p - LR * ((p - (p + 1 - LR * g)) / LR + p)),
     "p may be left out": (keeps_p(shifted(sgd)), lambda p, g: p + 1 - LR * g),
     "a gradient is changed on the way in": (twice(halved_gradient(twice(sgd))), lambda p, g: p - LR * 2 * g),
     "a move round an owner is its own": (doubled(owner), lambda p, g: 2 * (p * 0.5 - LR * g)),

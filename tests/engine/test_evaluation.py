@@ -1,6 +1,6 @@
-"""``eval()`` puts in what the view reads, ``train()`` puts back the very bits, and a checkpoint may be taken in between."""
+"""``eval()`` puts in what the view reads, ``train()`` puts back the very bits, a checkpoint may be taken in between."""
 
-# ruff: noqa: B008  # rules: the signature says what there is, and how state starts
+# ruff: noqa: B008  # rules: the signature says how state starts
 
 from __future__ import annotations
 
@@ -153,9 +153,13 @@ def test_the_outermost_view_counts() -> None:
 
 @pytest.mark.parametrize(
     ("nested", "shown", "missing"),
-    [(rules.adam, rules.schedule_free_average, "z"), (rules.sgd, rules.ema_average, "average"), (rules.sgd, extrapolated, "slow, rate")],
+    [
+        (rules.adam, rules.schedule_free_average, "z"),
+        (rules.sgd, rules.ema_average, "average"),
+        (rules.sgd, extrapolated, "slow, rate"),
+    ],
     ids=["schedule-free of adam", "ema of sgd", "state and hyper-parameter"],
-)  # fmt: skip
+)
 def test_a_view_of_what_the_rule_does_not_have_is_refused(nested: Any, shown: Any, missing: str) -> None:
     """Or else eval() would change nothing, and nobody would see it."""
     with pytest.raises(TypeError, match=rf"from_rule\(\): <view .*> reads {missing}, which .* does not have"):

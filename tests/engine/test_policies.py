@@ -1,6 +1,6 @@
 """Weight-decay policies in an optimizer: for all groups or for one, with states and hyper-parameters of their own."""
 
-# ruff: noqa: B008  # rules: the signature says what there is, and how state starts
+# ruff: noqa: B008  # rules: the signature says how state starts
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_the_number_of_a_policy_is_checked(policy: Any, message: str) -> None:
 
 
 def test_a_policy_with_an_unknown_hyper_parameter_is_refused() -> None:
-    with pytest.raises(optim.RuleError, match="wrapper 'waning', .*half_lives is no hyper-parameter"):
+    with pytest.raises(optim.RuleError, match=r"wrapper 'waning', .*half_lives is no hyper-parameter"):
         optim.AdamW(parameters(), weight_decay=waning(0.1, half_lives=3))
 
 

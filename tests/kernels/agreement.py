@@ -12,7 +12,7 @@ from torch import Tensor
 from algebra.running import started
 from zerograd import from_rule
 from zerograd.algebra import Graph, Rule
-from zerograd.algebra.notation import Scalar
+from zerograd.algebra.states import Scalar
 from zerograd.engine.optimizer import RuleOptimizer
 from zerograd.engine.stepping import run
 from zerograd.kernels.eager import plain

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from laws.table import Config, Row, label
-from zerograd.algebra.notation import Scalar
+from zerograd.algebra.states import Scalar
 
 PARAMETERS = 6
 NUMBER, ZERO_AT_FIRST = 2, 5  # a 0-dim tensor; one of zeros, as biases are: its norm is 0 in the first step

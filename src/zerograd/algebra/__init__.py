@@ -11,7 +11,8 @@ Needs neither torch nor any compiler. A rule says which way one element moves; i
 ({'square_avg': 0.0}, {'alpha': 0.99, 'eps': 1e-08})
 """
 
-from zerograd.algebra.notation import Policy, Rule, View, Wrapper, rule, scalar, start, view, wrapper
+from zerograd.algebra.notation import Policy, Rule, View, Wrapper, rule, view, wrapper
+from zerograd.algebra.states import scalar, start
 from zerograd.algebra.tracing import Graph, Tracer
 from zerograd.algebra.verbs import (
     abs,

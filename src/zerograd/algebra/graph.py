@@ -203,13 +203,10 @@ class Builder:
         if y.level > Level.ELEMENT:
             return self.apply("mul", inner, self.apply("mul", factor, y)) if factor is not None else None
         other, second = _split(y)
-        if factor is None and second is None:
-            return None
-        product = self.apply("mul", inner, other)
-        for uniform in (factor, second):
-            if uniform is not None:
-                product = self.apply("mul", product, uniform)
-        return product
+        if (factor is None) == (second is None):
+            return None  # with a factor on either side, their product could overflow where the elements' does not
+        uniform = factor if factor is not None else second
+        return self.apply("mul", self.apply("mul", inner, other), uniform)
 
     def _simplify_sub(self, x: Node, y: Node) -> Node | None:
         if y.is_const(0.0):

@@ -16,50 +16,14 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol, overload
 
 from zerograd.algebra.arithmetic import Number
-from zerograd.algebra.graph import PER, Level, Node
+from zerograd.algebra.graph import Node
 from zerograd.algebra.refusals import located
+from zerograd.algebra.states import Scalar, Start, StateSpec
+from zerograd.algebra.verbs import where
 from zerograd.errors import RuleError
 
 SUPPLIED = ("t", "first", "lr")
 GIVES = ("direction", "move")
-
-
-@dataclass(frozen=True)
-class Start:
-    """State that starts as a copy of p or g, or filled with the value of a hyper-parameter."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Scalar:
-    """State that is one number per tensor, group or in all; ``value`` is a number or a hyper-parameter's name."""
-
-    value: float | str
-    per: str = "tensor"
-
-
-StateSpec = float | Start | Scalar
-
-
-def start(name: str) -> Any:
-    """State that starts as a copy of ``"p"`` or ``"g"``, or filled with the hyper-parameter ``name``."""
-    return Start(name)
-
-
-def scalar(value: float | str, per: str = "tensor") -> Any:
-    """State that is one number per ``"tensor"``, ``"group"`` or in ``"all"``, kept in float64.
-
-    ``value``: the number that it starts with, or the name of the hyper-parameter that gives it.
-    """
-    if per not in PER:
-        raise RuleError(f"scalar(..., per={per!r}): per is 'tensor', 'group' or 'all'")
-    return Scalar(value, per)
-
-
-def level_of(spec: StateSpec) -> Level:
-    """How many numbers a state is."""
-    return PER[spec.per] if isinstance(spec, Scalar) else Level.ELEMENT
 
 
 class Supply(Protocol):
@@ -168,7 +132,8 @@ class Rule:
     """A rule, or a rule inside wrappers. Called with tensors it is its own reference; engines trace it.
 
     name: how it reads, ``decoupled(adam)``. states: name -> how it starts. hypers: name -> default.
-    moves: it gives the new parameter, not a direction that the engine still multiplies with lr. view: the weights to
+    moves: it gives the new parameter, not a direction that the engine still multiplies with lr. owns_lr: lr is part of
+    its formula; a direction wrapped round it is a whole step, and is applied without lr. view: the weights to
     evaluate, where they are not the parameters; set on the rule or wrapper whose state they are read from.
     """
 
@@ -185,6 +150,8 @@ class Rule:
         self.hypers: dict[str, Any] = {**inner_hypers, **own.hypers, **self.defaults}
         self._check_names()
         self.view: View | None = own.view or (inner.view if inner is not None else None)
+        names_lr = "lr" in own.supplied and self.gives != "move"
+        self.owns_lr: bool = names_lr or bool(inner and inner.owns_lr)
         self.moves: bool = "lr" in own.supplied or self.gives == "move" or bool(inner and inner.moves)
         if self.gives == "direction" and inner is not None and inner.moves and "lr" in own.supplied:
             own.refuse(f"{inner.name} owns lr and gives no direction that lr could be applied to")
@@ -234,7 +201,9 @@ class Rule:
             new.update(states)
             if self.gives == "move":
                 return result if inner.moves else p - supply.hyper("lr") * result
-            return p - result if inner.moves else result
+            if not inner.moves:
+                return result
+            return p - result if inner.owns_lr else (p - result) * _inverse(supply.hyper("lr"))
 
         keywords = {name: supply.hyper(name) for name in own.hypers}
         for name in own.supplied:
@@ -255,7 +224,7 @@ class Rule:
                 values = tuple(g.builder.const(value) for value in values)
         result = values[0]
         if inner is not None and self.gives == "direction" and inner.moves and "lr" not in own.supplied:
-            result = p - result
+            result = p - result if inner.owns_lr else p - supply.hyper("lr") * result
         new.update(zip(own.states, values[1:], strict=True))
         return result, new
 
@@ -284,6 +253,11 @@ class Rule:
         return f"<rule {self.name}>"
 
 
+def _inverse(lr: Any) -> Any:
+    """1 / lr, and 0 for 0: where nothing moves there is no direction to find."""
+    return where(lr == 0, 0, 1 / lr)
+
+
 def _number(value: Any) -> Any:
     """Plain floats, also inside tuples, as numbers that never raise."""
     if isinstance(value, (tuple, list)):
@@ -300,6 +274,12 @@ class Policy:
     wrapper: Wrapper
     weight_decay: float
     hypers: dict[str, Any] = field(default_factory=dict)
+
+    def __float__(self) -> NoReturn:
+        raise TypeError(
+            f"{self!r} is a policy of weight decay: give it to the constructor or to add_param_group(); a group that "
+            "exists keeps its policy, and its weight_decay can be set to another number"
+        )
 
     def placed_in(self, rule: Rule) -> Rule:
         """The same rule with this policy where its own policy sat; outermost if it had none."""
@@ -354,7 +334,7 @@ class View(Function):
     kind = "view"
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        return self.function(*arguments, **{**self.hypers, **keywords})
+        return self.function(*arguments, **{name: _number(v) for name, v in {**self.hypers, **keywords}.items()})
 
 
 def rule(function: Callable[..., Any]) -> Rule:

@@ -11,7 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from zerograd.algebra.graph import REDUCTIONS, Level, Node, ancestors
-from zerograd.algebra.notation import Rule, RuleFunction, Scalar, StateSpec, level_of
+from zerograd.algebra.notation import Rule, RuleFunction
+from zerograd.algebra.states import Scalar, StateSpec, level_of
 from zerograd.algebra.symbols import SymbolBuilder, host_value
 
 
@@ -191,7 +192,9 @@ class Tracer:
         for graph in self._graphs:
             if graph.fits(values):
                 return graph
-        graph = Graph(self.rule, values, self._zeros)
+        graph = Graph(self.rule, values)
+        if self._zeros and not graph.over_all:  # a reduction over all groups has to be in every group's graph
+            graph = Graph(self.rule, values, self._zeros)
         self._graphs.append(graph)
         return graph
 

@@ -7,6 +7,7 @@ as float32 copies that are rounded once, when they are stored.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zerograd.algebra.notation import Scalar, Start, StateSpec
+from zerograd.algebra.states import Scalar, Start, StateSpec
 from zerograd.engine.programs import Program
 from zerograd.kernels.eager import plain
 from zerograd.kernels.reducing import Kernel, accumulator_dtype
@@ -77,8 +78,10 @@ class Bucket:
         work = {name: _in(dtype, tensors) for name, tensors in stored.items()}
         late = {name: self._late(name) for name in program.graph.late_states}
         host = program.prelude(self.hypers, self.t, self.first, self.scalars)
+        limit = torch.finfo(dtype).max
+        fitting = tuple(x if -limit <= x <= limit else x * math.inf for x in host)  # beyond it: infinite, nan stays
         self.new_scalars = {name: host[place] for name, place in program.prelude.new.items()}
-        new_p, new = yield from program.foreach.run(_in(dtype, params), grads, work, late, host, dtype)
+        new_p, new = yield from program.foreach.run(_in(dtype, params), grads, work, late, fitting, dtype)
         store([params, *stored.values()], [new_p, *(new[name] for name in stored)])
         self.new_scalars.update({name: new[name] for name in late})
 

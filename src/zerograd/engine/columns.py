@@ -50,7 +50,7 @@ class Column:
             values[self._slots[id(p)]] = number
         start = 0
         for vector in self._vectors:
-            vector.copy_(torch.tensor(values[start : start + vector.numel()], dtype=self._dtype))
+            vector.copy_(torch.tensor(values[start : start + vector.numel()], dtype=self._dtype, device="cpu"))
             start += vector.numel()
 
     def _values(self) -> list[float]:
@@ -59,7 +59,7 @@ class Column:
     def _add(self, fresh: Sequence[tuple[Tensor, State, float]]) -> None:
         """Give these parameters new places, in a vector of their own; a state that was put aside keeps its number."""
         self._drop_dead_vectors()
-        vector = torch.tensor([number for *_, number in fresh], dtype=self._dtype)
+        vector = torch.tensor([number for *_, number in fresh], dtype=self._dtype, device="cpu")
         self._vectors.append(vector)
         for i, (p, state, _) in enumerate(fresh):
             view = state[self.name] = vector[i]

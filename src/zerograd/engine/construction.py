@@ -7,8 +7,9 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from zerograd.algebra.notation import Rule, Scalar, View
+from zerograd.algebra.notation import Rule, View
 from zerograd.algebra.notation import rule as as_rule
+from zerograd.algebra.states import Scalar
 from zerograd.engine.documentation import LazyDocument
 from zerograd.engine.evaluation import TRAINING_WEIGHTS
 from zerograd.engine.optimizer import POLICY, RuleOptimizer, bind
@@ -37,6 +38,7 @@ def from_rule(
     keeps_step: bool = True,
     sparse: str | None = None,
     view: View | None = None,
+    base: type[RuleOptimizer] = RuleOptimizer,
     **defaults: Any,
 ) -> type[RuleOptimizer]:
     """An optimizer class from a rule, with torch.optim's interface.
@@ -47,7 +49,7 @@ def from_rule(
     hyper-parameters, then the flags by keyword. keeps_step: keep a step count even if the rule does not read it.
     sparse: None refuses sparse gradients, "rows" leaves rows without a gradient alone, "dense" takes them as zeros.
     view: the weights that ``eval()`` puts into the parameters; by default the rule's.
-    defaults: other defaults for hyper-parameters.
+    base: a class that this one counts as. defaults: other defaults for hyper-parameters.
 
     Objects pickle by the rule's qualified name, so a rule that is to be pickled needs one (not a lambda).
 
@@ -99,7 +101,7 @@ def from_rule(
         "_recipe": recipe,
         "__doc__": LazyDocument(),
     }
-    return type(class_name, (RuleOptimizer,), body)
+    return type(class_name, (base,), body)
 
 
 def _check_view(rule: Rule, view: View | None) -> None:

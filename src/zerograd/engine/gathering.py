@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from zerograd.algebra.notation import Scalar
+from zerograd.algebra.states import Scalar
 from zerograd.algebra.tracing import Graph
 from zerograd.engine.buckets import Bucket, DifferentiableBucket, SparseBucket, compute_dtype, started
 from zerograd.engine.programs import Program
@@ -92,6 +92,11 @@ class Gathering:
             for name, tensor in zip(graph.tensor_states, held, strict=True):
                 if tensor is None or kind is DifferentiableBucket:
                     self._new_states.append((p, name, bucket, len(bucket.states[name])))
+                if tensor is not None and tensor.shape != p.shape:
+                    raise RuntimeError(
+                        f"{type(optimizer).__name__}: state {name!r} has shape {tuple(tensor.shape)}, its parameter "
+                        f"{tuple(p.shape)}; assign a tensor like the parameter, or delete the state to start it anew"
+                    )
                 if tensor is None:
                     tensor = started(graph.states[name], p, _start_gradient(p, g, bucket.maximize), hypers)
                 bucket.states[name].append(tensor)

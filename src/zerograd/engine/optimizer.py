@@ -200,22 +200,41 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """The state and the groups, as torch's: loads into the torch class of the same name, and back."""
-        packed = _base_state_dict(self)
-        for group in packed["param_groups"]:
-            group.pop(POLICY, None)
-            for name, value in group.items():
-                if name in self.rule.states and isinstance(value, Tensor):
-                    group[name] = value.item()
-        return packed
+
+        def plain(_: Any, packed: dict[str, Any]) -> None:
+            for group in packed["param_groups"]:
+                group.pop(POLICY, None)
+                for name, value in group.items():
+                    if name in self.rule.states and isinstance(value, Tensor):
+                        group[name] = value.item()
+
+        handle = self.register_state_dict_post_hook(plain, prepend=True)  # before the user's, which may change it all
+        try:
+            return _base_state_dict(self)
+        finally:
+            handle.remove()
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Load what ``state_dict()`` of this class, or of torch's of the same name, gave.
 
         Tensors keep their dtype and move to their parameter's device. Group keys that the checkpoint lacks are kept.
-        Raises ValueError if the groups do not match.
+        Raises ValueError if the groups do not match, RuntimeError in evaluation mode.
         """
+        if self._evaluating:
+            raise RuntimeError(
+                f"{type(self).__name__}.load_state_dict() in evaluation mode would lose the training weights; "
+                "call optimizer.train() first"
+            )
         own = [dict(group) for group in self.param_groups]
-        _base_load_state_dict(self, {**state_dict, "state": kept_state(state_dict["state"])})
+
+        def keep(_: Any, loaded: dict[str, Any]) -> dict[str, Any]:
+            return {**loaded, "state": kept_state(loaded["state"])}
+
+        handle = self.register_load_state_dict_pre_hook(keep)  # after the user's, which see the tensors
+        try:
+            _base_load_state_dict(self, dict(state_dict))
+        finally:
+            handle.remove()
         for group, before in zip(self.param_groups, own, strict=True):
             for name, value in before.items():
                 if name not in self._group_rule(before).states:

@@ -60,6 +60,11 @@ def _(warmup_steps):
     return warmup_steps >= 0
 
 
+@schedule_free_adamw.requires("Invalid beta parameter at index 0: {betas[0]}; schedule-free needs it above 0")
+def _(betas):
+    return betas[0] > 0
+
+
 @view
 def schedule_free_average(p, z, *, betas):
     """What to evaluate and to save: x, while p holds y."""

@@ -1,0 +1,47 @@
+"""How state starts: as a number, a copy, a hyper-parameter; one number an element, a tensor, a group or in all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from zerograd.algebra.graph import PER, Level
+from zerograd.errors import RuleError
+
+
+@dataclass(frozen=True)
+class Start:
+    """State that starts as a copy of p or g, or filled with the value of a hyper-parameter."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """State that is one number per tensor, group or in all; ``value`` is a number or a hyper-parameter's name."""
+
+    value: float | str
+    per: str = "tensor"
+
+
+StateSpec = float | Start | Scalar
+
+
+def start(name: str) -> Any:
+    """State that starts as a copy of ``"p"`` or ``"g"``, or filled with the hyper-parameter ``name``."""
+    return Start(name)
+
+
+def scalar(value: float | str, per: str = "tensor") -> Any:
+    """State that is one number per ``"tensor"``, ``"group"`` or in ``"all"``, kept in float64.
+
+    ``value``: the number that it starts with, or the name of the hyper-parameter that gives it.
+    """
+    if per not in PER:
+        raise RuleError(f"scalar(..., per={per!r}): per is 'tensor', 'group' or 'all'")
+    return Scalar(value, per)
+
+
+def level_of(spec: StateSpec) -> Level:
+    """How many numbers a state is."""
+    return PER[spec.per] if isinstance(spec, Scalar) else Level.ELEMENT
