@@ -153,7 +153,7 @@ class Rule:
         names_lr = "lr" in own.supplied and self.gives != "move"
         self.owns_lr: bool = names_lr or bool(inner and inner.owns_lr)
         self.moves: bool = "lr" in own.supplied or self.gives == "move" or bool(inner and inner.moves)
-        if self.gives == "direction" and inner is not None and inner.moves and "lr" in own.supplied:
+        if self.gives == "direction" and inner is not None and inner.owns_lr and "lr" in own.supplied:
             own.refuse(f"{inner.name} owns lr and gives no direction that lr could be applied to")
         functools.update_wrapper(self, own.function, updated=())
 
