@@ -8,10 +8,12 @@ import itertools
 from typing import Any
 
 import pytest
+import torch
 
 from zerograd import RuleError, from_rule, rules
 from zerograd.algebra import Graph, rule, where
 from zerograd.algebra.tracing import Tracer
+from zerograd.engine.programs import Programs
 
 LR = {"lr": 0.1}
 
@@ -83,9 +85,25 @@ def test_the_graph_that_is_found_fits_the_values_whatever_came_before() -> None:
         assert repr(tracer.graph(values)) == repr(Graph(numbers, values))
 
 
-def test_a_long_schedule_prints_one_program() -> None:
-    import torch
+def test_a_tuple_of_another_length_is_another_graph() -> None:
+    @rule
+    def mixed(g, *, shares=(0.5, 0.5)):
+        return sum(share * g for share in shares)
 
+    tracer = Tracer(mixed)
+    assert count(tracer, mixed.hypers, *({"shares": (0.5,) * length} for length in (1, 2, 3, 2, 1))) == 3
+
+
+def test_a_program_is_printed_once() -> None:
+    programs = Programs(rules.sgd)
+    values = {**LR, **rules.sgd.hypers}
+    first = programs.find(values)
+    assert programs.find({**values, "lr": 7.0}) is first
+    assert programs.find({**values, "momentum": 0.9}) is not first
+    assert programs.find(values) is first
+
+
+def test_a_long_schedule_prints_one_program() -> None:
     scheduled = from_rule(rules.decoupled(rules.adam), name="Scheduled", lr=0.1)
     p = torch.nn.Parameter(torch.ones(3))
     optimizer = scheduled([p], weight_decay=0.1)

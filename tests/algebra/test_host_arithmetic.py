@@ -53,8 +53,8 @@ def expected(op: str, arguments: tuple[Any, ...]) -> Any:
 def agree(got: float, wanted: float, ulps: int) -> bool:
     if math.isnan(wanted) or math.isnan(got):
         return math.isnan(wanted) and math.isnan(got)
-    if wanted == 0:
-        return got == 0
+    if wanted == 0 or math.isinf(wanted) or math.isinf(got):
+        return got == wanted
     return got == wanted or abs(got - wanted) <= ulps * math.ulp(wanted)
 
 

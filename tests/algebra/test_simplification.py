@@ -51,11 +51,12 @@ def trees() -> st.SearchStrategy[Tree]:
     leaf = st.sampled_from([("leaf", name) for name in LEAVES] + [("const", c) for c in CONSTANTS])
 
     def larger(inner: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
-        positive = st.tuples(st.just("positive"), inner)
+        whole = leaf.filter(lambda x: x != ("const", 0.0))
+        divisor = st.one_of(st.tuples(st.just("positive"), inner), whole, st.tuples(st.just("mul"), whole, whole))
         return st.one_of(
             st.tuples(st.sampled_from(sorted(BINARY)), inner, inner),
             st.tuples(st.just("sub"), leaf, inner),
-            st.tuples(st.just("div"), inner, st.one_of(positive, leaf.filter(lambda x: x != ("const", 0.0)))),
+            st.tuples(st.just("div"), inner, divisor),
             st.tuples(st.just("lerp"), inner, inner, leaf),
             st.tuples(st.sampled_from(["neg", "abs", "square"]), inner),
             st.tuples(st.just("where"), st.sampled_from([True, False]), inner, inner),

@@ -41,7 +41,6 @@ class OfOther(Other):
 
 
 CLASSES = [optim.AdamW, optim.ScheduleFreeAdamW, Halving, Other, FromFunction, Subclass, OfOther]
-LOCAL = optim.from_rule(lambda g, m: (g, m + g), name="Local", lr=0.1)
 
 
 def stepped(cls: Any) -> Any:
@@ -66,9 +65,10 @@ def test_the_class_stays_the_class(cls: Any, duplicate: Any) -> None:
     assert twin.defaults == optimizer.defaults
 
 
-def test_a_class_without_a_name_is_copied() -> None:
-    optimizer = stepped(LOCAL)
-    assert type(copy.deepcopy(optimizer)) is LOCAL
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, copy.copy], ids=["deepcopy", "copy"])
+def test_a_copy_needs_no_name(duplicate: Any) -> None:
+    nowhere = optim.from_rule(lambda g, m: (g, m + g), name="Nowhere", lr=0.1)
+    assert type(duplicate(stepped(nowhere))) is nowhere
 
 
 def test_a_class_that_no_module_holds_is_made_again_from_its_rule() -> None:

@@ -66,12 +66,13 @@ def test_gradients_with_respect_to_start_and_rate_are_torchs(name: str) -> None:
         torch.testing.assert_close(mine, theirs, rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.parametrize("maximize", [False, True])
 @pytest.mark.parametrize("name", [*SHARED, *OWN])
-def test_values_are_those_of_the_plain_step(name: str) -> None:
+def test_values_are_those_of_the_plain_step(name: str, maximize: bool) -> None:
     start, slope = noise(0, 3, dtype=torch.float64), noise(1, 3, dtype=torch.float64)
-    through = after(ours, name, start, slope, 0.1, 3, **FLAGS.get(name, {}))
+    through = after(ours, name, start, slope, 0.1, 3, maximize=maximize, **FLAGS.get(name, {}))
     p = start.clone()
-    optimizer = ours(name, [p], lr=0.1, **FLAGS.get(name, {}))
+    optimizer = ours(name, [p], lr=0.1, maximize=maximize, **FLAGS.get(name, {}))
     for step in range(3):
         p.grad = slope * (step + 1) + (start if step == 0 else 0.3 * start)
         optimizer.step()
@@ -89,6 +90,15 @@ def test_state_keeps_dtype_and_shape(name: str) -> None:
         value = optimizer.state[p][key]
         if value.dim():
             assert (value.dtype, value.shape) == (torch.float32, (3,)), key
+
+
+def test_a_state_that_becomes_a_truth_value_keeps_its_dtype() -> None:
+    p = noise(0, 3).requires_grad_().clone()
+    optimizer: Any = optim.from_rule(lambda g, m: (g * m, g > 0), name="Truth", lr=0.1)([p], differentiable=True)
+    for step in range(2):
+        p.grad = noise(step, 3)
+        optimizer.step()
+        assert optimizer.state[p]["m"].dtype == p.dtype
 
 
 def test_a_rate_of_one_element_works_on_a_number() -> None:

@@ -115,12 +115,45 @@ def test_a_new_parameter_at_an_old_address_starts_at_zero() -> None:
         assert step(optimizer, params)[0] == 1
 
 
-def test_a_saved_state_dict_is_not_moved_by_a_load() -> None:
+def test_what_was_loaded_is_a_copy() -> None:
     optimizer, params = stepped(2)
     saved = copy.deepcopy(optimizer.state_dict())
+    kept = copy.deepcopy(saved)
     optimizer.load_state_dict(saved)
     step(optimizer, params)
+    for number, held in saved["state"].items():
+        assert all(torch.equal(value, kept["state"][number][key]) for key, value in held.items())
     assert [float(held["step"]) for held in saved["state"].values()] == [2, 2, 2]
+
+
+def test_numbers_of_half_precision_parameters_are_loaded_without_rounding() -> None:
+    """bfloat16 can't count beyond 256."""
+    p = torch.ones(3, dtype=torch.bfloat16).requires_grad_()
+    optimizer = optim.NAdam([p])
+    p.grad = torch.ones_like(p)
+    optimizer.step()
+    optimizer.state[p]["step"].fill_(1001)
+    product = float(optimizer.state[p]["mu_product"])
+    optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    assert float(optimizer.state[p]["step"]) == 1001
+    assert float(optimizer.state[p]["mu_product"]) == product
+
+
+def test_parameters_whose_states_differ_in_dtype_are_computed_apart() -> None:
+    together, apart = parameters(), parameters()
+    optimizers = [optim.AdamW(together), *(optim.AdamW([p]) for p in apart)]
+    for params, mine in ((together, optimizers[:1]), (apart, optimizers[1:])):
+        give_gradients(params, 0)
+        for optimizer in mine:
+            optimizer.step()
+            state = optimizer.state.get(params[1], {})
+            state.update({key: state[key].double() for key in ("exp_avg", "exp_avg_sq") if key in state})
+        give_gradients(params, 1)
+        for optimizer in mine:
+            optimizer.step()
+    assert all(torch.equal(p, q) for p, q in zip(together, apart, strict=True))
+    assert optimizers[0].state[together[1]]["exp_avg"].dtype == torch.float64
+    assert optimizers[0].state[together[0]]["exp_avg"].dtype == torch.float32
 
 
 @pytest.mark.parametrize("name", ["NAdam", "ASGD"])

@@ -111,6 +111,20 @@ def test_infinite_and_undefined_constants_can_be_printed() -> None:
     assert state["k"] == inf
 
 
+@pytest.mark.parametrize(
+    "returned", ["p + g * 1e39", "p + g * big", "p + 1e300 * (g * p)", "lerp(p, g * 1e30, 1e39)", "1e39 * norm(g) + p"]
+)
+def test_a_number_beyond_float32_is_infinite_in_float32_and_not_in_float64(returned: str) -> None:
+    """A sentinel such as 1e300 must not stop a step half-way."""
+    made = eval(f"lambda g, p, *, lr, big=1e39: {returned}", dict(vars(algebra)))
+    for dtype, wanted in ((torch.float32, False), (torch.float64, True)):
+        parameter = torch.tensor([3.0], dtype=dtype).requires_grad_()
+        parameter.grad = torch.tensor([5.0], dtype=dtype)
+        optimizer: Any = from_rule(made, name="Made", lr=0.1)([parameter])
+        optimizer.step()
+        assert parameter.isfinite().item() == wanted
+
+
 def test_a_choice_of_the_host_between_late_and_plain_numbers() -> None:
     """At the first step the plain one, later the late one, also where they are divided."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
 
 # On a CPU an operation on a list is a loop over it. Lists this long stay in the cache from one operation to the next.
-CPU_ELEMENTS = 32_768
+CPU_ELEMENTS = 262_144
 
 
 class Gathering:

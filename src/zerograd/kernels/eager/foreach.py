@@ -88,7 +88,9 @@ class _Printer:
     def _spread(self, node: Node) -> str:
         """A scalar as an operand next to lists: a number stays, a late scalar becomes one 0-dim tensor a tensor."""
         if not node.late:
-            return self._name(node)
+            name = self._name(node)
+            large = node.op == "const" and abs(node.args[0]) > torch.finfo(torch.float32).max
+            return f"within({name}, dtype)" if large else name
         if node.id not in self.spread:
             self.spread.add(node.id)
             each = "each" if node.level == Level.TENSOR else "repeated"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -13,6 +14,12 @@ from zerograd.kernels.reducing import accumulator_dtype
 def elements(tensors: list[Tensor]) -> int:
     """How many elements the tensors have together."""
     return sum(t.numel() for t in tensors)
+
+
+def within(number: float, dtype: torch.dtype) -> float:
+    """A number as the dtype has it: infinite if it is beyond."""
+    limit = torch.finfo(dtype).max
+    return number if -limit <= number <= limit else math.copysign(math.inf, number)
 
 
 def late_scalar(value: Any, like: list[Tensor], dtype: torch.dtype) -> Tensor:
