@@ -106,6 +106,19 @@ def test_what_a_state_that_is_one_in_all_starts_with_must_be_equal() -> None:
     assert not optimizer.state
 
 
+@pytest.mark.parametrize(
+    "second",
+    [{"lr": 1}, {"lr": torch.tensor(1.0)}, {"betas": [0.9, 0.999]}, {"weight_decay": 0}, {"beta3": None}],
+    ids=str,
+)
+def test_equal_numbers_are_equal_however_they_are_written(second: dict[str, Any]) -> None:
+    a, b, _ = params = parameters()
+    optimizer = optim.Prodigy([{"params": [a]}, {"params": [b], **second}], lr=1.0)
+    give_gradients(params, 0)
+    optimizer.step()
+    assert not torch.equal(b, parameters()[1])
+
+
 def test_decay_may_differ_between_groups_under_one_estimate() -> None:
     """What is done to g and p before the rule sees them is not the estimate's own."""
     estimating = optim.from_rule(

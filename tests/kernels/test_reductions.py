@@ -105,6 +105,28 @@ def test_reductions_of_reductions_run_pass_by_pass() -> None:
     assert sum(p.sum().item() for p in params) == pytest.approx(0, abs=1e-4)
 
 
+@pytest.mark.parametrize("flags", [(False, True), (True, False), (True, True)], ids=str)
+def test_groups_that_go_different_ways_meet_at_a_reduction_over_all(flags: tuple[bool, bool]) -> None:
+    """One group needs a reduction of its own first: the other waits for it."""
+
+    @rule
+    def centring(g, kept=scalar(0.0), *, centred=False):
+        if centred:
+            g = g - mean(g, per="group")
+        return g, norm(g, per="all")
+
+    params = given((4, 5), (7,), (3,))
+    groups = [{"params": params[:1], "centred": flags[0]}, {"params": params[1:], "centred": flags[1]}]
+    optimizer: Any = from_rule(centring, lr=1.0)(groups)
+    optimizer.step()
+    parts = []
+    for group, flag in zip(groups, flags, strict=True):
+        flat = torch.cat([p.grad.double().flatten() for p in group["params"]])
+        parts.append(flat - flat.mean() if flag else flat)
+    for p in params:
+        assert optimizer.state[p]["kept"].item() == pytest.approx(torch.cat(parts).norm().item(), rel=1e-6)
+
+
 def test_what_a_weight_decay_of_0_leaves_of_a_reduction_is_0() -> None:
     """Zero decay has a graph of its own, in which the operand is no tensor any more."""
 

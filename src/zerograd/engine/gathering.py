@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zerograd.algebra.states import Scalar
-from zerograd.algebra.tracing import Graph
+from zerograd.algebra.tracing import Graph, is_static
 from zerograd.engine.buckets import Bucket, DifferentiableBucket, SparseBucket, compute_dtype, started
 from zerograd.engine.programs import Program
 
@@ -45,7 +45,7 @@ class Gathering:
         """What must be alike in all groups: hyper-parameters behind a state that is one in all, and its reductions."""
         name = type(self.optimizer).__name__
         for shared in {s for _, _, graph in groups for s in graph.shared}:
-            found = {repr(hypers[shared]): index for index, hypers, _ in groups}
+            found = {repr(_comparable(hypers[shared])): index for index, hypers, _ in groups}
             if len(found) > 1:
                 raise ValueError(
                     f"{name}: {shared} must be the same in every parameter group, because one estimate serves all of "
@@ -157,6 +157,13 @@ def _start_gradient(p: Tensor, g: Tensor, maximize: bool) -> Tensor:
     """The gradient as a state may start with it: dense, and negated where the rule sees it negated."""
     dense = (g.to_dense() if g.layout != torch.strided else g).to(p.dtype)
     return -dense if maximize else dense
+
+
+def _comparable(value: Any) -> Any:
+    """A hyper-parameter as it counts: 1 is 1.0, a list is a tuple, a tensor is its number."""
+    if isinstance(value, (tuple, list)):
+        return tuple(map(_comparable, value))
+    return value if is_static(value) else float(value)
 
 
 def _initial(spec: Scalar, hypers: Mapping[str, Any]) -> float:
