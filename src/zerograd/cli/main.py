@@ -11,6 +11,7 @@ from zerograd.errors import UsageError, did_you_mean
 
 COMMANDS = {
     "train": "train a small network, watch it, keep the run",
+    "bench": "time optimizer steps on this machine, against torch's own",
 }
 
 FINE, WRONG_USAGE, INTERRUPTED = 0, 2, 130

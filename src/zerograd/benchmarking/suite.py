@@ -1,0 +1,89 @@
+"""A whole run: each part is measured, shown and, if there is a folder, written before the next one starts."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from zerograd.benchmarking.bars import ratio_bars
+from zerograd.benchmarking.facts import load_average, machine_facts
+from zerograd.benchmarking.plans import Plan
+from zerograd.benchmarking.rows import Part, Row
+from zerograd.benchmarking.startup_part import startup_part
+from zerograd.benchmarking.step_part import step_part
+from zerograd.benchmarking.tables import sentences, table_of
+from zerograd.benchmarking.training_part import training_part
+from zerograd.benchmarking.update_half_part import update_half_part
+from zerograd.errors import UsageError
+
+MAKERS: dict[str, Callable[[Plan], tuple[Part, Iterator[Row]]]] = {
+    "step": step_part,
+    "update_half": update_half_part,
+    "training": training_part,
+    "startup": startup_part,
+}
+
+
+def run_parts(names: Sequence[str], plan: Plan, out: Path | None, console: Console, progress: Console) -> None:
+    """Measure the parts of these names. ``progress`` gets a line for every row, ``console`` the tables."""
+    if out is not None:
+        claim(out)
+    for name in names:
+        part, machine = measured(name, plan, progress)
+        console.print(table_of(part))
+        for sentence in sentences(part):
+            _say(console, sentence)
+        _say(console, f"Load average before {machine['load_before']}, after {machine['load_after']}.")
+        if out is not None:
+            write(part, machine, out)
+            _say(console, f"Saved in {out}: {name}.json and {name}.png")
+        _say(console, "")
+
+
+def measured(name: str, plan: Plan, progress: Console) -> tuple[Part, dict[str, object]]:
+    """A part with its rows, and the machine that it was measured on."""
+    machine = machine_facts() | {"load_before": load_average()}
+    part, rows = MAKERS[name](plan)
+    for row in rows:
+        part.rows.append(row)
+        _say(progress, f"measured: {part.name}, {row.workload}")
+    return part, machine | {"load_after": load_average()}
+
+
+def claim(out: Path) -> None:
+    """Make the folder, before anything is measured."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise UsageError(f"Can't write results to {out}: it is a file. Name a folder with --out.") from error
+    except OSError as error:
+        raise UsageError(f"Can't write results to {out}: {error.strerror}. Name another folder with --out.") from error
+
+
+def write(part: Part, machine: dict[str, object], out: Path) -> None:
+    """The part as JSON and as a picture; results of a run before are replaced, by whole files only."""
+    with _whole(out / f"{part.name}.json") as file:
+        text = json.dumps(part.as_json(machine), indent=1, ensure_ascii=False, allow_nan=False)
+        file.write_text(text + "\n", encoding="utf-8")
+    with _whole(out / f"{part.name}.png") as file:
+        ratio_bars(part, machine).savefig(file, format="png")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A temporary name to write to; the file gets its own name when all of it is there."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

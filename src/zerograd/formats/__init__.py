@@ -1,0 +1,1 @@
+"""Formats: how a tensor is stored. A format knows no rule."""

@@ -1,0 +1,30 @@
+"""A layout: the formats of everything that a kernel reads and writes. It is part of the kernel's name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zerograd.formats.plain import FP64, Format
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Formats of the weight, of its gradient and of each tensor state, in the order of the signature."""
+
+    weight: Format
+    grad: Format
+    states: tuple[tuple[str, Format], ...]
+
+    @property
+    def double(self) -> bool:
+        """Whether the step is computed in float64: if anything is stored so."""
+        return any(one == FP64 for one in (self.weight, self.grad, *(format for _, format in self.states)))
+
+    @property
+    def buffers(self) -> tuple[tuple[str, Format], ...]:
+        """The tensors of a parameter in the order of the pointer table; those without a state's name are p and g."""
+        return (("p", self.weight), ("g", self.grad), *((f"state {name}", format) for name, format in self.states))
+
+    def __str__(self) -> str:
+        states = ", ".join(f"{name} {format.name}" for name, format in self.states)
+        return f"p {self.weight.name}, g {self.grad.name}{', ' if states else ''}{states}"

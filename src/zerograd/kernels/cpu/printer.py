@@ -1,0 +1,303 @@
+"""The printer: one pass of a graph as a function in LLVM's intermediate language.
+
+The function takes the address of a descriptor (see ``table``) and works on chunks, which it takes from a counter, until
+none is left. Every tensor has an alias scope of its own: the compiler is told that none of them overlaps another, which
+is what the admission of tensors makes sure of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zerograd.algebra.graph import Node
+from zerograd.algebra.tracing import Graph
+from zerograd.formats.layout import Layout
+from zerograd.formats.stochastic import WEYL
+from zerograd.kernels.cpu.passes import Pass
+from zerograd.kernels.cpu.words import OUTSIDE, STORED, constant, load, operation, store
+
+ENTRY = "zerograd_kernel"
+COUNTER, CHUNKS, CHUNK_TABLE, TENSOR_TABLE, LATE_TABLE, SUMS = range(6)
+"""The words of a descriptor: the counter, the number of chunks, and where the tables are."""
+
+CHUNK_WORDS = 3
+"""A row of the chunk table: number of the tensor, offset and length in elements."""
+
+SCALE, NOISE_KEY, FIRST_SCALAR = range(3)
+"""The words of a row of scalars: what the gradient is multiplied by, the noise of this step, then the graph's own."""
+
+RUN = 1024
+"""Elements that are added up in the precision of the computation before they go into a float64."""
+
+_FOLD = """\
+fold:
+{folds}
+  %again = icmp slt i64 %to, %length
+  br i1 %again, label %run, label %finish
+finish:
+{stores}
+  br label %next"""
+
+
+def tensor_words(layout: Layout) -> int:
+    """Words in a row of the tensor table: address of the scalars' row, then for each buffer address and noise."""
+    return 1 + 2 * len(layout.buffers)
+
+
+class PassPrinter:
+    """Prints one pass. host: the graph's host numbers in the order of a row. late: those that reductions give."""
+
+    def __init__(self, graph: Graph, layout: Layout, one: Pass, host: Sequence[Node], late: Sequence[Node]) -> None:
+        self.graph, self.layout, self.one = graph, layout, one
+        self.kind = "double" if layout.double else "float"
+        self.formats = dict(layout.buffers)
+        self.numbers = {name: k for k, (name, _) in enumerate(layout.buffers)}
+        self.host = {node.id: FIRST_SCALAR + i for i, node in enumerate(host)}
+        self.late = {node.id: i for i, node in enumerate(late)}
+        self.leaves = {graph.g.id: "g", graph.p_old.id: "p"}
+        self.leaves.update({graph.old[name].id: f"state {name}" for name in graph.tensor_states})
+        self.read = {n.id: one.known.get(n.id) or self.leaves.get(n.id) for n in one.elements()}
+        self.calls: set[str] = set()
+
+    def source(self) -> str:
+        """The module's text: the function, what it calls, the alias scopes."""
+        body = [f"  {line}" for line in self._body()]
+        lines = [
+            f"; {self.graph.rule.name}: {self.layout}",
+            f"define i64 @{ENTRY}(i64 %descriptor) {{",
+            *self._opening(),
+            *(f"  {line}" for line in self._chunk()),
+            *self._loop(body),
+            "end:",
+            "  ret i64 0",
+            "}",
+            *sorted(self.calls),
+            *self._scopes(),
+        ]
+        return "\n".join(lines) + "\n"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The functions of the C library that the code calls; known after ``source``."""
+        suffix = "f" if self.kind == "float" else ""
+        return tuple(sorted({f"{OUTSIDE[n.op]}{suffix}" for n in self.one.elements() if n.op in OUTSIDE}))
+
+    # ------------------------------------------------------------------------------------------------- the frame
+
+    def _opening(self) -> list[str]:
+        lines = ["entry:", "  %words = inttoptr i64 %descriptor to ptr"]
+        for name, word, kind in (
+            ("chunks", CHUNKS, "i64"), ("chunk_table", CHUNK_TABLE, "ptr"), ("tensor_table", TENSOR_TABLE, "ptr"),
+            ("late_table", LATE_TABLE, "ptr"), ("sums", SUMS, "ptr"),
+        ):  # fmt: skip
+            lines.append(f"  %{name}.at = getelementptr i64, ptr %words, i64 {word}")
+            lines.append(f"  %{name} = load {kind}, ptr %{name}.at, align 8")
+        return [
+            *lines,
+            "  br label %next",
+            "next:",
+            "  %chunk = atomicrmw add ptr %words, i64 1 monotonic, align 8",
+            "  %done = icmp sge i64 %chunk, %chunks",
+            "  br i1 %done, label %end, label %work",
+            "work:",
+        ]
+
+    def _chunk(self) -> list[str]:
+        """What holds for a whole chunk: its tensor, addresses, scalars."""
+        lines = [f"%place = mul i64 %chunk, {CHUNK_WORDS}"]
+        lines += self._word("tensor", "chunk_table", "%place", 0)
+        lines += self._word("offset", "chunk_table", "%place", 1)
+        lines += self._word("length", "chunk_table", "%place", 2)
+        lines.append(f"%tensor.place = mul i64 %tensor, {tensor_words(self.layout)}")
+        lines += self._word("row", "tensor_table", "%tensor.place", 0, "ptr")
+        for name in sorted({*self.one.stores, *(n for n in self.read.values() if n)}, key=self.numbers.__getitem__):
+            k = self.numbers[name]
+            lines += self._word(f"b{k}.start", "tensor_table", "%tensor.place", 1 + 2 * k, "ptr")
+            lines.append(f"%b{k} = getelementptr {STORED[self.formats[name].name]}, ptr %b{k}.start, i64 %offset")
+            if name in self.one.stores and self.formats[name].stochastic:
+                lines += self._noise(k)
+        if self.graph.g.id in self.read:
+            lines += self._scalar("scale", "row", SCALE)
+        if self.late:
+            lines += [
+                f"%late.place = mul i64 %tensor, {len(self.late)}",
+                "%late = getelementptr double, ptr %late_table, i64 %late.place",
+            ]
+        for node in self.one.scalars():
+            if node.id in self.late:
+                lines += self._scalar(f"v{node.id}", "late", self.late[node.id], node.is_bool)
+            else:
+                lines += self._scalar(f"v{node.id}", "row", self.host[node.id], node.is_bool)
+        return lines
+
+    def _word(self, name: str, table: str, place: str, word: int, kind: str = "i64") -> list[str]:
+        return [
+            f"%{name}.index = add i64 {place}, {word}",
+            f"%{name}.at = getelementptr i64, ptr %{table}, i64 %{name}.index",
+            f"%{name} = load {kind}, ptr %{name}.at, align 8",
+        ]
+
+    def _scalar(self, name: str, row: str, index: int, is_bool: bool = False) -> list[str]:
+        lines = [
+            f"%{name}.at = getelementptr double, ptr %{row}, i64 {index}",
+            f"%{name}.wide = load double, ptr %{name}.at, align 8",
+        ]
+        if is_bool:
+            return [*lines, f"%{name} = fcmp une double %{name}.wide, {constant(0.0, 'double')}"]
+        if self.kind == "double":
+            return [*lines[:1], f"%{name} = load double, ptr %{name}.at, align 8"]
+        return [*lines, f"%{name} = fptrunc double %{name}.wide to float"]
+
+    def _noise(self, k: int) -> list[str]:
+        """Where the noise of this chunk starts; the same arithmetic as formats.stochastic."""
+        n = f"%b{k}.n"
+        return [
+            *self._word(f"b{k}.stream", "tensor_table", "%tensor.place", 2 + 2 * k),
+            f"{n}key.at = getelementptr i64, ptr %row, i64 {NOISE_KEY}",
+            f"{n}key = load i64, ptr {n}key.at, align 8",
+            f"{n}0 = xor i64 {n}key, %b{k}.stream",
+            f"{n}1 = lshr i64 {n}0, 30",
+            f"{n}2 = xor i64 {n}0, {n}1",
+            f"{n}3 = mul i64 {n}2, {0xBF58476D1CE4E5B9}",
+            f"{n}4 = lshr i64 {n}3, 27",
+            f"{n}5 = xor i64 {n}3, {n}4",
+            f"{n}6 = mul i64 {n}5, {0x94D049BB133111EB}",
+            f"{n}7 = lshr i64 {n}6, 31",
+            f"{n}8 = xor i64 {n}6, {n}7",
+            f"{n}9 = trunc i64 {n}8 to i32",
+            f"{n}a = trunc i64 %offset to i32",
+            f"{n}b = mul i32 {n}a, {WEYL}",
+            f"{n} = add i32 {n}9, {n}b",
+        ]
+
+    def _loop(self, body: list[str]) -> list[str]:
+        """The loop over elements; with sums, in runs that are folded into float64."""
+        if not self.one.sums:
+            return [
+                "  br label %loop",
+                "loop:",
+                "  %i = phi i64 [ 0, %work ], [ %i.next, %loop ]",
+                *body,
+                "  %i.next = add nuw nsw i64 %i, 1",
+                "  %more = icmp slt i64 %i.next, %length",
+                "  br i1 %more, label %loop, label %next",
+            ]
+        count = len(self.one.sums)
+        zero = constant(0.0, self.kind)
+        totals = [f"  %total{k} = phi double [ 0.0, %work ], [ %total{k}.next, %fold ]" for k in range(count)]
+        sums = [f"  %sum{k} = phi {self.kind} [ {zero}, %run ], [ %sum{k}.next, %loop ]" for k in range(count)]
+        folds, stores = [], []
+        for k in range(count):
+            wide = f"%sum{k}.next"
+            if self.kind == "float":
+                folds.append(f"  %sum{k}.wide = fpext float %sum{k}.next to double")
+                wide = f"%sum{k}.wide"
+            folds.append(f"  %total{k}.next = fadd double %total{k}, {wide}")
+            stores += [
+                f"  %out{k}.place = mul i64 %chunk, {count}",
+                f"  %out{k}.index = add i64 %out{k}.place, {k}",
+                f"  %out{k} = getelementptr double, ptr %sums, i64 %out{k}.index",
+                f"  store double %total{k}.next, ptr %out{k}, align 8",
+            ]
+        return [
+            "  br label %run",
+            "run:",
+            "  %from = phi i64 [ 0, %work ], [ %to, %fold ]",
+            *totals,
+            f"  %to.full = add nuw nsw i64 %from, {RUN}",
+            "  %to.over = icmp sgt i64 %to.full, %length",
+            "  %to = select i1 %to.over, i64 %length, i64 %to.full",
+            "  br label %loop",
+            "loop:",
+            "  %i = phi i64 [ %from, %run ], [ %i.next, %loop ]",
+            *sums,
+            *body,
+            "  %i.next = add nuw nsw i64 %i, 1",
+            "  %more = icmp slt i64 %i.next, %to",
+            "  br i1 %more, label %loop, label %fold",
+            _FOLD.format(folds="\n".join(folds), stores="\n".join(stores)),
+        ]
+
+    # ----------------------------------------------------------------------------------------------- one element
+
+    def _body(self) -> list[str]:
+        lines: list[str] = []
+        addressed: set[str] = set()
+
+        def address(name: str) -> str:
+            k = self.numbers[name]
+            if name not in addressed:
+                addressed.add(name)
+                lines.append(f"%b{k}.i = getelementptr {STORED[self.formats[name].name]}, ptr %b{k}, i64 %i")
+            return f"%b{k}.i"
+
+        for node in self.one.elements():
+            name = f"%v{node.id}"
+            buffer = self.read[node.id]
+            if buffer is None:
+                lines += self._operation(name, node)
+                continue
+            raw = f"{name}.loaded" if buffer == "g" else name
+            at = address(buffer)
+            lines += load(raw, at, self.formats[buffer], self.kind, self._scope(buffer))
+            if buffer == "g":
+                lines.append(f"{name} = fmul {self.kind} {raw}, %scale")
+        for name, node in self.one.stores.items():
+            k = self.numbers[name]
+            noise = ""
+            if self.formats[name].stochastic:
+                noise = f"%b{k}.noise"
+                lines += [
+                    f"%b{k}.step = trunc i64 %i to i32",
+                    f"%b{k}.weyl = mul i32 %b{k}.step, {WEYL}",
+                    f"{noise} = add i32 %b{k}.n, %b{k}.weyl",
+                ]
+            at = address(name)
+            value = self._value(node)
+            lines += store(f"%b{k}.s", value, at, self.formats[name], self.kind, self._scope(name), noise)
+        for k, node in enumerate(self.one.sums):
+            lines += self._sum(k, node)
+        return lines
+
+    def _sum(self, k: int, node: Node) -> list[str]:
+        value = self._value(node.nodes[0])
+        lines = []
+        if node.op == "norm":
+            lines.append(f"%square{k} = fmul contract {self.kind} {value}, {value}")
+            value = f"%square{k}"
+        return [*lines, f"%sum{k}.next = fadd reassoc contract {self.kind} %sum{k}, {value}"]
+
+    def _operation(self, name: str, node: Node) -> list[str]:
+        arms = "i1" if node.is_bool else self.kind
+        lines = operation(name, node.op, [self._value(a) for a in node.nodes], self.kind, arms)
+        for line in lines:
+            if " call " in line:
+                self._declare(line.split(" call ")[1])
+        return lines
+
+    def _declare(self, call: str) -> None:
+        result, rest = call.split(" ", 1)
+        function, arguments = rest.split("(", 1)
+        kinds = ", ".join([result] * len(arguments.split(",")))
+        self.calls.add(f"declare {result} {function}({kinds})")
+
+    def _value(self, node: Node) -> str:
+        return constant(node.args[0], self.kind) if node.op == "const" else f"%v{node.id}"
+
+    # ------------------------------------------------------------------------------------------- who overlaps whom
+
+    def _scope(self, name: str) -> str:
+        count, k = len(self.numbers), self.numbers[name]
+        return f"!alias.scope !{1 + count + k}, !noalias !{1 + 2 * count + k}"
+
+    def _scopes(self) -> list[str]:
+        count = len(self.numbers)
+        everyone = [f"!{1 + k}" for k in range(count)]
+        lines = ['!0 = distinct !{!0, !"zerograd"}']
+        lines += [f'!{1 + k} = distinct !{{!{1 + k}, !0, !"{name}"}}' for name, k in self.numbers.items()]
+        lines += [f"!{1 + count + k} = !{{{everyone[k]}}}" for k in range(count)]
+        for k in range(count):
+            others = ", ".join(one for j, one in enumerate(everyone) if j != k)
+            lines.append(f"!{1 + 2 * count + k} = !{{{others}}}")
+        return lines
+
