@@ -142,6 +142,11 @@ class Graph:
         return tuple(n.op for n in self.reductions if n.args[1] == "all")
 
     @cached_property
+    def spans_tensors(self) -> bool:
+        """Whether a reduction runs over more than one tensor."""
+        return any(n.args[1] != "tensor" for n in self.reductions)
+
+    @cached_property
     def reads_t(self) -> bool:
         return any(n.op == "t" for n in self.nodes)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -67,11 +67,25 @@ class Bucket:
     scalars: dict[str, Any] = field(default_factory=dict)
     new_scalars: dict[str, Any] = field(default_factory=dict)
     elements: int = 0
+    factors: Mapping[int, Any] = field(default_factory=dict)
+    single_pass: ClassVar[bool] = False
+
+    def squares(self) -> dict[int, Any]:
+        """The sum of the squares of all gradients, by group: 0-dim, on their device."""
+        dense = [g.coalesce().values() if g.layout != torch.strided else g for g in self.grads]
+        precise = accumulator_dtype(self.device, self.dtype)
+        each = [as_real(g.detach()).to(precise).square().sum() for g in dense]
+        return {self.group_index: torch.stack(each).sum()}
 
     def run(self) -> Kernel:
         """Compute and store; asks for reductions that span more than this bucket on the way."""
         program, dtype = self.program, self.dtype
         params, grads = _real(self.params), _in(dtype, _real(self.grads))
+        factor = self.factors.get(self.group_index, 1.0)
+        if isinstance(factor, Tensor):
+            grads = list(torch._foreach_mul(grads, factor.to(self.device, dtype)))
+        elif factor != 1.0:
+            grads = list(torch._foreach_mul(grads, factor))
         if self.maximize:
             grads = list(torch._foreach_neg(grads))
         stored = {name: _real(tensors) for name, tensors in self.states.items()}
@@ -84,6 +98,10 @@ class Bucket:
         new_p, new = yield from program.foreach.run(_in(dtype, params), grads, work, late, fitting, dtype)
         store([params, *stored.values()], [new_p, *(new[name] for name in stored)])
         self.new_scalars.update({name: new[name] for name in late})
+
+    def results(self) -> list[tuple[str, int, list[Tensor], Any]]:
+        """The scalar states' new values: name, group, parameters, and one number or one for each parameter."""
+        return [(name, self.group_index, self.params, value) for name, value in self.new_scalars.items()]
 
     def _late(self, name: str) -> Tensor:
         """A scalar state that hangs on a reduction, on the device: 0-dim, or one number a tensor."""
@@ -119,6 +137,8 @@ class DifferentiableBucket(Bucket):
     def run(self) -> Kernel:
         graph = self.program.graph
         (p,), (g,) = self.params, self.grads
+        factor = self.factors.get(self.group_index)
+        g = g if factor is None else g * factor
         g = -g if self.maximize else g
         states: dict[str, Any] = {name: as_real(tensors[0]) for name, tensors in self.states.items()}
         states.update({n: v[0] if isinstance(v, list) else v for n, v in self.scalars.items()})
@@ -152,6 +172,7 @@ class SparseBucket(Bucket):
             grads=[g.values()],
             states={name: [state[index]] for name, state in whole.items()},
             scalars=self.scalars,
+            factors=self.factors,
         )  # fmt: skip
         yield from rows.run()
         p.detach()[index] = rows.params[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,8 +11,11 @@ from torch import Tensor
 
 from zerograd.algebra.states import Scalar
 from zerograd.algebra.tracing import Graph, is_static
+from zerograd.engine import admission
 from zerograd.engine.buckets import Bucket, DifferentiableBucket, SparseBucket, compute_dtype, started
+from zerograd.engine.compiled import CompiledBucket, Row
 from zerograd.engine.programs import Program
+from zerograd.formats.layout import Layout
 
 if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
@@ -20,45 +24,89 @@ if TYPE_CHECKING:
 CPU_ELEMENTS = 262_144
 
 
-class Gathering:
-    """The buckets of one step, and the numbers per parameter that were read for it."""
+@dataclass
+class Share:
+    """What one backend serves of one group. layouts: of each parameter, where a compiled kernel serves them."""
 
-    def __init__(self, optimizer: RuleOptimizer) -> None:
+    index: int
+    live: list[Tensor]
+    hypers: Mapping[str, Any]
+    program: Program
+    layouts: Sequence[Layout] | None = None
+
+
+class Gathering:
+    """The buckets of one step, and the numbers per parameter that were read for it.
+
+    eager: the buckets that run as operations on lists. compiled: those that have a kernel. missing: parameters without
+    a gradient.
+    """
+
+    def __init__(self, optimizer: RuleOptimizer, without: frozenset[int] = frozenset()) -> None:
         self.optimizer = optimizer
-        self.buckets: list[Bucket] = []
+        self.eager: list[Bucket] = []
+        self.compiled: list[CompiledBucket] = []
         self._steps: list[tuple[list[Tensor], list[float]]] = []
-        self._new_states: list[tuple[Tensor, str, Bucket, int]] = []
-        programs: list[tuple[int, list[Tensor], dict[str, Any], Program]] = []
+        self._new_states: list[tuple[Tensor, str, Bucket | CompiledBucket, int]] = []
+        self._found: dict[tuple[Any, ...], Any] = {}
+        shares: list[Share] = []
         for index, group in enumerate(optimizer.param_groups):
-            live = [p for p in group["params"] if p.grad is not None]
+            live = [p for p in group["params"] if p.grad is not None and id(p) not in without]
             if live:
                 hypers = optimizer._hypers(group)
-                program = optimizer._programs(group).find(hypers)
-                programs.append((index, live, hypers, program))
-        self._check([(index, hypers, program.graph) for index, _, hypers, program in programs])
-        for _, live, hypers, _ in programs:
-            _check_tensors(optimizer, live, hypers)
-        for index, live, hypers, program in programs:
-            self._gather(index, live, hypers, program)
+                shares.append(Share(index, live, hypers, optimizer._programs(group).find(hypers)))
+        check_alike(optimizer, [(one.index, one.hypers, one.program.graph) for one in shares])
+        for one in shares:
+            _check_tensors(optimizer, one.live, one.hypers)
+        for one in self._divided(shares):
+            self._gather(one)
+        for bucket in self.compiled:
+            bucket.build()
 
-    def _check(self, groups: Sequence[tuple[int, Mapping[str, Any], Graph]]) -> None:
-        """What must be alike in all groups: hyper-parameters behind a state that is one in all, and its reductions."""
-        name = type(self.optimizer).__name__
-        for shared in {s for _, _, graph in groups for s in graph.shared}:
-            found = {repr(_comparable(hypers[shared])): index for index, hypers, _ in groups}
-            if len(found) > 1:
-                raise ValueError(
-                    f"{name}: {shared} must be the same in every parameter group, because one estimate serves all of "
-                    f"them; it is {' and '.join(found)}"
-                )
-        if len({graph.over_all for *_, graph in groups}) > 1:
-            raise ValueError(
-                f"{name}: the flags of the parameter groups differ, but one reduction runs over all groups"
-            )
+    @property
+    def buckets(self) -> list[Bucket | CompiledBucket]:
+        return [*self.compiled, *self.eager]
 
-    def _gather(self, index: int, live: list[Tensor], hypers: Mapping[str, Any], program: Program) -> None:
-        """Sort the parameters of a group into buckets."""
-        optimizer, graph = self.optimizer, program.graph
+    def _divided(self, shares: Sequence[Share]) -> list[Share]:
+        """The shares of each backend: what passes the gate goes to a compiled kernel, the rest the eager way."""
+        optimizer = self.optimizer
+        if optimizer.defaults.get("differentiable"):
+            return list(shares)
+        candidates: list[tuple[int, int, Layout]] = []
+        written: list[tuple[int, int, int]] = []
+        read: list[tuple[int, int, int]] = []
+        wholes: dict[int, Program] = {}
+        for number, one in enumerate(shares):
+            if all(p.device.type != "cpu" for p in one.live):
+                continue
+            group = optimizer.param_groups[one.index]
+            whole = wholes[number] = optimizer._programs(group).find(one.hypers, whole=True)
+            for at, p in enumerate(one.live):
+                held = optimizer.state.get(p, {})
+                states = [(name, held.get(name)) for name in whole.graph.tensor_states]
+                assert p.grad is not None
+                layout = admission.layout_of(p, p.grad, states)
+                if layout is not None and whole.kernel(layout) is not None:
+                    owner = len(candidates)
+                    candidates.append((number, at, layout))
+                    written += [(*admission.span(t), owner) for t in (p, *(s for _, s in states if s is not None))]
+                    read.append((*admission.span(p.grad), owner))
+        refused = admission.overlapping(written, read)
+        layouts = {(n, at): layout for i, (n, at, layout) in enumerate(candidates) if i not in refused}
+        divided: list[Share] = []
+        for number, one in enumerate(shares):
+            taken = [at for at in range(len(one.live)) if (number, at) in layouts]
+            left = [p for at, p in enumerate(one.live) if (number, at) not in layouts]
+            if taken:
+                own = [layouts[number, at] for at in taken]
+                divided.append(Share(one.index, [one.live[at] for at in taken], one.hypers, wholes[number], own))
+            if left:
+                divided.append(Share(one.index, left, one.hypers, one.program))
+        return divided
+
+    def _gather(self, share: Share) -> None:
+        """Sort the parameters of a share into buckets."""
+        optimizer, graph, live = self.optimizer, share.program.graph, share.live
         counting = graph.reads_t or optimizer.keeps_step
         states = [optimizer.state[p] if counting or graph.states else {} for p in live]  # none for plain SGD
         counts = [0.0] * len(live)
@@ -66,64 +114,108 @@ class Gathering:
             counts = optimizer._column("step").read(live, states, 0.0)
             self._steps.append((live, counts))
         columns = {
-            name: optimizer._column(name).read(live, states, _initial(spec, hypers))
+            name: optimizer._column(name).read(live, states, initial(spec, share.hypers))
             for name, spec in graph.scalar_states.items()
             if spec.per == "tensor"
         }
-        late = [name for name in columns if name in graph.late_states]
         # What host numbers are computed from: buckets hold parameters that have them all in common.
-        numbers = [values for name, values in columns.items() if name not in late]
+        numbers = [values for name, values in columns.items() if name not in graph.late_states]
         cohorts = list(zip(*([counts] if graph.reads_t else []), *numbers, strict=True)) or [()] * len(live)
-        found: dict[tuple[Any, ...], Bucket] = {}
         for at, (p, state) in enumerate(zip(live, states, strict=True)):
-            g = p.grad
-            assert g is not None
             held = [state.get(name) for name in graph.tensor_states]
-            kind, g = self._kind(g, graph)
-            dtypes = [None if tensor is None else tensor.dtype for tensor in held]
-            key = (p.dtype, g.dtype, p.device, type(p), *dtypes, *cohorts[at])
-            bucket = found.get(key)
-            if bucket is None or kind is not Bucket or bucket.elements >= CPU_ELEMENTS:
-                numbers_here = {name: values[at] for name, values in columns.items()}
-                bucket = found[key] = self._bucket(kind, index, hypers, program, p, held, counts[at] + 1, numbers_here)
-            bucket.params.append(p)
-            bucket.elements += p.numel() if p.device.type == "cpu" else 0
-            bucket.grads.append(g)
-            for name, tensor in zip(graph.tensor_states, held, strict=True):
-                if tensor is None or kind is DifferentiableBucket:
-                    self._new_states.append((p, name, bucket, len(bucket.states[name])))
-                if tensor is not None and tensor.shape != p.shape:
-                    raise RuntimeError(
-                        f"{type(optimizer).__name__}: state {name!r} has shape {tuple(tensor.shape)}, its parameter "
-                        f"{tuple(p.shape)}; assign a tensor like the parameter, or delete the state to start it anew"
-                    )
-                if tensor is None:
-                    tensor = started(graph.states[name], p, _start_gradient(p, g, bucket.maximize), hypers)
-                bucket.states[name].append(tensor)
-            for name in late:
-                bucket.scalars[name].append(columns[name][at])
-
-    def _bucket(
-        self, kind: type[Bucket], index: int, hypers: Mapping[str, Any], program: Program,
-        p: Tensor, held: list[Tensor | None], t: float, numbers: Mapping[str, float],
-    ) -> Bucket:  # fmt: skip
-        """An empty bucket for parameters like p, whose states are ``held`` (None where one does not exist yet)."""
-        graph = program.graph
-        group = self.optimizer.param_groups[index]
-        absent = {name for name, tensor in zip(graph.tensor_states, held, strict=True) if tensor is None}
-        assert p.grad is not None
-        dtype = compute_dtype(p.dtype, p.grad.dtype, *(tensor.dtype for tensor in held if tensor is not None))
-        first = tuple(not absent.isdisjoint(names) for names in graph.first_groups)
-        bucket = kind(program, index, hypers, p.device, dtype, t, first, bool(group.get("maximize", False)))
-        for name, spec in graph.scalar_states.items():
-            if spec.per != "tensor":  # one in all: a group that was added later joins in what the others have
-                holders = [group] if spec.per == "group" else self.optimizer.param_groups
-                bucket.scalars[name] = next((h[name] for h in holders if name in h), _initial(spec, hypers))
+            here = {name: values[at] for name, values in columns.items()}
+            if share.layouts is not None:
+                self._take(share, at, held, counts[at] + 1, here, cohorts[at])
             else:
-                bucket.scalars[name] = [] if name in graph.late_states else numbers[name]
-        bucket.states.update({name: [] for name in graph.tensor_states})
-        self.buckets.append(bucket)
-        return bucket
+                self._put(share, p, held, counts[at] + 1, here, cohorts[at])
+
+    def _take(
+        self, share: Share, at: int, held: list[Tensor | None], t: float, here: Mapping[str, Any], cohort: Any
+    ) -> None:
+        """Put a parameter into the compiled bucket of its layout, in the row of its numbers."""
+        assert share.layouts is not None
+        p, layout, graph = share.live[at], share.layouts[at], share.program.graph
+        apart = share.index if graph.spans_tensors else None
+        bucket = self._found.get((id(share.program), layout, apart))
+        if bucket is None:
+            kernel = share.program.kernel(layout)
+            assert kernel is not None
+            bucket = self._found[id(share.program), layout, apart] = CompiledBucket(share.program, kernel)
+            self.compiled.append(bucket)
+        key = (id(bucket), share.index, cohort, *(tensor is None for tensor in held))
+        row = self._found.get(key)
+        if row is None:
+            t, first, scalars = self._numbers(share, held, t, here)
+            group = self.optimizer.param_groups[share.index]
+            settled = share.program.prelude.settled(share.hypers)
+            maximize = bool(group.get("maximize", False))
+            row = self._found[key] = Row(share.index, settled, t, first, maximize, scalars)
+        assert p.grad is not None
+        self._join(share, p, p.grad, held, bucket, row.maximize, bucket.states)
+        bucket.add(p, p.grad, row)
+        for name in graph.late_states:
+            if isinstance(row.scalars[name], list):
+                row.scalars[name].append(here[name])
+
+    def _put(
+        self, share: Share, p: Tensor, held: list[Tensor | None], t: float, here: Mapping[str, Any], cohort: Any
+    ) -> None:
+        """Put a parameter into an eager bucket."""
+        graph = share.program.graph
+        assert p.grad is not None
+        kind, g = self._kind(p.grad, graph)
+        dtypes = [None if tensor is None else tensor.dtype for tensor in held]
+        key = (share.index, p.dtype, g.dtype, p.device, type(p), *dtypes, *cohort)
+        bucket = self._found.get(key)
+        if bucket is None or kind is not Bucket or bucket.elements >= CPU_ELEMENTS:
+            dtype = compute_dtype(p.dtype, g.dtype, *(tensor.dtype for tensor in held if tensor is not None))
+            t, first, scalars = self._numbers(share, held, t, here)
+            maximize = bool(self.optimizer.param_groups[share.index].get("maximize", False))
+            bucket = kind(share.program, share.index, share.hypers, p.device, dtype, t, first, maximize)
+            bucket.scalars = scalars
+            bucket.states.update({name: [] for name in graph.tensor_states})
+            self._found[key] = bucket
+            self.eager.append(bucket)
+        bucket.params.append(p)
+        bucket.elements += p.numel() if p.device.type == "cpu" else 0
+        bucket.grads.append(g)
+        self._join(share, p, g, held, bucket, bucket.maximize, bucket.states)
+        for name in graph.late_states:
+            if isinstance(bucket.scalars[name], list):
+                bucket.scalars[name].append(here[name])
+
+    def _join(
+        self, share: Share, p: Tensor, g: Tensor, held: list[Tensor | None], bucket: Bucket | CompiledBucket,
+        maximize: bool, into: dict[str, list[Tensor]],
+    ) -> None:  # fmt: skip
+        """Hand a parameter's states to a bucket; those that do not exist yet start here and are kept after the step."""
+        graph = share.program.graph
+        for name, tensor in zip(graph.tensor_states, held, strict=True):
+            if tensor is None or isinstance(bucket, DifferentiableBucket):
+                self._new_states.append((p, name, bucket, len(into[name])))
+            if tensor is not None and tensor.shape != p.shape:
+                raise RuntimeError(
+                    f"{type(self.optimizer).__name__}: state {name!r} has shape {tuple(tensor.shape)}, its parameter "
+                    f"{tuple(p.shape)}; assign a tensor like the parameter, or delete the state to start it anew"
+                )
+            if tensor is None:
+                tensor = started(graph.states[name], p, _start_gradient(p, g, maximize), share.hypers)
+            into[name].append(tensor)
+
+    def _numbers(
+        self, share: Share, held: list[Tensor | None], t: float, here: Mapping[str, Any]
+    ) -> tuple[float, tuple[bool, ...], dict[str, Any]]:
+        """What the prelude needs besides hyper-parameters: step, which states are new, values of the scalar states."""
+        graph = share.program.graph
+        absent = {name for name, tensor in zip(graph.tensor_states, held, strict=True) if tensor is None}
+        first = tuple(not absent.isdisjoint(names) for names in graph.first_groups)
+        scalars: dict[str, Any] = {}
+        for name, spec in graph.scalar_states.items():
+            if spec.per != "tensor":
+                scalars[name] = shared_scalar(self.optimizer, share.index, name, initial(spec, share.hypers))
+            else:
+                scalars[name] = [] if name in graph.late_states else here[name]
+        return t, first, scalars
 
     def _kind(self, g: Tensor, graph: Graph) -> tuple[type[Bucket], Tensor]:
         """Which kind of bucket serves a gradient, and the gradient as it takes it."""
@@ -143,14 +235,43 @@ class Gathering:
         for params, counts in self._steps:
             optimizer._column("step").write(params, [count + 1 for count in counts])
         for bucket in self.buckets:
-            for name, value in bucket.new_scalars.items():
-                spec = bucket.program.graph.scalar_states[name]
-                if spec.per == "tensor":
-                    optimizer._column(name).write(bucket.params, _numbers(value, len(bucket.params)))
-                else:
-                    own = [optimizer.param_groups[bucket.group_index]]
-                    for group in own if spec.per == "group" else optimizer.param_groups:
-                        group[name] = _kept(value)
+            keep_scalars(optimizer, bucket)
+        written = [p for bucket in self.compiled for p in bucket.params]
+        if written:
+            torch.autograd.graph.increment_version(written)
+
+
+def keep_scalars(optimizer: RuleOptimizer, bucket: Bucket | CompiledBucket) -> None:
+    """Put the scalar states' new values where they belong: a column, a group, all groups."""
+    for name, index, params, value in bucket.results():
+        per = bucket.program.graph.scalar_states[name].per
+        if per == "tensor":
+            optimizer._column(name).write(params, _numbers(value, len(params)))
+        else:
+            for group in [optimizer.param_groups[index]] if per == "group" else optimizer.param_groups:
+                group[name] = _kept(value)
+
+
+def shared_scalar(optimizer: RuleOptimizer, index: int, name: str, otherwise: float) -> Any:
+    """The value of a scalar state that is one in a group or in all: a group added later joins in what others have."""
+    own = optimizer.param_groups[index]
+    per = optimizer._group_rule(own).states[name]
+    holders = [own] if isinstance(per, Scalar) and per.per == "group" else optimizer.param_groups
+    return next((h[name] for h in holders if name in h), otherwise)
+
+
+def check_alike(optimizer: RuleOptimizer, groups: Sequence[tuple[int, Mapping[str, Any], Graph]]) -> None:
+    """What must be alike in all groups: hyper-parameters behind a state that is one in all, and its reductions."""
+    name = type(optimizer).__name__
+    for shared in {s for _, _, graph in groups for s in graph.shared}:
+        found = {repr(_comparable(hypers[shared])): index for index, hypers, _ in groups}
+        if len(found) > 1:
+            raise ValueError(
+                f"{name}: {shared} must be the same in every parameter group, because one estimate serves all of "
+                f"them; it is {' and '.join(found)}"
+            )
+    if len({graph.over_all for *_, graph in groups}) > 1:
+        raise ValueError(f"{name}: the flags of the parameter groups differ, but one reduction runs over all groups")
 
 
 def _start_gradient(p: Tensor, g: Tensor, maximize: bool) -> Tensor:
@@ -166,7 +287,8 @@ def _comparable(value: Any) -> Any:
     return value if is_static(value) else float(value)
 
 
-def _initial(spec: Scalar, hypers: Mapping[str, Any]) -> float:
+def initial(spec: Scalar, hypers: Mapping[str, Any]) -> float:
+    """What a scalar state starts with."""
     value = hypers[spec.value] if isinstance(spec.value, str) else spec.value
     return float(value.detach() if isinstance(value, Tensor) else value)
 

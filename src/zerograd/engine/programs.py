@@ -3,25 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from zerograd.algebra.notation import Rule
 from zerograd.algebra.tracing import Graph, Tracer
+from zerograd.formats.layout import Layout
 from zerograd.kernels.eager.foreach import Foreach
 from zerograd.kernels.prelude import Prelude
 
+if TYPE_CHECKING:
+    from zerograd.kernels.cpu.kernel import Kernel
+
 # Without weight decay the eager backend leaves its operations out: a graph of its own is cheap here, a pass is not.
+# A compiled kernel does them for nothing, and one kernel for every weight decay is one less to compile.
 ZEROS = frozenset({"weight_decay"})
 
 
-@dataclass(frozen=True)
 class Program:
-    """A graph and what the eager backend runs for it."""
+    """A graph and what the backends run for it, each made when it is first needed."""
 
-    graph: Graph
-    prelude: Prelude
-    foreach: Foreach
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.prelude = Prelude(graph)
+        self._kernels: dict[Layout, Kernel | None] = {}
+
+    @cached_property
+    def foreach(self) -> Foreach:
+        return Foreach(self.graph, self.prelude.nodes)
+
+    def kernel(self, layout: Layout) -> Kernel | None:
+        """The compiled kernel for a layout; None where this machine can't make one."""
+        if layout not in self._kernels:
+            from zerograd.kernels.cpu.kernel import Kernel
+            from zerograd.kernels.cpu.machine import CodeError
+
+            try:
+                self._kernels[layout] = Kernel(self.graph, layout, self.prelude.nodes)
+            except CodeError:
+                self._kernels[layout] = None
+        return self._kernels[layout]
 
 
 class Programs:
@@ -29,17 +50,15 @@ class Programs:
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self._tracer = Tracer(rule, ZEROS)
+        self._tracers = {False: Tracer(rule, ZEROS), True: Tracer(rule)}
         self._printed: dict[int, Program] = {}
 
-    def find(self, values: Mapping[str, Any]) -> Program:
-        """The program for these hyper-parameters."""
-        graph = self._tracer.graph(values)
+    def find(self, values: Mapping[str, Any], *, whole: bool = False) -> Program:
+        """The program for these hyper-parameters. whole: one for every weight decay, zero included."""
+        graph = self._tracers[whole].graph(values)
         program = self._printed.get(id(graph))
         if program is None:
-            prelude = Prelude(graph)
-            program = Program(graph, prelude, Foreach(graph, prelude.nodes))
-            self._printed[id(graph)] = program
+            program = self._printed[id(graph)] = Program(graph)
         return program
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zerograd.engine.buckets import Bucket
-from zerograd.kernels.reducing import Kernel, Partial, combined
+from zerograd.kernels.reducing import Kernel, Partial, combined, like
 
 
 def run(buckets: Sequence[Bucket]) -> None:
@@ -38,4 +38,4 @@ def run(buckets: Sequence[Bucket]) -> None:
         value = combined([partial for _, _, partial in peers])
         waiting[:] = [w for w in waiting if not any(w is peer for peer in peers)]
         for bucket, kernel, partial in peers:
-            go_on(bucket, kernel, value.to(partial.amount.device))
+            go_on(bucket, kernel, like(value, partial.amount))

@@ -39,6 +39,9 @@ class Prelude:
     hypers: the group's hyper-parameters. t: the step number of these tensors, 1 at their first. first: for each of
     ``graph.first_groups``, whether one of its states did not exist before this step. scalars: the values of the
     scalar states that the host knows. The scalar states' new values are in ``new``: name -> place in the result.
+
+    What hangs on the hyper-parameters alone is ``settled`` apart, so that a step whose hyper-parameters are those of
+    the last one computes the rest only: ``row(settled(hypers), t, first, scalars)``.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -55,22 +58,41 @@ class Prelude:
             "nan": math.nan,
         }
         exec(compile(self.source, f"<prelude of {graph.rule.name}>", "exec"), scope)
-        self._function: Callable[..., tuple[Any, ...]] = scope["prelude"]
+        self.settled: Callable[[Mapping[str, Any]], tuple[Any, ...]] = scope["settled"]
+        self.row: Callable[..., tuple[Any, ...]] = scope["row"]
 
     def __call__(
         self, hypers: Mapping[str, Any], t: float, first: Sequence[bool], scalars: Mapping[str, float]
     ) -> tuple[Any, ...]:
-        return self._function(hypers, t, first, scalars)
+        return self.row(self.settled(hypers), t, first, scalars)
 
 
 def _printed(nodes: Sequence[Node], first_groups: tuple[tuple[str, ...], ...]) -> str:
-    lines = ["def prelude(hyper, t, first, scalar):"]
+    moving: set[int] = set()
+    early, late = [], []
     for node in ancestors(nodes):
+        if node.op in ("t", "state", "first") or any(a.id in moving for a in node.nodes):
+            moving.add(node.id)
         if node.op not in ("const", "t"):
-            lines.append(f"    v{node.id} = {_expression(node, first_groups)}")
-    names = [_name(node) for node in nodes]
-    lines.append(f"    return ({', '.join(names)}{',' if len(names) == 1 else ''})")
-    return "\n".join(lines)
+            lines = late if node.id in moving else early
+            lines.append((node, f"    v{node.id} = {_expression(node, first_groups)}"))
+    wanted = {a.id for node, _ in late for a in node.nodes} | {node.id for node in nodes}
+    handed = [f"v{node.id}" for node, _ in early if node.id in wanted]
+    return "\n".join(
+        [
+            "def settled(hyper):",
+            *(line for _, line in early),
+            f"    return {_tuple(handed)}",
+            "def row(settled, t, first, scalar):",
+            *([f"    {_tuple(handed)} = settled"] if handed else []),
+            *(line for _, line in late),
+            f"    return {_tuple([_name(node) for node in nodes])}",
+        ]
+    )
+
+
+def _tuple(names: Sequence[str]) -> str:
+    return f"({', '.join(names)}{',' if len(names) == 1 else ''})"
 
 
 def _name(node: Node) -> str:

@@ -7,7 +7,7 @@ is what the admission of tensors makes sure of.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from zerograd.algebra.graph import Node
 from zerograd.algebra.tracing import Graph
@@ -44,26 +44,37 @@ def tensor_words(layout: Layout) -> int:
     return 1 + 2 * len(layout.buffers)
 
 
-class PassPrinter:
-    """Prints one pass. host: the graph's host numbers in the order of a row. late: those that reductions give."""
+def leaves_of(graph: Graph) -> dict[int, str]:
+    """Node's id -> buffer, for all that a graph reads from memory."""
+    states = {graph.old[name].id: f"state {name}" for name in graph.tensor_states}
+    return {graph.g.id: "g", graph.p_old.id: "p", **states}
 
-    def __init__(self, graph: Graph, layout: Layout, one: Pass, host: Sequence[Node], late: Sequence[Node]) -> None:
-        self.graph, self.layout, self.one = graph, layout, one
+
+class PassPrinter:
+    """Prints one pass.
+
+    leaves: node's id -> buffer. host: the graph's host numbers in the order of a row. late: those that reductions give.
+    scaled: whether the gradient is multiplied by the row's scale.
+    """
+
+    def __init__(
+        self, title: str, leaves: Mapping[int, str], layout: Layout, one: Pass, host: Sequence[Node],
+        late: Sequence[Node], *, scaled: bool = True,
+    ) -> None:  # fmt: skip
+        self.title, self.layout, self.one, self.scaled = title, layout, one, scaled
         self.kind = "double" if layout.double else "float"
         self.formats = dict(layout.buffers)
         self.numbers = {name: k for k, (name, _) in enumerate(layout.buffers)}
         self.host = {node.id: FIRST_SCALAR + i for i, node in enumerate(host)}
         self.late = {node.id: i for i, node in enumerate(late)}
-        self.leaves = {graph.g.id: "g", graph.p_old.id: "p"}
-        self.leaves.update({graph.old[name].id: f"state {name}" for name in graph.tensor_states})
-        self.read = {n.id: one.known.get(n.id) or self.leaves.get(n.id) for n in one.elements()}
+        self.read = {n.id: one.known.get(n.id) or leaves.get(n.id) for n in one.elements()}
         self.calls: set[str] = set()
 
     def source(self) -> str:
         """The module's text: the function, what it calls, the alias scopes."""
         body = [f"  {line}" for line in self._body()]
         lines = [
-            f"; {self.graph.rule.name}: {self.layout}",
+            f"; {self.title}: {self.layout}",
             f"define i64 @{ENTRY}(i64 %descriptor) {{",
             *self._opening(),
             *(f"  {line}" for line in self._chunk()),
@@ -116,7 +127,7 @@ class PassPrinter:
             lines.append(f"%b{k} = getelementptr {STORED[self.formats[name].name]}, ptr %b{k}.start, i64 %offset")
             if name in self.one.stores and self.formats[name].stochastic:
                 lines += self._noise(k)
-        if self.graph.g.id in self.read:
+        if self.scaled and "g" in self.read.values():
             lines += self._scalar("scale", "row", SCALE)
         if self.late:
             lines += [
@@ -237,10 +248,11 @@ class PassPrinter:
             if buffer is None:
                 lines += self._operation(name, node)
                 continue
-            raw = f"{name}.loaded" if buffer == "g" else name
+            scaled = self.scaled and buffer == "g"
+            raw = f"{name}.loaded" if scaled else name
             at = address(buffer)
             lines += load(raw, at, self.formats[buffer], self.kind, self._scope(buffer))
-            if buffer == "g":
+            if scaled:
                 lines.append(f"{name} = fmul {self.kind} {raw}, %scale")
         for name, node in self.one.stores.items():
             k = self.numbers[name]

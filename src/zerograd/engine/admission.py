@@ -1,0 +1,90 @@
+"""The gate: which tensors a compiled kernel may touch by their addresses. Everything else goes the eager way.
+
+A kernel walks over memory from the first element to the last, in the same order for a parameter, its gradient and its
+states, and writes without looking. So all of them have to be dense, laid out alike, really there, and apart from all
+others that it touches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from zerograd.formats.layout import Layout
+from zerograd.formats.plain import PLAIN, Format
+
+_NO_DISPATCH = torch.Tensor.__torch_dispatch__
+
+
+def layout_of(p: Tensor, g: Tensor, states: Sequence[tuple[str, Tensor | None]]) -> Layout | None:
+    """The layout of a parameter with its gradient and states, or None if a kernel may not touch one of them.
+
+    states: name and tensor, None where it will be made like the parameter.
+    """
+    if not is_plain(p) or p.is_inference() or not is_dense(p) or not _fits(g, p):
+        return None
+    formats: list[tuple[str, Format]] = []
+    for name, state in states:
+        if state is not None and (not _fits(state, p) or state.is_inference()):
+            return None
+        formats.append((name, PLAIN[p.dtype if state is None else state.dtype]))
+    return Layout(PLAIN[p.dtype], PLAIN[g.dtype], tuple(formats))
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """A tensor of floating-point numbers in this machine's memory, and nothing else."""
+    return (
+        tensor.layout == torch.strided
+        and tensor.device.type == "cpu"
+        and tensor.dtype in PLAIN
+        and type(tensor).__torch_dispatch__ is _NO_DISPATCH  # no wrapper round other tensors (DTensor, FakeTensor)
+        and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+        and not tensor.is_neg()  # memory holds the opposite
+        and (tensor.numel() == 0 or tensor.data_ptr() != 0)
+    )
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Every element once, and no gaps, in whatever order of dimensions."""
+    if tensor.is_contiguous():
+        return True
+    expected = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size != 1:
+            if stride != expected:
+                return False
+            expected *= size
+    return True
+
+
+def _fits(tensor: Tensor, p: Tensor) -> bool:
+    """A plain tensor with its elements where p has them."""
+    return (
+        is_plain(tensor)
+        and tensor.shape == p.shape
+        and all(a == b or size == 1 for a, b, size in zip(tensor.stride(), p.stride(), p.shape, strict=True))
+    )
+
+
+def span(tensor: Tensor) -> tuple[int, int]:
+    """The bytes of a dense tensor: from the first to after the last."""
+    start = tensor.data_ptr()
+    return start, start + tensor.numel() * tensor.element_size()
+
+
+def overlapping(written: Sequence[tuple[int, int, int]], read: Sequence[tuple[int, int, int]]) -> set[int]:
+    """The owners of spans (start, end, owner) that share a byte with another span, one of the two being written."""
+    found: set[int] = set()
+    spans = sorted((*one, writes) for spans, writes in ((written, True), (read, False)) for one in spans)
+    open_: list[tuple[int, int, bool]] = []
+    for start, end, owner, writes in spans:
+        if start == end:
+            continue
+        open_ = [one for one in open_ if one[0] > start]
+        for _, other, other_writes in open_:
+            if writes or other_writes:
+                found |= {owner, other}
+        open_.append((end, owner, writes))
+    return found

@@ -1,0 +1,148 @@
+"""Compiled buckets: the tensors that one kernel serves, from all groups, in as many rows of numbers as they need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from zerograd.algebra.states import Scalar
+from zerograd.engine.programs import Program
+from zerograd.kernels.cpu import late
+from zerograd.kernels.cpu.kernel import Kernel as Compiled
+from zerograd.kernels.cpu.norm import squares_function
+from zerograd.kernels.cpu.table import Entry, Table, host_values
+from zerograd.kernels.reducing import Kernel, Partial
+
+
+@dataclass
+class Row:
+    """Parameters of one group that have every host number in common. members: their places in the bucket.
+
+    settled: what the prelude made of the hyper-parameters. scalars: the values of the scalar states, by name; those
+    that hang on a reduction, one for each member.
+    """
+
+    group_index: int
+    settled: tuple[Any, ...]
+    t: float
+    first: tuple[bool, ...]
+    maximize: bool
+    scalars: dict[str, Any]
+    members: list[int] = field(default_factory=list)
+
+
+class CompiledBucket:
+    """One kernel and its table. ``build`` makes the table, when all parameters are in."""
+
+    def __init__(self, program: Program, kernel: Compiled) -> None:
+        self.program, self.kernel = program, kernel
+        self.params: list[Tensor] = []
+        self.grads: list[Tensor] = []
+        self.states: dict[str, list[Tensor]] = {name: [] for name in program.graph.tensor_states}
+        self.rows: list[Row] = []
+        self.row_of: list[int] = []
+        self.factors: Mapping[int, float] = {}
+        self.values: list[tuple[Any, ...]] = []
+        self._late_values: dict[int, Any] = {}
+        self.table: Table
+        self.single_pass = len(kernel.functions) == 1 and not kernel.functions[0].one.sums
+
+    def add(self, p: Tensor, g: Tensor, row: Row) -> None:
+        """Take a parameter in; its row may be new. Its states are put into ``states`` by the caller."""
+        number = next((i for i, known in enumerate(self.rows) if known is row), len(self.rows))
+        if number == len(self.rows):
+            self.rows.append(row)
+        row.members.append(len(self.params))
+        self.row_of.append(number)
+        self.params.append(p)
+        self.grads.append(g)
+
+    def build(self) -> None:
+        """Make the table of what was added."""
+        columns = [self.params, self.grads, *self.states.values()]
+        entries = [
+            Entry([tensors[i].data_ptr() for tensors in columns], p.numel(), self.row_of[i])
+            for i, p in enumerate(self.params)
+        ]
+        self.table = Table(self.kernel, entries, len(self.rows), len(self.program.prelude.nodes))
+
+    # -------------------------------------------------------------------------------------------------- one step
+
+    def squares(self) -> dict[int, float]:
+        """The sum of the squares of all gradients, by group: one read pass, summed in float64."""
+        self.table.launch(squares_function(self.kernel.layout))
+        each = self.table.summed(1)[:, 0]
+        return {
+            index: float(sum(each[member] for row in self.rows if row.group_index == index for member in row.members))
+            for index in {row.group_index for row in self.rows}
+        }
+
+    def prepare(self) -> None:
+        """Write the rows: the numbers of this step."""
+        row_values = self.program.prelude.row
+        self.values = []
+        for number, row in enumerate(self.rows):
+            values = row_values(row.settled, row.t, row.first, row.scalars)
+            scale = self.factors.get(row.group_index, 1.0) if self.factors else 1.0
+            self.table.set_row(number, -scale if row.maximize else scale, 0, values)
+            self.values.append(values)
+
+    def launch(self) -> None:
+        """Run a kernel of one pass, in one call."""
+        self.prepare()
+        self.table.launch(self.kernel.functions[0].address)
+
+    def run(self) -> Kernel:
+        """Run all passes; asks for reductions that span more than this bucket on the way."""
+        self.prepare()
+        graph, table = self.program.graph, self.table
+        values = self._late_values = {}
+        if self.kernel.late or graph.late_states:
+            values.update(host_values(self.program.prelude.nodes, self.values, self.row_of))
+            for name in graph.late_states:
+                values[graph.old[name].id] = self._spread(name, graph.scalar_states[name])
+        for number, function in enumerate(self.kernel.functions):
+            for place, node in enumerate(self.kernel.late):
+                if node.stage <= number:
+                    table.set_late(place, late.evaluated(node, values))
+            table.launch(function.address)
+            sums = function.one.sums
+            amounts = table.summed(len(sums)) if sums else None
+            for k, node in enumerate(sums):
+                assert amounts is not None
+                per = node.args[1]
+                if per == "tensor":
+                    values[node.id] = late.finished(node.op, amounts[:, k], table.counts)
+                else:
+                    part = Partial(node.op, per, float(amounts[:, k].sum()), int(table.counts.sum()))
+                    values[node.id] = yield part
+
+    def _spread(self, name: str, spec: Scalar) -> Any:
+        """The old value of a state that hangs on a reduction: one number, or one for each parameter."""
+        if spec.per != "tensor":
+            return self.rows[0].scalars[name]
+        spread = np.zeros(len(self.params))
+        for row in self.rows:
+            spread[row.members] = row.scalars[name]
+        return spread
+
+    # ------------------------------------------------------------------------------------------------- afterwards
+
+    def results(self) -> list[tuple[str, int, list[Tensor], Any]]:
+        """The scalar states' new values: name, group, parameters, and one number or one for each parameter."""
+        graph = self.program.graph
+        found: list[tuple[str, int, list[Tensor], Any]] = []
+        for row, values in zip(self.rows, self.values, strict=True):
+            members = [self.params[i] for i in row.members]
+            for name, place in self.program.prelude.new.items():
+                found.append((name, row.group_index, members, values[place]))
+            for name in graph.late_states:
+                value = late.evaluated(graph.new[name], self._late_values)
+                if getattr(value, "ndim", 0):
+                    value = [float(value[i]) for i in row.members]
+                found.append((name, row.group_index, members, value if isinstance(value, list) else float(value)))
+        return found

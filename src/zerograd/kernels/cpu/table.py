@@ -1,0 +1,125 @@
+"""The tensors that one kernel serves, as tables of addresses, chunks and numbers; and the call itself."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zerograd.algebra.graph import Node
+from zerograd.kernels.cpu import pool
+from zerograd.kernels.cpu.kernel import Kernel
+from zerograd.kernels.cpu.printer import (
+    CHUNK_TABLE,
+    CHUNK_WORDS,
+    CHUNKS,
+    COUNTER,
+    FIRST_SCALAR,
+    LATE_TABLE,
+    SUMS,
+    TENSOR_TABLE,
+    tensor_words,
+)
+
+PARALLEL = 32_768
+"""Elements from which on waking the other threads costs less than it gains (measured on two cores)."""
+
+SHORT = 262_144
+"""Elements up to which a call keeps Python's lock: it takes less than a tenth of a millisecond, and nobody can free a
+tensor meanwhile."""
+
+SMALLEST, LARGEST = 8_192, 131_072
+"""Bounds of a chunk, in elements."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor's addresses, in the order of the layout's buffers, its number of elements and its noise streams."""
+
+    addresses: Sequence[int]
+    elements: int
+    row: int
+    streams: Sequence[int] = ()
+
+
+class Table:
+    """Arrays that a kernel reads. They are made once; a step changes addresses of gradients and rows of scalars.
+
+    The division into chunks depends on the sizes alone, so sums are the same for any number of threads.
+    """
+
+    def __init__(self, kernel: Kernel, entries: Sequence[Entry], rows: int, scalars: int) -> None:
+        self.kernel = kernel
+        self.total = sum(entry.elements for entry in entries)
+        self.counts = np.array([entry.elements for entry in entries], np.float64)
+        self._row = struct.Struct(f"=dQ{scalars}d")
+        self._scalars = np.zeros((rows, FIRST_SCALAR + scalars), np.float64)
+        self._bytes = memoryview(self._scalars).cast("B")
+        words = tensor_words(kernel.layout)
+        self.tensors = np.zeros((len(entries), words), np.int64)
+        for i, entry in enumerate(entries):
+            self.tensors[i, 0] = self._scalars.ctypes.data + entry.row * self._scalars.strides[0]
+            self.tensors[i, 1::2] = entry.addresses
+            if entry.streams:
+                self.tensors[i, 2::2] = np.array(entry.streams, np.uint64).view(np.int64)
+        self._chunks, self._starts = _chunks([entry.elements for entry in entries], self.total)
+        self.late = np.zeros((len(entries), max(1, len(kernel.late))), np.float64)
+        widest = max([1, *(len(f.one.sums) for f in kernel.functions)])
+        self.sums = np.zeros((len(self._chunks), widest), np.float64)
+        self._descriptor = np.zeros(8, np.int64)
+        self._descriptor[CHUNKS] = len(self._chunks)
+        for word, array in (
+            (CHUNK_TABLE, self._chunks), (TENSOR_TABLE, self.tensors), (LATE_TABLE, self.late), (SUMS, self.sums),
+        ):  # fmt: skip
+            self._descriptor[word] = array.ctypes.data
+        self.descriptor = int(self._descriptor.ctypes.data)
+
+    def set_row(self, row: int, scale: float, noise: int, values: Sequence[Any]) -> None:
+        """The numbers of a row: what gradients are multiplied by, the noise of the step, the graph's own."""
+        self._row.pack_into(self._bytes, row * self._row.size, scale, noise, *values)
+
+    def launch(self, address: int) -> None:
+        """Run a function over all chunks, on as many threads as that is worth."""
+        self._descriptor[COUNTER] = 0
+        threads = pool.threads() if self.total >= PARALLEL else 1
+        if threads == 1 and self.total <= SHORT:
+            pool.run_short(address, self.descriptor)
+        elif len(self._chunks):
+            pool.run(address, self.descriptor, min(threads, len(self._chunks)))
+
+    def summed(self, count: int) -> np.ndarray[Any, Any]:
+        """After a pass with ``count`` sums: their totals, an array (tensor, sum), added in the order of the chunks."""
+        flat = self.sums.reshape(-1)[: len(self._chunks) * count].reshape(-1, count)
+        result = np.zeros((len(self.tensors), count))
+        filled = self.counts > 0
+        if filled.any():
+            result[filled] = np.add.reduceat(flat, self._starts[filled], axis=0)
+        return result
+
+    def set_late(self, number: int, values: Any) -> None:
+        """A late number, for all tensors or one for each."""
+        self.late[:, number] = values
+
+
+def _chunks(sizes: Sequence[int], total: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """The chunk table, and where in it each tensor starts."""
+    length = min(max(-(-total // 32 // 2048) * 2048, SMALLEST), LARGEST)
+    rows: list[tuple[int, int, int]] = []
+    starts: list[int] = []
+    for tensor, size in enumerate(sizes):
+        starts.append(len(rows))
+        rows += [(tensor, offset, min(length, size - offset)) for offset in range(0, size, length)]
+    return np.array(rows, np.int64).reshape(-1, CHUNK_WORDS), np.array(starts, np.int64)
+
+
+def host_values(nodes: Sequence[Node], rows: Sequence[Sequence[Any]], row_of: Sequence[int]) -> dict[int, Any]:
+    """The host numbers by node, one for each tensor."""
+    table = np.array([[float(value) for value in row] for row in rows])
+    spread = table[np.array(row_of, np.int64)]
+    values: dict[int, Any] = {}
+    for i, node in enumerate(nodes):
+        values[node.id] = spread[:, i] != 0 if node.is_bool else spread[:, i]
+    return values
