@@ -11,6 +11,7 @@ import weakref
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,6 +43,25 @@ class Column:
             self._add(fresh)
         values = self._values()
         return [values[self._slots[id(p)]] for p in params]
+
+    def runs(self, params: Sequence[Tensor]) -> list[tuple[np.ndarray[Any, Any], list[int]]]:
+        """Where the numbers of parameters that were read before are: pieces of the vectors, as NumPy sees the same
+        memory, each with the positions in ``params`` that its numbers belong to."""
+        starts: list[int] = []
+        for vector in self._vectors:
+            starts.append((starts[-1] + self._vectors[len(starts) - 1].numel()) if starts else 0)
+        order = sorted((self._slots[id(p)], position) for position, p in enumerate(params))
+        found: list[tuple[np.ndarray[Any, Any], list[int]]] = []
+        for number, vector in enumerate(self._vectors):
+            memory, base = vector.numpy(), starts[number]
+            inside = [(slot - base, at) for slot, at in order if 0 <= slot - base < vector.numel()]
+            begin = 0
+            for i, (slot, _) in enumerate(inside):
+                if i + 1 == len(inside) or inside[i + 1][0] != slot + 1:
+                    run = inside[begin : i + 1]
+                    found.append((memory[run[0][0] : slot + 1], [at for _, at in run]))
+                    begin = i + 1
+        return found
 
     def write(self, params: Sequence[Tensor], numbers: Sequence[float]) -> None:
         """Set the numbers of parameters that were read before."""

@@ -45,11 +45,16 @@ class CompiledBucket:
         self.states: dict[str, list[Tensor]] = {name: [] for name in program.graph.tensor_states}
         self.rows: list[Row] = []
         self.row_of: list[int] = []
-        self.factors: Mapping[int, float] = {}
+        self.factors: Mapping[int, Any] = {}
         self.values: list[tuple[Any, ...]] = []
         self._late_values: dict[int, Any] = {}
         self.table: Table
         self.single_pass = len(kernel.functions) == 1 and not kernel.functions[0].one.sums
+
+    @property
+    def group_index(self) -> int:
+        """The group, of a bucket whose graph reduces over a group or all: it holds one group only."""
+        return self.rows[0].group_index
 
     def add(self, p: Tensor, g: Tensor, row: Row) -> None:
         """Take a parameter in; its row may be new. Its states are put into ``states`` by the caller."""
@@ -87,7 +92,7 @@ class CompiledBucket:
         self.values = []
         for number, row in enumerate(self.rows):
             values = row_values(row.settled, row.t, row.first, row.scalars)
-            scale = self.factors.get(row.group_index, 1.0) if self.factors else 1.0
+            scale = float(self.factors.get(row.group_index, 1.0)) if self.factors else 1.0
             self.table.set_row(number, -scale if row.maximize else scale, 0, values)
             self.values.append(values)
 
@@ -141,8 +146,8 @@ class CompiledBucket:
             for name, place in self.program.prelude.new.items():
                 found.append((name, row.group_index, members, values[place]))
             for name in graph.late_states:
-                value = late.evaluated(graph.new[name], self._late_values)
-                if getattr(value, "ndim", 0):
-                    value = [float(value[i]) for i in row.members]
-                found.append((name, row.group_index, members, value if isinstance(value, list) else float(value)))
+                value = np.broadcast_to(late.evaluated(graph.new[name], self._late_values), len(self.params))
+                each = [float(value[i]) for i in row.members]
+                one = graph.scalar_states[name].per != "tensor"  # the same for every parameter
+                found.append((name, row.group_index, members, each[0] if one else each))
         return found

@@ -7,7 +7,7 @@ is done in ``gathering`` and ``stepping``.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, overload
 
 import torch
@@ -19,6 +19,7 @@ from zerograd.engine.checkpoints import Kept, kept_state, settled_state
 from zerograd.engine.columns import Column
 from zerograd.engine.gathering import Gathering
 from zerograd.engine.hooks import hooked
+from zerograd.engine.plan import Plan
 from zerograd.engine.programs import Programs
 from zerograd.engine.validation import check_hypers
 from zerograd.errors import nearest
@@ -96,16 +97,32 @@ class RuleOptimizer(torch.optim.Optimizer):
                 f"{type(self).__name__}.step() in evaluation mode: the parameters hold the weights to evaluate; "
                 "call optimizer.train() before going on with training"
             )
+        plan = self._plan
+        if plan is not None and plan.take():
+            return loss
+        if plan is not None and not plan.rest and plan.ready():
+            self._run(plan.buckets)
+            plan.keep()
+            return loss
         enabled = torch.is_grad_enabled()
         torch._C._set_grad_enabled(bool(self.defaults.get("differentiable")))
         try:
-            gathered = Gathering(self)
-            stepping.run(gathered.buckets)
+            again = plan if plan is not None and plan.rest and plan.ready() else None
+            gathered = Gathering(self, without=again.covered if again else frozenset())
+            self._run([*again.buckets, *gathered.buckets] if again else gathered.buckets)
             torch._C._set_grad_enabled(False)
+            if again:
+                again.keep()
             gathered.keep()
+            if not again:
+                self._plan = Plan(self, gathered) if gathered.compiled else None
         finally:
             torch._C._set_grad_enabled(enabled)
         return loss
+
+    def _run(self, buckets: Sequence[Any]) -> None:
+        """Clip, if that is wanted, and run the kernels."""
+        stepping.run(buckets)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients: set them to None or, with ``set_to_none=False``, to zeros in place."""
@@ -188,6 +205,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def _reset(self) -> None:
         self._columns: dict[str, Column] = {}
+        self._plan: Plan | None = None
         self._policy_programs: dict[Policy, Programs] = {}
         self._evaluating = False
 

@@ -81,9 +81,13 @@ class Table:
         """The numbers of a row: what gradients are multiplied by, the noise of the step, the graph's own."""
         self._row.pack_into(self._bytes, row * self._row.size, scale, noise, *values)
 
+    def rewind(self) -> None:
+        """Make all chunks ready to be taken again."""
+        self._descriptor[COUNTER] = 0
+
     def launch(self, address: int) -> None:
         """Run a function over all chunks, on as many threads as that is worth."""
-        self._descriptor[COUNTER] = 0
+        self.rewind()
         threads = pool.threads() if self.total >= PARALLEL else 1
         if threads == 1 and self.total <= SHORT:
             pool.run_short(address, self.descriptor)

@@ -1,0 +1,364 @@
+"""Are the tensors still those that a table was made of? Asked before every step, for every tensor.
+
+People swap ``p.data``, replace gradients, move state to another device; a kernel that kept its addresses would write
+into memory that is not theirs any more. Asking from Python costs a microsecond a tensor, more than the step itself, so
+the question is asked in machine code: through the C functions that torch keeps stable for compiled models
+(``aoti_torch_*``), and one C++ accessor for the gradient. Where those are missing, or answer wrong in a trial, the same
+questions are asked in Python.
+"""
+
+from __future__ import annotations
+
+import bisect
+import ctypes
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zerograd.kernels.cpu import pool
+from zerograd.kernels.cpu.kernel import function_at
+from zerograd.kernels.cpu.machine import CodeError
+
+FIXED, GRADIENT, ABSENT, SINGLE = range(4)
+"""What a record asks: the tensor itself is what it was; its gradient is as expected; it has no gradient; its gradient,
+of one element, is as expected and has the very strides. (Strides of dimensions of one element say nothing, but for
+this: a view whose memory holds the opposite, which autograd can hand over, has a stride of 2.)"""
+
+_GRADIENT_OF = "_ZNK3c1010TensorImpl4gradEv"  # const at::Tensor& c10::TensorImpl::grad() const
+_QUESTIONS = ("is_defined", "get_layout", "get_device_type", "get_dtype", "get_dim", "get_sizes", "get_strides",
+              "get_data_ptr")  # fmt: skip
+
+RECORD = 8
+"""Words of a record: the tensor, what is asked, its address, dtype, dimensions, where sizes and strides are, where to
+put the gradient's address, its bytes."""
+
+
+class Inspector(Protocol):
+    """Knows the tensors of a plan. call: its function and argument, to be run in machine code; it returns 0 if all is well."""
+
+    call: tuple[int, int] | None
+
+    def passes(self) -> bool:
+        """Whether all are as they were; the gradients' addresses are in their places then."""
+
+
+class Inspected:
+    """What is to be asked, collected: both kinds of inspector are made of it."""
+
+    def __init__(self) -> None:
+        self.fixed: list[Tensor] = []
+        self.grads: list[tuple[Tensor, Tensor, int]] = []
+        self.absent: list[Tensor] = []
+
+    def add(self, p: Tensor, g: Tensor, states: Sequence[Tensor], place: int) -> None:
+        """A parameter with its gradient and states. place: the address at which its gradient's address belongs."""
+        self.fixed += [p, *states]
+        self.grads.append((p, g, place))
+
+    def spans(self) -> list[tuple[int, int]]:
+        """The bytes that are written, in order; they don't overlap."""
+        return sorted((t.data_ptr(), t.data_ptr() + t.numel() * t.element_size()) for t in self.fixed if t.numel())
+
+    def inspector(self) -> Inspector:
+        """The fastest that works here."""
+        return _Native(self) if native() is None else _Python(self)
+
+
+class _Native:
+    def __init__(self, asked: Inspected) -> None:
+        spans = np.array(asked.spans(), np.int64).reshape(-1, 2)
+        self._starts, self._ends = (np.ascontiguousarray(spans[:, i]) for i in range(2))
+        self._shapes: list[np.ndarray[Any, Any]] = []
+        rows = [self._record(t, FIXED, t, 0) for t in asked.fixed]
+        rows += [self._record(p, GRADIENT if p.numel() != 1 else SINGLE, g, place) for p, g, place in asked.grads]
+        rows += [self._record(p, ABSENT, p, 0) for p in asked.absent]
+        self._records = np.array(rows, np.int64).reshape(-1, RECORD)
+        self._descriptor = np.array(
+            [len(rows), self._records.ctypes.data, len(spans), self._starts.ctypes.data, self._ends.ctypes.data,
+             *_functions(), *_codes()],
+            np.int64,
+        )  # fmt: skip
+        self.call: tuple[int, int] | None = (function_at(_source()), int(self._descriptor.ctypes.data))
+
+    def _record(self, tensor: Tensor, kind: int, like: Tensor, place: int) -> list[int]:
+        shape = np.array([*like.shape, *like.stride()], np.int64)
+        self._shapes.append(shape)
+        size = like.numel() * like.element_size()
+        return [
+            tensor._cdata, kind, like.data_ptr(), _dtype_code(like.dtype), like.dim(), shape.ctypes.data, place, size
+        ]  # fmt: skip
+
+    def passes(self) -> bool:
+        assert self.call is not None
+        return pool.run_short(*self.call) == 0
+
+
+class _Python:
+    """The same questions, one by one."""
+
+    call: tuple[int, int] | None = None
+
+    def __init__(self, asked: Inspected) -> None:
+        self._fixed = [(t, t.data_ptr(), _looks(t)) for t in asked.fixed]
+        self._grads = [(p, _looks(g), ctypes.c_int64.from_address(place)) for p, g, place in asked.grads]
+        self._absent = asked.absent
+        self._spans = asked.spans()
+        self._starts = [start for start, _ in self._spans]
+
+    def passes(self) -> bool:
+        if not all(t.data_ptr() == address and _looks(t) == looks for t, address, looks in self._fixed):
+            return False
+        if any(p.grad is not None for p in self._absent):
+            return False
+        for p, looks, place in self._grads:
+            g = p.grad
+            if g is None or g.layout != torch.strided or g.is_neg() or _looks(g) != looks:
+                return False
+            place.value = g.data_ptr()
+            if self._overlaps(place.value, place.value + g.numel() * g.element_size()):
+                return False
+        return True
+
+    def _overlaps(self, start: int, end: int) -> bool:
+        """Whether bytes lie in what is written: the last span that starts before their end would reach them."""
+        before = bisect.bisect_left(self._starts, end)
+        return start < end and before > 0 and self._spans[before - 1][1] > start
+
+
+def _looks(t: Tensor) -> tuple[Any, ...]:
+    """Type, device, dtype, sizes and strides, those of dimensions of one element left out: they say nothing."""
+    strides = tuple(stride for stride, size in zip(t.stride(), t.shape, strict=True) if size != 1)
+    return type(t), t.device, t.dtype, t.shape, strides
+
+
+# ------------------------------------------------------------------------------------------------ torch's functions
+
+
+@functools.cache
+def native() -> str | None:
+    """Why the questions can't be asked in machine code here; None if they can."""
+    try:
+        _functions()
+        return _trial()
+    except (OSError, AttributeError, CodeError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+@functools.cache
+def _libraries() -> tuple[ctypes.CDLL, ctypes.CDLL]:
+    place = Path(torch.__file__).parent / "lib"
+    ending = ".dylib" if (place / "libc10.dylib").exists() else ".so"
+    return ctypes.CDLL(str(place / f"libc10{ending}")), ctypes.CDLL(str(place / f"libtorch_cpu{ending}"))
+
+
+def _address(function: Any) -> int:
+    found = ctypes.cast(function, ctypes.c_void_p).value
+    assert found is not None
+    return found
+
+
+@functools.cache
+def _functions() -> tuple[int, ...]:
+    core, cpu = _libraries()
+    return (
+        _address(getattr(core, _GRADIENT_OF)), *(_address(getattr(cpu, f"aoti_torch_{name}")) for name in _QUESTIONS)
+    )  # fmt: skip
+
+
+@functools.cache
+def _codes() -> tuple[int, int]:
+    _, cpu = _libraries()
+    return cpu.aoti_torch_layout_strided(), cpu.aoti_torch_device_type_cpu()
+
+
+@functools.cache
+def _dtype_code(dtype: torch.dtype) -> int:
+    _, cpu = _libraries()
+    return int(getattr(cpu, f"aoti_torch_dtype_{str(dtype).removeprefix('torch.')}")())
+
+
+def _trial() -> str | None:
+    """Asks about tensors whose answers are known: torch's memory layout is not something to trust unseen."""
+    with torch.enable_grad(), torch.no_grad():
+        p, state, other = torch.zeros(3, 2), torch.ones(3, 2), torch.zeros(3, 2)
+        g, place = torch.zeros(3, 2), np.zeros(1, np.int64)
+    p.grad = g
+    asked = Inspected()
+    asked.add(p, g, [state], place.ctypes.data)
+    asked.absent.append(other)
+    inspector = _Native(asked)
+    answers = [inspector.passes() and int(place[0]) == g.data_ptr()]
+    for change, expected in (
+        (lambda: setattr(p, "grad", None), False),
+        (lambda: setattr(p, "grad", torch.zeros(3, 2)), True),
+        (lambda: setattr(p, "grad", torch.zeros(2, 3).t()), False),
+        (lambda: setattr(p, "grad", g), True),
+        (lambda: setattr(other, "grad", g), False),
+        (lambda: setattr(other, "grad", None), True),
+        (lambda: setattr(p, "grad", state), False),  # a gradient may not lie in what is written
+        (lambda: setattr(p, "grad", g), True),
+        (lambda: setattr(state, "data", torch.ones(3, 2)), False),
+    ):
+        change()
+        answers.append(inspector.passes() == expected)
+    return None if all(answers) else f"torch {torch.__version__} answered differently from what was expected"
+
+
+@functools.cache
+def _source() -> str:
+    names = ["gradient", *(name.removeprefix("get_") for name in _QUESTIONS)]
+    loads = []
+    for word, name in enumerate(["n", "records", "spans", "starts", "ends", *names, "strided", "cpu"]):
+        kind = "i64" if name in ("n", "spans", "strided", "cpu") else "ptr"
+        loads.append(f"  %{name}.at = getelementptr i64, ptr %words, i64 {word}")
+        loads.append(f"  %{name} = load {kind}, ptr %{name}.at, align 8")
+    fields = []
+    for word, name in enumerate(["impl", "kind", "expected", "want.dtype", "want.dim", "shape", "place", "bytes"]):
+        kind = "ptr" if name in ("impl", "shape", "place") else "i64"
+        fields.append(f"  %{name}.at = getelementptr i64, ptr %record, i64 {word}")
+        fields.append(f"  %{name} = load {kind}, ptr %{name}.at, align 8")
+    return _SOURCE.format(
+        loads="\n".join(loads), fields="\n".join(fields), record=RECORD, absent=ABSENT, fixed=FIXED,
+        single=SINGLE,
+    )  # fmt: skip
+
+
+_SOURCE = """\
+; are all tensors what they were?
+define i64 @zerograd_kernel(i64 %descriptor) {{
+entry:
+  %words = inttoptr i64 %descriptor to ptr
+{loads}
+  %answer = alloca i64, align 8
+  %some = icmp sgt i64 %n, 0
+  br i1 %some, label %next, label %good
+next:
+  %k = phi i64 [ 0, %entry ], [ %k.next, %found ]
+  %record.word = mul i64 %k, {record}
+  %record = getelementptr i64, ptr %records, i64 %record.word
+{fields}
+  %is.fixed = icmp eq i64 %kind, {fixed}
+  %not.single = icmp ne i64 %kind, {single}
+  br i1 %is.fixed, label %looks, label %of.gradient
+of.gradient:
+  %grad = call ptr %gradient(ptr %impl)
+  store i64 0, ptr %answer, align 8
+  %e0 = call i32 %is_defined(ptr %grad, ptr %answer)
+  %defined.byte = load i8, ptr %answer, align 8
+  %defined = icmp ne i8 %defined.byte, 0
+  %is.absent = icmp eq i64 %kind, {absent}
+  br i1 %is.absent, label %must.be.absent, label %must.be.there
+must.be.absent:
+  br i1 %defined, label %bad, label %found
+must.be.there:
+  br i1 %defined, label %where, label %bad
+where:
+  %e1 = call i32 %layout(ptr %grad, ptr %answer)
+  %has.layout = load i32, ptr %answer, align 8
+  %e2 = call i32 %device_type(ptr %grad, ptr %answer)
+  %has.device = load i32, ptr %answer, align 8
+  %strided.code = trunc i64 %strided to i32
+  %cpu.code = trunc i64 %cpu to i32
+  %same.layout = icmp eq i32 %has.layout, %strided.code
+  %same.device = icmp eq i32 %has.device, %cpu.code
+  %in.memory = and i1 %same.layout, %same.device
+  br i1 %in.memory, label %looks, label %bad
+looks:
+  %handle = phi ptr [ %record, %next ], [ %grad, %where ]
+  %e3 = call i32 %dtype(ptr %handle, ptr %answer)
+  %has.dtype = load i32, ptr %answer, align 8
+  %want.dtype.code = trunc i64 %want.dtype to i32
+  %same.dtype = icmp eq i32 %has.dtype, %want.dtype.code
+  %e4 = call i32 %dim(ptr %handle, ptr %answer)
+  %has.dim = load i64, ptr %answer, align 8
+  %same.dim = icmp eq i64 %has.dim, %want.dim
+  %alike = and i1 %same.dtype, %same.dim
+  br i1 %alike, label %ask.shape, label %bad
+ask.shape:
+  %e5 = call i32 %sizes(ptr %handle, ptr %answer)
+  %has.sizes = load ptr, ptr %answer, align 8
+  %e6 = call i32 %strides(ptr %handle, ptr %answer)
+  %has.strides = load ptr, ptr %answer, align 8
+  %any.dim = icmp sgt i64 %want.dim, 0
+  br i1 %any.dim, label %dimension, label %memory
+dimension:
+  %d = phi i64 [ 0, %ask.shape ], [ %d.next, %dimension.good ]
+  %size.at = getelementptr i64, ptr %has.sizes, i64 %d
+  %size = load i64, ptr %size.at, align 8
+  %want.size.at = getelementptr i64, ptr %shape, i64 %d
+  %want.size = load i64, ptr %want.size.at, align 8
+  %stride.at = getelementptr i64, ptr %has.strides, i64 %d
+  %stride = load i64, ptr %stride.at, align 8
+  %d.stride = add i64 %d, %want.dim
+  %want.stride.at = getelementptr i64, ptr %shape, i64 %d.stride
+  %want.stride = load i64, ptr %want.stride.at, align 8
+  %same.size = icmp eq i64 %size, %want.size
+  %same.stride = icmp eq i64 %stride, %want.stride
+  %one = icmp eq i64 %size, 1
+  %free = and i1 %one, %not.single
+  %stride.good = or i1 %same.stride, %free
+  %dimension.same = and i1 %same.size, %stride.good
+  br i1 %dimension.same, label %dimension.good, label %bad
+dimension.good:
+  %d.next = add i64 %d, 1
+  %d.more = icmp slt i64 %d.next, %want.dim
+  br i1 %d.more, label %dimension, label %memory
+memory:
+  %e7 = call i32 %data_ptr(ptr %handle, ptr %answer)
+  %has.address = load i64, ptr %answer, align 8
+  %threw = icmp ne i32 %e7, 0
+  br i1 %threw, label %bad, label %address
+address:
+  %same.address = icmp eq i64 %has.address, %expected
+  br i1 %is.fixed, label %fixed.address, label %gradient.address
+fixed.address:
+  br i1 %same.address, label %found, label %bad
+gradient.address:
+  store i64 %has.address, ptr %place, align 8
+  %until = add i64 %has.address, %bytes
+  %there = icmp ne i64 %has.address, 0
+  %nothing = icmp eq i64 %bytes, 0
+  %usable = or i1 %there, %nothing
+  br i1 %usable, label %search, label %bad
+search:
+  %low = phi i64 [ 0, %gradient.address ], [ %low.next, %halve ]
+  %high = phi i64 [ %spans, %gradient.address ], [ %high.next, %halve ]
+  %open = icmp slt i64 %low, %high
+  br i1 %open, label %halve, label %searched
+halve:
+  %both = add i64 %low, %high
+  %middle = lshr i64 %both, 1
+  %start.at = getelementptr i64, ptr %starts, i64 %middle
+  %start = load i64, ptr %start.at, align 8
+  %before = icmp ult i64 %start, %until
+  %after.middle = add i64 %middle, 1
+  %low.next = select i1 %before, i64 %after.middle, i64 %low
+  %high.next = select i1 %before, i64 %high, i64 %middle
+  br label %search
+searched:
+  %none = icmp eq i64 %low, 0
+  br i1 %none, label %found, label %last
+last:
+  %index = sub i64 %low, 1
+  %end.at = getelementptr i64, ptr %ends, i64 %index
+  %end = load i64, ptr %end.at, align 8
+  %overlaps = icmp ugt i64 %end, %has.address
+  %real = xor i1 %nothing, true
+  %hit = and i1 %overlaps, %real
+  br i1 %hit, label %bad, label %found
+found:
+  %k.next = add i64 %k, 1
+  %more = icmp slt i64 %k.next, %n
+  br i1 %more, label %next, label %good
+good:
+  ret i64 0
+bad:
+  %failed = add i64 %k, 1
+  ret i64 %failed
+}}
+"""
