@@ -9,12 +9,16 @@ from collections.abc import Mapping
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from zerograd.benchmarking.rows import DEFAULT, FUSED, OURS, Part, Row
 
 COLORS = {DEFAULT: "#0072b2", FUSED: "#d55e00"}  # two colours that everybody can tell apart
 HEIGHT = 0.38
+
+COARSE = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
+FINE = [0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.5, 1.75, 2, 2.5, 3, 4]
+"""Where the axis of the ratios has its marks: everywhere the same, so pictures can be compared."""
 
 
 def ratio_bars(part: Part, machine: Mapping[str, object]) -> Figure:
@@ -58,7 +62,7 @@ def _finish(axes: Axes, part: Part) -> None:
     low, high = min([*values, 1.0]), max([*values, 1.0])
     axes.set_xscale("log")
     axes.set_xlim(low / 1.25 if low < 0.97 else 0.9, high * 1.25)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(FixedLocator(FINE if high / low < 4 else COARSE))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_yticks(range(len(part.rows)), [row.workload for row in part.rows], fontsize=9)

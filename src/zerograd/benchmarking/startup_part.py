@@ -47,7 +47,7 @@ PROGRAMS = {
 COLD, WARM = "cold", "warm"
 
 
-def startup_part(plan: Plan) -> tuple[Part, Iterator[Row]]:
+def measure_startup(plan: Plan) -> tuple[Part, Iterator[Row]]:
     """The empty part, and the rows that will fill it: both come at the end, as their processes take turns."""
     part = Part("startup", "import, first constructor and first AdamW step after import torch", "seconds")
     part.note("cold: zerograd's cache folder is new and empty; warm: a process before has filled it.")
@@ -63,7 +63,7 @@ def _rows(plan: Plan) -> Iterator[Row]:
     for state in (COLD, WARM):
         chosen = {DEFAULT: runs[DEFAULT, ""], FUSED: runs[FUSED, ""], OURS: runs[OURS, state]}
         phases = {
-            label: {phase: Timing.of(values).median for phase, values in zip(PHASES, zip(*taken, strict=True), strict=True)}
+            label: {phase: Timing.of([run[i] for run in taken]).median for i, phase in enumerate(PHASES)}
             for label, taken in chosen.items()
         }
         totals = {label: Timing.of([sum(run) for run in taken]) for label, taken in chosen.items()}

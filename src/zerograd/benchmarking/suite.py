@@ -14,18 +14,18 @@ from zerograd.benchmarking.bars import ratio_bars
 from zerograd.benchmarking.facts import load_average, machine_facts
 from zerograd.benchmarking.plans import Plan
 from zerograd.benchmarking.rows import Part, Row
-from zerograd.benchmarking.startup_part import startup_part
-from zerograd.benchmarking.step_part import step_part
+from zerograd.benchmarking.startup_part import measure_startup
+from zerograd.benchmarking.step_part import measure_step
 from zerograd.benchmarking.tables import sentences, table_of
-from zerograd.benchmarking.training_part import training_part
-from zerograd.benchmarking.update_half_part import update_half_part
+from zerograd.benchmarking.training_part import measure_training
+from zerograd.benchmarking.update_half_part import measure_update_half
 from zerograd.errors import UsageError
 
 MAKERS: dict[str, Callable[[Plan], tuple[Part, Iterator[Row]]]] = {
-    "step": step_part,
-    "update_half": update_half_part,
-    "training": training_part,
-    "startup": startup_part,
+    "step": measure_step,
+    "update_half": measure_update_half,
+    "training": measure_training,
+    "startup": measure_startup,
 }
 
 

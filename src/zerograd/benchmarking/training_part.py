@@ -15,7 +15,7 @@ from zerograd.benchmarking.plans import Plan
 from zerograd.benchmarking.rows import DEFAULT, FUSED, OURS, Part, Row
 from zerograd.benchmarking.turns import TINY, Turn, in_turns, threads_for
 
-HYPERS = {"lr": 1e-4}
+HYPERS: dict[str, Any] = {"lr": 1e-4}
 BATCHES = 32
 """How many batches take turns: enough that no network learns them by heart."""
 
@@ -44,9 +44,7 @@ class Letters(nn.Module):
 
 def digits_mlp() -> nn.Module:
     """For images of 8 x 8 pixels."""
-    return nn.Sequential(
-        nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10)
-    )
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10))
 
 
 def small_cnn() -> nn.Module:
@@ -80,7 +78,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[], tuple[Tensor, Te
 }
 
 
-def training_part(plan: Plan) -> tuple[Part, Iterator[Row]]:
+def measure_training(plan: Plan) -> tuple[Part, Iterator[Row]]:
     """The empty part, and the rows that will fill it as they are measured."""
     part = Part("training", "a whole training step with AdamW", "microseconds")
     return part, _rows(plan)

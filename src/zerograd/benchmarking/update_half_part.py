@@ -17,9 +17,10 @@ from zerograd.benchmarking.rows import DEFAULT, FUSED, OURS, Part, Row
 from zerograd.benchmarking.turns import Turn, in_turns, threads_for
 
 LARGEST_NORM = 1.0
+OUR_HYPERS = HYPERS["AdamW"] | {"clip": LARGEST_NORM}
 
 
-def update_half_part(plan: Plan) -> tuple[Part, Iterator[Row]]:
+def measure_update_half(plan: Plan) -> tuple[Part, Iterator[Row]]:
     """The empty part, and the rows that will fill it as they are measured."""
     part = Part("update_half", "clipping to norm 1, AdamW's step and zero_grad", "microseconds")
     models = (model for model in UPDATE_MODELS if model.numbers <= plan.largest)
@@ -32,14 +33,9 @@ def update_entrants(start: Start) -> dict[str, Entrant]:
     makers: dict[str, Callable[[list[Tensor]], Any]] = {
         DEFAULT: lambda params: torch.optim.AdamW(params, **hypers),
         FUSED: lambda params: torch.optim.AdamW(params, fused=True, **hypers),
-        OURS: lambda params: clipping_adamw(params, **hypers),
+        OURS: lambda params: zerograd.AdamW(params, **OUR_HYPERS),
     }
     return {label: entrant(make, start) for label, make in makers.items()}
-
-
-def clipping_adamw(params: list[Tensor], **hypers: Any) -> Any:
-    """zerograd's AdamW that clips."""
-    return zerograd.AdamW(params, clip=LARGEST_NORM, **hypers)
 
 
 def update_turn(label: str, one: Entrant, start: Start) -> Turn:

@@ -14,7 +14,7 @@ Time the update half of a training step on this machine, against torch's own
 optimizers. They take turns in one process; only the ratios count.
 
   zerograd bench --quick               about half a minute
-  zerograd bench --out results         all of it, about eight minutes, and keep
+  zerograd bench --out results         all of it, about six minutes, and keep
                                        the numbers (JSON) and pictures (PNG)
   zerograd bench --only step training  some parts of it
 """
@@ -23,9 +23,7 @@ optimizers. They take turns in one process; only the ratios count.
 def add_arguments(parser: Parser) -> None:
     """What `zerograd bench` understands."""
     parser.description = DESCRIPTION
-    parser.add_argument(
-        "--quick", action="store_true", help="fewer rounds, and nothing larger than 20 million numbers"
-    )
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, and nothing larger than 20 million numbers")
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="PART", help=f"some of the parts: {', '.join(PARTS)} (default: all)"
     )

@@ -95,6 +95,7 @@ class CompiledBucket:
             scale = float(self.factors.get(row.group_index, 1.0)) if self.factors else 1.0
             self.table.set_row(number, -scale if row.maximize else scale, 0, values)
             self.values.append(values)
+        self.table.rewind()
 
     def launch(self) -> None:
         """Run a kernel of one pass, in one call."""

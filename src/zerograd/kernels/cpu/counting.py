@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from zerograd.kernels.cpu import pool
 from zerograd.kernels.cpu.kernel import function_at
 
 Call = tuple[int, int]
@@ -37,9 +38,13 @@ class InOrder:
     def __init__(self, calls: Sequence[Call]) -> None:
         self._words = np.array([len(calls), *(word for call in calls for word in call)], np.int64)
         self.call: Call = (function_at(_SEQUENCE), int(self._words.ctypes.data))
+        self._function = pool.short(self.call[0])
+
+    def run(self) -> int:
+        return self._function(self.call[1])
 
 
-_LOOP = """\
+LOOP = """\
 define i64 @zerograd_kernel(i64 %descriptor) {{
 entry:
   %words = inttoptr i64 %descriptor to ptr
@@ -74,7 +79,7 @@ _SIZE = """\
   %b = inttoptr i64 %second to ptr
 """
 
-_CHECK = "declare i32 @memcmp(ptr, ptr, i64)\n" + _LOOP.format(
+_CHECK = "declare i32 @memcmp(ptr, ptr, i64)\n" + LOOP.format(
     width=4,
     work=_SIZE
     + """\
@@ -107,7 +112,7 @@ def _add(kind: str, one: str) -> str:
 """
 
 
-_ADVANCE = _LOOP.format(
+_ADVANCE = LOOP.format(
     width=4,
     work=_SIZE
     + "  %is.wide = icmp ne i64 %wide, 0\n  br i1 %is.wide, label %doubles, label %floats\n"
@@ -115,7 +120,7 @@ _ADVANCE = _LOOP.format(
     + _add("double", "1.0").rstrip(),
 )
 
-_SEQUENCE = _LOOP.format(
+_SEQUENCE = LOOP.format(
     width=2,
     work="""\
   %function = inttoptr i64 %first to ptr

@@ -33,9 +33,14 @@ _GRADIENT_OF = "_ZNK3c1010TensorImpl4gradEv"  # const at::Tensor& c10::TensorImp
 _QUESTIONS = ("is_defined", "get_layout", "get_device_type", "get_dtype", "get_dim", "get_sizes", "get_strides",
               "get_data_ptr")  # fmt: skip
 
-RECORD = 8
+RECORD = 9
 """Words of a record: the tensor, what is asked, its address, dtype, dimensions, where sizes and strides are, where to
-put the gradient's address, its bytes."""
+put the gradient's address, its bytes; where the gradient was found last, to fetch that ahead."""
+
+_NONE = 4
+_FAR, _NEAR = 24, 10
+"""Records ahead of which memory is fetched, for between two steps the caches were used for other things: first the
+tensor itself, then its gradient, or the storage that it names in its third word. (A wrong guess does no harm.)"""
 
 
 class Inspector(Protocol):
@@ -77,9 +82,10 @@ class _Native:
         rows = [self._record(t, FIXED, t, 0) for t in asked.fixed]
         rows += [self._record(p, GRADIENT if p.numel() != 1 else SINGLE, g, place) for p, g, place in asked.grads]
         rows += [self._record(p, ABSENT, p, 0) for p in asked.absent]
-        self._records = np.array(rows, np.int64).reshape(-1, RECORD)
+        rows += [[0, _NONE, *[0] * (RECORD - 2)]] * _FAR  # what is fetched ahead of the last ones
+        self._records = np.array(rows, np.int64)
         self._descriptor = np.array(
-            [len(rows), self._records.ctypes.data, len(spans), self._starts.ctypes.data, self._ends.ctypes.data,
+            [len(rows) - _FAR, self._records.ctypes.data, len(spans), self._starts.ctypes.data, self._ends.ctypes.data,
              *_functions(), *_codes()],
             np.int64,
         )  # fmt: skip
@@ -90,7 +96,7 @@ class _Native:
         self._shapes.append(shape)
         size = like.numel() * like.element_size()
         return [
-            tensor._cdata, kind, like.data_ptr(), _dtype_code(like.dtype), like.dim(), shape.ctypes.data, place, size
+            tensor._cdata, kind, like.data_ptr(), _dtype_code(like.dtype), like.dim(), shape.ctypes.data, place, size, 0,
         ]  # fmt: skip
 
     def passes(self) -> bool:
@@ -150,7 +156,7 @@ def native() -> str | None:
 
 
 @functools.cache
-def _libraries() -> tuple[ctypes.CDLL, ctypes.CDLL]:
+def libraries() -> tuple[ctypes.CDLL, ctypes.CDLL]:
     place = Path(torch.__file__).parent / "lib"
     ending = ".dylib" if (place / "libc10.dylib").exists() else ".so"
     return ctypes.CDLL(str(place / f"libc10{ending}")), ctypes.CDLL(str(place / f"libtorch_cpu{ending}"))
@@ -164,7 +170,7 @@ def _address(function: Any) -> int:
 
 @functools.cache
 def _functions() -> tuple[int, ...]:
-    core, cpu = _libraries()
+    core, cpu = libraries()
     return (
         _address(getattr(core, _GRADIENT_OF)), *(_address(getattr(cpu, f"aoti_torch_{name}")) for name in _QUESTIONS)
     )  # fmt: skip
@@ -172,13 +178,13 @@ def _functions() -> tuple[int, ...]:
 
 @functools.cache
 def _codes() -> tuple[int, int]:
-    _, cpu = _libraries()
+    _, cpu = libraries()
     return cpu.aoti_torch_layout_strided(), cpu.aoti_torch_device_type_cpu()
 
 
 @functools.cache
 def _dtype_code(dtype: torch.dtype) -> int:
-    _, cpu = _libraries()
+    _, cpu = libraries()
     return int(getattr(cpu, f"aoti_torch_dtype_{str(dtype).removeprefix('torch.')}")())
 
 
@@ -224,12 +230,13 @@ def _source() -> str:
         fields.append(f"  %{name} = load {kind}, ptr %{name}.at, align 8")
     return _SOURCE.format(
         loads="\n".join(loads), fields="\n".join(fields), record=RECORD, absent=ABSENT, fixed=FIXED,
-        single=SINGLE,
+        single=SINGLE, far=_FAR * RECORD, near=_NEAR * RECORD, none=_NONE,
     )  # fmt: skip
 
 
 _SOURCE = """\
 ; are all tensors what they were?
+declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
 define i64 @zerograd_kernel(i64 %descriptor) {{
 entry:
   %words = inttoptr i64 %descriptor to ptr
@@ -242,6 +249,42 @@ next:
   %record.word = mul i64 %k, {record}
   %record = getelementptr i64, ptr %records, i64 %record.word
 {fields}
+  %far.word = add i64 %record.word, {far}
+  %far.at = getelementptr i64, ptr %records, i64 %far.word
+  %far = load ptr, ptr %far.at, align 8
+  %far.2 = getelementptr i8, ptr %far, i64 64
+  %far.3 = getelementptr i8, ptr %far, i64 128
+  call void @llvm.prefetch.p0(ptr %far, i32 0, i32 3, i32 1)
+  call void @llvm.prefetch.p0(ptr %far.2, i32 0, i32 3, i32 1)
+  call void @llvm.prefetch.p0(ptr %far.3, i32 0, i32 3, i32 1)
+  %far.found.at = getelementptr i64, ptr %far.at, i64 8
+  %far.found = load ptr, ptr %far.found.at, align 8
+  call void @llvm.prefetch.p0(ptr %far.found, i32 0, i32 3, i32 1)
+  %near.word = add i64 %record.word, {near}
+  %near.at = getelementptr i64, ptr %records, i64 %near.word
+  %near = load ptr, ptr %near.at, align 8
+  %near.kind.at = getelementptr i64, ptr %near.at, i64 1
+  %near.kind = load i64, ptr %near.kind.at, align 8
+  %near.fixed = icmp eq i64 %near.kind, {fixed}
+  %near.none = icmp eq i64 %near.kind, {none}
+  br i1 %near.none, label %asked, label %near.real
+near.real:
+  br i1 %near.fixed, label %near.tensor, label %near.gradient
+near.gradient:
+  %near.handle = call ptr %gradient(ptr %near)
+  %near.grad = load ptr, ptr %near.handle, align 8
+  %near.grad.2 = getelementptr i8, ptr %near.grad, i64 64
+  call void @llvm.prefetch.p0(ptr %near.grad, i32 0, i32 3, i32 1)
+  call void @llvm.prefetch.p0(ptr %near.grad.2, i32 0, i32 3, i32 1)
+  br label %asked
+near.tensor:
+  %near.storage.at = getelementptr i8, ptr %near, i64 16
+  %near.storage = load ptr, ptr %near.storage.at, align 8
+  %near.storage.2 = getelementptr i8, ptr %near.storage, i64 64
+  call void @llvm.prefetch.p0(ptr %near.storage, i32 0, i32 3, i32 1)
+  call void @llvm.prefetch.p0(ptr %near.storage.2, i32 0, i32 3, i32 1)
+  br label %asked
+asked:
   %is.fixed = icmp eq i64 %kind, {fixed}
   %not.single = icmp ne i64 %kind, {single}
   br i1 %is.fixed, label %looks, label %of.gradient
@@ -269,7 +312,7 @@ where:
   %in.memory = and i1 %same.layout, %same.device
   br i1 %in.memory, label %looks, label %bad
 looks:
-  %handle = phi ptr [ %record, %next ], [ %grad, %where ]
+  %handle = phi ptr [ %record, %asked ], [ %grad, %where ]
   %e3 = call i32 %dtype(ptr %handle, ptr %answer)
   %has.dtype = load i32, ptr %answer, align 8
   %want.dtype.code = trunc i64 %want.dtype to i32
@@ -320,6 +363,8 @@ fixed.address:
   br i1 %same.address, label %found, label %bad
 gradient.address:
   store i64 %has.address, ptr %place, align 8
+  %found.at = getelementptr i64, ptr %record, i64 8
+  store ptr %handle, ptr %found.at, align 8
   %until = add i64 %has.address, %bytes
   %there = icmp ne i64 %has.address, 0
   %nothing = icmp eq i64 %bytes, 0

@@ -48,7 +48,7 @@ def run(function: int, argument: int, count: int) -> None:
 
 def run_short(function: int, argument: int) -> int:
     """Run a function of a few microseconds in this thread, with Python's lock held; its result."""
-    return int(_short(function)(argument))
+    return short(function)(argument)
 
 
 def description() -> str:
@@ -62,7 +62,8 @@ def _serial(function: int) -> Callable[[int], int]:
 
 
 @functools.cache
-def _short(function: int) -> Callable[[int], int]:
+def short(function: int) -> Callable[[int], int]:
+    """A function of a few microseconds, to be called with Python's lock held."""
     return ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(function)
 
 

@@ -26,6 +26,10 @@ CHUNK_WORDS = 3
 SCALE, NOISE_KEY, FIRST_SCALAR = range(3)
 """The words of a row of scalars: what the gradient is multiplied by, the noise of this step, then the graph's own."""
 
+AHEAD, FETCHED = 4, 4
+"""How many tensors ahead memory is fetched, and how many lines of 64 bytes. The tensor table has as many empty rows at
+its end."""
+
 RUN = 1024
 """Elements that are added up in the precision of the computation before they go into a float64."""
 
@@ -125,6 +129,7 @@ class PassPrinter:
             k = self.numbers[name]
             lines += self._word(f"b{k}.start", "tensor_table", "%tensor.place", 1 + 2 * k, "ptr")
             lines.append(f"%b{k} = getelementptr {STORED[self.formats[name].name]}, ptr %b{k}.start, i64 %offset")
+            lines += self._fetch(k)
             if name in self.one.stores and self.formats[name].stochastic:
                 lines += self._noise(k)
         if self.scaled and "g" in self.read.values():
@@ -139,6 +144,19 @@ class PassPrinter:
                 lines += self._scalar(f"v{node.id}", "late", self.late[node.id], node.is_bool)
             else:
                 lines += self._scalar(f"v{node.id}", "row", self.host[node.id], node.is_bool)
+        return lines
+
+    def _fetch(self, k: int) -> list[str]:
+        """Ask for the beginning of a later tensor: of small ones the processor can't guess where the next one lies."""
+        n = f"%b{k}.later"
+        self.calls.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        word = AHEAD * tensor_words(self.layout) + 1 + 2 * k
+        lines = self._word(f"b{k}.later", "tensor_table", "%tensor.place", word, "ptr")
+        for line in range(FETCHED):
+            lines += [
+                f"{n}.{line} = getelementptr i8, ptr {n}, i64 {64 * line}",
+                f"call void @llvm.prefetch.p0(ptr {n}.{line}, i32 0, i32 3, i32 1)",
+            ]
         return lines
 
     def _word(self, name: str, table: str, place: str, word: int, kind: str = "i64") -> list[str]:

@@ -13,6 +13,7 @@ from zerograd.algebra.graph import Node
 from zerograd.kernels.cpu import pool
 from zerograd.kernels.cpu.kernel import Kernel
 from zerograd.kernels.cpu.printer import (
+    AHEAD,
     CHUNK_TABLE,
     CHUNK_WORDS,
     CHUNKS,
@@ -59,7 +60,7 @@ class Table:
         self._scalars = np.zeros((rows, FIRST_SCALAR + scalars), np.float64)
         self._bytes = memoryview(self._scalars).cast("B")
         words = tensor_words(kernel.layout)
-        self.tensors = np.zeros((len(entries), words), np.int64)
+        self.tensors = np.zeros((len(entries) + AHEAD, words), np.int64)
         for i, entry in enumerate(entries):
             self.tensors[i, 0] = self._scalars.ctypes.data + entry.row * self._scalars.strides[0]
             self.tensors[i, 1::2] = entry.addresses
@@ -97,7 +98,7 @@ class Table:
     def summed(self, count: int) -> np.ndarray[Any, Any]:
         """After a pass with ``count`` sums: their totals, an array (tensor, sum), added in the order of the chunks."""
         flat = self.sums.reshape(-1)[: len(self._chunks) * count].reshape(-1, count)
-        result = np.zeros((len(self.tensors), count))
+        result = np.zeros((len(self.counts), count))
         filled = self.counts > 0
         if filled.any():
             result[filled] = np.add.reduceat(flat, self._starts[filled], axis=0)
