@@ -28,7 +28,7 @@ check: setup  ## format, lint, types, stubs
 	$(BIN)/python tools/make_stubs.py --check
 	$(BIN)/python -m pytest tests/structure
 
-bench: setup
+bench: setup  ## time the update half against torch.optim, into benchmarks/results; about six minutes
 	$(BIN)/python -m benchmarks
 
 stubs: setup  ## write the committed .pyi files anew

@@ -1,1 +1,1 @@
-"""Measurements against torch.optim, run by ``make bench``. Contestants take turns in one process: only ratios count."""
+"""Measurements against torch.optim, run by ``make bench``. What measures is in the package: zerograd.benchmarking."""

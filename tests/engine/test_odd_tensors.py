@@ -139,4 +139,5 @@ def test_a_complex_parameter_is_a_pair_of_real_ones(name: str) -> None:
         x.grad = torch.view_as_real(z.grad).clone()
         for optimizer in optimizers:
             optimizer.step()
-    assert torch.equal(torch.view_as_real(z.detach()), x.detach())
+    # Complex ones go the eager way, real ones through a kernel that rounds products and sums once: ulps of three steps.
+    torch.testing.assert_close(torch.view_as_real(z.detach()), x.detach(), rtol=1e-6, atol=1e-6)

@@ -48,7 +48,8 @@ def test_an_expanded_gradient_is_read_right() -> None:
     p.grad, q.grad = noise(1, 3).expand(4, 3), noise(1, 3).expand(4, 3).clone()
     for x in (p, q):
         optim.AdamW([x]).step()
-    assert torch.equal(p, q)
+    # One of them goes the eager way, the other through a kernel that rounds products and sums once: an ulp.
+    torch.testing.assert_close(p, q, rtol=2e-7, atol=1e-8)
 
 
 @pytest.mark.parametrize("name", SHARED)

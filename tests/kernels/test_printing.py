@@ -43,10 +43,11 @@ def test_states_and_parameters_are_overwritten_in_place() -> None:
     places: set[int] = set()
     for _ in range(3):
         p.grad = torch.ones(3)
+        before = p._version
         optimizer.step()
+        assert p._version > before, "autograd sees it"
         places.add(hash((p.data_ptr(), *(x.data_ptr() for x in optimizer.state[p].values()))))
     assert len(places) == 1
-    assert p._version == 6, "decay and step, and autograd sees both"
 
 
 def one_step(made: Any, *, p: list[float], g: list[float]) -> tuple[list[float], dict[str, Tensor]]:

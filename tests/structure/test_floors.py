@@ -18,7 +18,7 @@ FLOORS = [
     {"kernels", "lifecycle"},
     {"engine", "linting"},
     {"optim", "groups", "schedules", "losses", "lr_scheduler", "swa_utils"},
-    {"training", "racing"},
+    {"training", "racing", "benchmarking", "describing"},
     {"cli"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
@@ -34,6 +34,8 @@ THIRD_PARTY = {
     "kernels": {"torch", "numpy", "numba", "llvmlite", "triton"},
     "training": {"torch", "numpy", *SCREEN},
     "racing": {"torch", "numpy", *SCREEN},
+    "benchmarking": {"torch", "rich", "matplotlib", "deepspeed"},
+    "describing": {"torch", "rich"},
     "cli": {"rich"},
 }
 """What a package may import that is not Python's own; every other one: torch and numpy."""

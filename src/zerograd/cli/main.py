@@ -12,6 +12,8 @@ from zerograd.errors import UsageError, did_you_mean
 COMMANDS = {
     "train": "train a small network, watch it, keep the run",
     "bench": "time optimizer steps on this machine, against torch's own",
+    "show": "what an optimizer is: its rule, advice, costs, its kernel",
+    "doctor": "what works on this machine, and why",
 }
 
 FINE, WRONG_USAGE, INTERRUPTED = 0, 2, 130

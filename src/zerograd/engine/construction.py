@@ -25,8 +25,11 @@ FLAGS: dict[str, Any] = {
 """What constructors take besides the rule's hyper-parameters. foreach, fused and capturable choose among torch's
 implementations; here they are accepted, kept in the groups as torch keeps them, and needless."""
 
+EXTRAS: dict[str, Any] = {"clip": None, "nonfinite": "propagate"}
+"""What constructors take beyond torch's, by keyword. They stand in no group unless the user puts them there."""
+
 _EMPTY = inspect.Parameter.empty
-_RESERVED = {"params", "param_names", "step", TRAINING_WEIGHTS, POLICY, *FLAGS}
+_RESERVED = {"params", "param_names", "step", TRAINING_WEIGHTS, POLICY, *FLAGS, *EXTRAS}
 
 
 def from_rule(
@@ -75,8 +78,10 @@ def from_rule(
     recipe = {
         "name": name, "lr": lr, "order": order, "keeps_step": keeps_step, "sparse": sparse, "view": view, **defaults,
     }  # fmt: skip
-    values = {"lr": _EMPTY if lr is None else lr, **made.hypers, **defaults, **FLAGS}
-    signature = _signature(_order(made, order, values), values)
+    values = {"lr": _EMPTY if lr is None else lr, **made.hypers, **defaults, **FLAGS, **EXTRAS}
+    names = _order(made, order, values)
+    names += [*([] if "*" in names else ["*"]), *(name for name in EXTRAS if name not in names)]
+    signature = _signature(names, values)
     class_name = name or "".join(
         word[:1].upper() + word[1:] for word in made.name.replace("(", "_").strip(")").split("_")
     )

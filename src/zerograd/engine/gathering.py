@@ -49,6 +49,7 @@ class Gathering:
         self._steps: list[tuple[list[Tensor], list[float]]] = []
         self._new_states: list[tuple[Tensor, str, Bucket | CompiledBucket, int]] = []
         self._found: dict[tuple[Any, ...], Any] = {}
+        self._fresh: list[Tensor] = []
         shares: list[Share] = []
         for index, group in enumerate(optimizer.param_groups):
             live = [p for p in group["params"] if p.grad is not None and id(p) not in without]
@@ -108,6 +109,7 @@ class Gathering:
         """Sort the parameters of a share into buckets."""
         optimizer, graph, live = self.optimizer, share.program.graph, share.live
         counting = graph.reads_t or optimizer.keeps_step
+        self._fresh += [p for p in live if p not in optimizer.state]
         states = [optimizer.state[p] if counting or graph.states else {} for p in live]  # none for plain SGD
         counts = [0.0] * len(live)
         if counting:
@@ -227,6 +229,11 @@ class Gathering:
             return SparseBucket, g
         return Bucket, g.to_dense()  # every element's state moves, with or without a gradient
 
+    def forget(self) -> None:
+        """Instead of the step: leave no trace of it."""
+        for p in self._fresh:
+            self.optimizer.state.pop(p, None)
+
     def keep(self) -> None:
         """After all kernels: count the steps, put new states and scalar states where they belong."""
         optimizer = self.optimizer
@@ -284,7 +291,7 @@ def _comparable(value: Any) -> Any:
     """A hyper-parameter as it counts: 1 is 1.0, a list is a tuple, a tensor is its number."""
     if isinstance(value, (tuple, list)):
         return tuple(map(_comparable, value))
-    return value if is_static(value) else float(value)
+    return value if is_static(value) else float(value.detach() if isinstance(value, Tensor) else value)
 
 
 def initial(spec: Scalar, hypers: Mapping[str, Any]) -> float:

@@ -7,8 +7,8 @@ is done in ``gathering`` and ``stepping``.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, overload
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import torch
 from torch import Tensor
@@ -17,12 +17,15 @@ from zerograd.algebra.notation import Policy, Rule, View
 from zerograd.engine import evaluation, stepping
 from zerograd.engine.checkpoints import Kept, kept_state, settled_state
 from zerograd.engine.columns import Column
-from zerograd.engine.gathering import Gathering
+from zerograd.engine.gradients import checked_nonfinite
 from zerograd.engine.hooks import hooked
-from zerograd.engine.plan import Plan
 from zerograd.engine.programs import Programs
 from zerograd.engine.validation import check_hypers
 from zerograd.errors import nearest
+from zerograd.lifecycle.clipping import GlobalNorm, as_policy
+
+if TYPE_CHECKING:
+    from zerograd.engine.plan import Plan
 
 # torch hides these from its compiler with a decorator that imports the compiler (2 s) at the first call.
 _BASE = torch.optim.Optimizer
@@ -40,6 +43,10 @@ class RuleOptimizer(torch.optim.Optimizer):
     rule: what moves the parameters. order: the constructor's arguments. keeps_step: ``state[p]["step"]`` exists even
     if the rule does not read it, as in torch. sparse: None, "rows" (rows without a gradient are left alone) or
     "dense". view: what ``eval()`` puts into the parameters.
+
+    clip: the largest norm of all gradients together, as a policy. nonfinite: what is done about gradients that hold
+    nan or infinities. grad_norm: the 2-norm of all gradients at the last step, before clipping; a float, on an
+    accelerator a 0-dim tensor; None if it was not asked for.
     """
 
     rule: ClassVar[Rule]
@@ -48,12 +55,18 @@ class RuleOptimizer(torch.optim.Optimizer):
     sparse: ClassVar[str | None]
     view: ClassVar[View | None]
     class_programs: ClassVar[Programs]
+    clip: GlobalNorm | None = None
+    nonfinite: str = "propagate"
+    grad_norm: Any = None
     _evaluating: bool
     _policy: Policy | None
+    _plan: Plan | None
 
     def __init__(self, params: Any, *args: Any, **values: Any) -> None:
         if not hasattr(type(self), "rule") or args:  # classes have constructors of their own, which come here by name
             raise TypeError(f"{type(self).__name__} has no rule; make an optimizer class with zerograd.from_rule(rule)")
+        self.clip = as_policy(values.pop("clip", None), type(self).__name__)
+        self.nonfinite = checked_nonfinite(values.pop("nonfinite", "propagate"), type(self).__name__)
         self._policy = None
         decay = values.get("weight_decay")
         if isinstance(decay, Policy):
@@ -97,32 +110,8 @@ class RuleOptimizer(torch.optim.Optimizer):
                 f"{type(self).__name__}.step() in evaluation mode: the parameters hold the weights to evaluate; "
                 "call optimizer.train() before going on with training"
             )
-        plan = self._plan
-        if plan is not None and plan.take():
-            return loss
-        if plan is not None and not plan.rest and plan.ready():
-            self._run(plan.buckets)
-            plan.keep()
-            return loss
-        enabled = torch.is_grad_enabled()
-        torch._C._set_grad_enabled(bool(self.defaults.get("differentiable")))
-        try:
-            again = plan if plan is not None and plan.rest and plan.ready() else None
-            gathered = Gathering(self, without=again.covered if again else frozenset())
-            self._run([*again.buckets, *gathered.buckets] if again else gathered.buckets)
-            torch._C._set_grad_enabled(False)
-            if again:
-                again.keep()
-            gathered.keep()
-            if not again:
-                self._plan = Plan(self, gathered) if gathered.compiled else None
-        finally:
-            torch._C._set_grad_enabled(enabled)
+        stepping.take(self)
         return loss
-
-    def _run(self, buckets: Sequence[Any]) -> None:
-        """Clip, if that is wanted, and run the kernels."""
-        stepping.run(buckets)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients: set them to None or, with ``set_to_none=False``, to zeros in place."""
@@ -173,6 +162,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             own = {POLICY: decay, "weight_decay": decay.weight_decay} if isinstance(decay, Policy) else {}
             merged = {**param_group, **own}
             check_hypers(self._group_rule(merged), self._hypers(merged), type(self).__name__)
+            as_policy(merged.get("clip"), type(self).__name__)
             param_group.update(own)
         _base_add_param_group(self, param_group)
 
@@ -205,7 +195,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def _reset(self) -> None:
         self._columns: dict[str, Column] = {}
-        self._plan: Plan | None = None
+        self._plan = None
         self._policy_programs: dict[Policy, Programs] = {}
         self._evaluating = False
 
@@ -259,7 +249,9 @@ class RuleOptimizer(torch.optim.Optimizer):
                     group.setdefault(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_policy": self._policy}
+        return {
+            **super().__getstate__(), "_policy": self._policy, "clip": self.clip, "nonfinite": self.nonfinite,
+        }  # fmt: skip
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if any(

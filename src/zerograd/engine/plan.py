@@ -32,11 +32,11 @@ TINY = 1024
 class Plan:
     """The compiled buckets of a step that has been taken.
 
-    covered: the ids of their parameters. rest: the parameters that go the eager way, gathered each time.
+    measures: whether the norm of the gradients is wanted. covered: the ids of the parameters. rest: the parameters that go the eager way, gathered each time.
     """
 
-    def __init__(self, optimizer: RuleOptimizer, gathered: Gathering) -> None:
-        self.optimizer = optimizer
+    def __init__(self, optimizer: RuleOptimizer, gathered: Gathering, measures: bool) -> None:
+        self.optimizer, self.measures = optimizer, measures
         self.buckets = gathered.compiled
         self.rest = [p for bucket in gathered.eager for p in bucket.params]
         self.params = [p for bucket in self.buckets for p in bucket.params]

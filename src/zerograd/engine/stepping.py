@@ -1,4 +1,4 @@
-"""The step loop: measure and scale the gradients, run the buckets. The only one in the library.
+"""The step: take the plan or gather, prepare the gradients, run the buckets, keep what they say. The only one.
 
 Kernels that need a reduction over more than their own tensors stop and ask for it; the loop runs all kernels up to
 that point, adds their parts up and goes on. Nothing is counted before every kernel has finished.
@@ -6,13 +6,56 @@ that point, adds their parts up and goes on. Nothing is counted before every ker
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import torch
+
+from zerograd.engine import gradients
 from zerograd.engine.buckets import Bucket
 from zerograd.engine.compiled import CompiledBucket
-from zerograd.kernels.reducing import Kernel, Partial, added, combined, like
-from zerograd.lifecycle.clipping import GlobalNorm, norm_of
+from zerograd.engine.gathering import Gathering
+from zerograd.engine.plan import Plan
+from zerograd.kernels.reducing import Kernel, Partial, combined, like
+
+if TYPE_CHECKING:
+    from zerograd.engine.optimizer import RuleOptimizer
+
+
+def take(optimizer: RuleOptimizer) -> None:
+    """One update of every parameter that has a gradient."""
+    plan = optimizer._plan
+    if plan is not None:
+        if not plan.measures and plan.take():
+            return
+        if not plan.rest and plan.ready():
+            if not plan.measures or gradients.prepare(optimizer, plan.buckets):
+                run(plan.buckets)
+                plan.keep()
+            return
+    enabled = torch.is_grad_enabled()
+    torch._C._set_grad_enabled(bool(optimizer.defaults.get("differentiable")))
+    try:
+        _gather(optimizer, plan if plan is not None and plan.rest and plan.ready() else None)
+    finally:
+        torch._C._set_grad_enabled(enabled)
+
+
+def _gather(optimizer: RuleOptimizer, plan: Plan | None) -> None:
+    """A step of which all, or what a plan leaves over, is gathered anew."""
+    gathered = Gathering(optimizer, without=plan.covered if plan else frozenset())
+    buckets = [*(plan.buckets if plan else []), *gathered.buckets]
+    measures = gradients.are_measured(optimizer)
+    if measures and not gradients.prepare(optimizer, buckets):
+        gathered.forget()
+        return
+    run(buckets)
+    torch._C._set_grad_enabled(False)
+    if plan:
+        plan.keep()
+    gathered.keep()
+    if not plan:
+        optimizer._plan = Plan(optimizer, gathered, measures) if gathered.compiled else None
 
 
 def run(buckets: Sequence[Bucket | CompiledBucket]) -> None:
@@ -46,34 +89,3 @@ def run(buckets: Sequence[Bucket | CompiledBucket]) -> None:
         waiting[:] = [w for w in waiting if not any(w is peer for peer in peers)]
         for bucket, kernel, partial in peers:
             go_on(bucket, kernel, like(value, partial.amount))
-
-
-def measure(buckets: Sequence[Bucket | CompiledBucket]) -> dict[int, Any]:
-    """The sum of the squares of all gradients, by group."""
-    parts: dict[int, list[Any]] = {}
-    for bucket in buckets:
-        for index, amount in bucket.squares().items():
-            parts.setdefault(index, []).append(amount)
-    return {index: added(amounts) for index, amounts in parts.items()}
-
-
-def clip(
-    buckets: Sequence[Bucket | CompiledBucket], squares: Mapping[int, Any], policies: Mapping[int, GlobalNorm | None],
-    shared: GlobalNorm | None,
-) -> Any:  # fmt: skip
-    """Set what the gradients of each group are multiplied by; the norm of all gradients.
-
-    policies: of groups that have one of their own, None if they are not to be clipped; ``shared`` goes over all others
-    together.
-    """
-    norms = {index: norm_of(squares[index]) for index in squares if index in policies}
-    others = [amount for index, amount in squares.items() if index not in policies]
-    common = norm_of(added(others)) if others else 0.0
-    factors: dict[int, Any] = {}
-    for index in squares:
-        policy = policies.get(index, shared)
-        if policy is not None:
-            factors[index] = policy.factor(norms.get(index, common))
-    for bucket in buckets:
-        bucket.factors = factors
-    return norm_of(added(list(squares.values())))

@@ -30,18 +30,6 @@ AHEAD, FETCHED = 4, 4
 """How many tensors ahead memory is fetched, and how many lines of 64 bytes. The tensor table has as many empty rows at
 its end."""
 
-RUN = 1024
-"""Elements that are added up in the precision of the computation before they go into a float64."""
-
-_FOLD = """\
-fold:
-{folds}
-  %again = icmp slt i64 %to, %length
-  br i1 %again, label %run, label %finish
-finish:
-{stores}
-  br label %next"""
-
 
 def tensor_words(layout: Layout) -> int:
     """Words in a row of the tensor table: address of the scalars' row, then for each buffer address and noise."""
@@ -200,51 +188,28 @@ class PassPrinter:
         ]
 
     def _loop(self, body: list[str]) -> list[str]:
-        """The loop over elements; with sums, in runs that are folded into float64."""
-        if not self.one.sums:
-            return [
-                "  br label %loop",
-                "loop:",
-                "  %i = phi i64 [ 0, %work ], [ %i.next, %loop ]",
-                *body,
-                "  %i.next = add nuw nsw i64 %i, 1",
-                "  %more = icmp slt i64 %i.next, %length",
-                "  br i1 %more, label %loop, label %next",
-            ]
+        """The loop over elements. Sums are kept in float64: the loop waits for memory, not for them."""
         count = len(self.one.sums)
-        zero = constant(0.0, self.kind)
-        totals = [f"  %total{k} = phi double [ 0.0, %work ], [ %total{k}.next, %fold ]" for k in range(count)]
-        sums = [f"  %sum{k} = phi {self.kind} [ {zero}, %run ], [ %sum{k}.next, %loop ]" for k in range(count)]
-        folds, stores = [], []
+        stores = []
         for k in range(count):
-            wide = f"%sum{k}.next"
-            if self.kind == "float":
-                folds.append(f"  %sum{k}.wide = fpext float %sum{k}.next to double")
-                wide = f"%sum{k}.wide"
-            folds.append(f"  %total{k}.next = fadd double %total{k}, {wide}")
             stores += [
                 f"  %out{k}.place = mul i64 %chunk, {count}",
                 f"  %out{k}.index = add i64 %out{k}.place, {k}",
                 f"  %out{k} = getelementptr double, ptr %sums, i64 %out{k}.index",
-                f"  store double %total{k}.next, ptr %out{k}, align 8",
+                f"  store double %sum{k}.next, ptr %out{k}, align 8",
             ]
         return [
-            "  br label %run",
-            "run:",
-            "  %from = phi i64 [ 0, %work ], [ %to, %fold ]",
-            *totals,
-            f"  %to.full = add nuw nsw i64 %from, {RUN}",
-            "  %to.over = icmp sgt i64 %to.full, %length",
-            "  %to = select i1 %to.over, i64 %length, i64 %to.full",
             "  br label %loop",
             "loop:",
-            "  %i = phi i64 [ %from, %run ], [ %i.next, %loop ]",
-            *sums,
+            "  %i = phi i64 [ 0, %work ], [ %i.next, %loop ]",
+            *(f"  %sum{k} = phi double [ 0.0, %work ], [ %sum{k}.next, %loop ]" for k in range(count)),
             *body,
             "  %i.next = add nuw nsw i64 %i, 1",
-            "  %more = icmp slt i64 %i.next, %to",
-            "  br i1 %more, label %loop, label %fold",
-            _FOLD.format(folds="\n".join(folds), stores="\n".join(stores)),
+            "  %more = icmp slt i64 %i.next, %length",
+            "  br i1 %more, label %loop, label %finish",
+            "finish:",
+            *stores,
+            "  br label %next",
         ]
 
     # ----------------------------------------------------------------------------------------------- one element
@@ -292,10 +257,13 @@ class PassPrinter:
     def _sum(self, k: int, node: Node) -> list[str]:
         value = self._value(node.nodes[0])
         lines = []
+        if self.kind == "float":
+            lines.append(f"%wide{k} = fpext float {value} to double")
+            value = f"%wide{k}"
         if node.op == "norm":
-            lines.append(f"%square{k} = fmul contract {self.kind} {value}, {value}")
+            lines.append(f"%square{k} = fmul contract double {value}, {value}")
             value = f"%square{k}"
-        return [*lines, f"%sum{k}.next = fadd reassoc contract {self.kind} %sum{k}, {value}"]
+        return [*lines, f"%sum{k}.next = fadd reassoc contract double %sum{k}, {value}"]
 
     def _operation(self, name: str, node: Node) -> list[str]:
         arms = "i1" if node.is_bool else self.kind

@@ -1,0 +1,94 @@
+"""What is done to the gradients of a step before the rule sees them: measured, clipped, or found not to be numbers.
+
+Gradients are never changed: what they are multiplied by goes into the pass that reads them anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from zerograd.engine.buckets import Bucket
+from zerograd.engine.compiled import CompiledBucket
+from zerograd.kernels.reducing import added
+from zerograd.lifecycle.clipping import GlobalNorm, as_policy, norm_of
+
+if TYPE_CHECKING:
+    from zerograd.engine.optimizer import RuleOptimizer
+
+NONFINITE = ("propagate", "skip", "raise")
+"""What to do about gradients that hold nan or infinities."""
+
+
+def checked_nonfinite(value: Any, optimizer: str) -> str:
+    """The argument ``nonfinite``; ValueError if it is none of the three."""
+    if value not in NONFINITE:
+        raise ValueError(f"{optimizer}: nonfinite={value!r}; it is one of {', '.join(map(repr, NONFINITE))}")
+    return str(value)
+
+
+def are_measured(optimizer: RuleOptimizer) -> bool:
+    """Whether a step has to know the norm of the gradients."""
+    wanted = optimizer.clip is not None or optimizer.nonfinite != "propagate"
+    return wanted or any(group.get("clip") is not None for group in optimizer.param_groups)
+
+
+def prepare(optimizer: RuleOptimizer, buckets: Sequence[Bucket | CompiledBucket]) -> bool:
+    """Measure the gradients and set what they are multiplied by; False if the step is to be skipped.
+
+    Raises RuntimeError, with nothing changed, for gradients that are not finite if the optimizer is to raise.
+    """
+    parts: dict[int, list[Any]] = {}
+    for bucket in buckets:
+        for index, amount in bucket.squares().items():
+            parts.setdefault(index, []).append(amount)
+    squares = {index: added(amounts) for index, amounts in parts.items()}
+    norm = optimizer.grad_norm = norm_of(added(list(squares.values())))
+    if optimizer.nonfinite != "propagate" and not _is_finite(norm):
+        culprits = _not_finite(optimizer)
+        if culprits and optimizer.nonfinite == "skip":
+            return False
+        if culprits:
+            raise RuntimeError(
+                f"{type(optimizer).__name__}: nan or infinite values in the gradients of {', '.join(culprits)}; nothing "
+                "was changed. Look at the loss of this batch, lower the learning rate, or skip such steps with "
+                "nonfinite='skip'"
+            )
+    factors = _factors(optimizer, squares)
+    for bucket in buckets:
+        bucket.factors = factors
+    return True
+
+
+def _factors(optimizer: RuleOptimizer, squares: Mapping[int, Any]) -> dict[int, Any]:
+    """What the gradients of each group are multiplied by. A group with a ``clip`` of its own is clipped by its own
+    norm; all others together by theirs."""
+    name = type(optimizer).__name__
+    own = {i: as_policy(g["clip"], name) for i, g in enumerate(optimizer.param_groups) if "clip" in g}
+    others = [amount for index, amount in squares.items() if index not in own]
+    common = norm_of(added(others)) if others else 0.0
+    factors: dict[int, Any] = {}
+    for index, amount in squares.items():
+        policy: GlobalNorm | None = own.get(index, optimizer.clip)
+        if policy is not None:
+            factors[index] = policy.factor(norm_of(amount) if index in own else common)
+    return factors
+
+
+def _is_finite(norm: Any) -> bool:
+    return bool(torch.isfinite(torch.as_tensor(norm)))
+
+
+def _not_finite(optimizer: RuleOptimizer) -> list[str]:
+    """The parameters whose gradients hold nan or infinities, as people call them. (A norm may overflow without.)"""
+    found: list[str] = []
+    for index, group in enumerate(optimizer.param_groups):
+        names: Sequence[str] = group.get("param_names", [])
+        for at, p in enumerate(group["params"]):
+            g: Tensor | None = p.grad
+            if g is not None and not torch.isfinite(g.coalesce().values() if g.is_sparse else g).all():
+                found.append(names[at] if at < len(names) else f"parameter {at} of group {index}")
+    return found
