@@ -54,6 +54,8 @@ class ADOPT(RuleOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        clip: float | None = None,
+        nonfinite: str = "propagate",
     ) -> None: ...
 
 class ASGD(RuleOptimizer):
@@ -71,6 +73,9 @@ class ASGD(RuleOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
         capturable: bool = False,
+        *,
+        clip: float | None = None,
+        nonfinite: str = "propagate",
     ) -> None: ...
 
 class LAMB(RuleOptimizer):
@@ -90,6 +95,8 @@ class LAMB(RuleOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        clip: float | None = None,
+        nonfinite: str = "propagate",
     ) -> None: ...
 
 class SGD(RuleOptimizer):
@@ -108,6 +115,8 @@ class SGD(RuleOptimizer):
         foreach: bool | None = None,
         differentiable: bool = False,
         fused: bool | None = None,
+        clip: float | None = None,
+        nonfinite: str = "propagate",
     ) -> None: ...
 
 class Adadelta(RuleOptimizer):
@@ -125,6 +134,8 @@ class Adadelta(RuleOptimizer):
         capturable: bool = False,
         maximize: bool = False,
         differentiable: bool = False,
+        clip: float | None = None,
+        nonfinite: str = "propagate",
     ) -> None: ...
 
 class Adagrad(RuleOptimizer):
@@ -143,6 +154,8 @@ class Adagrad(RuleOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        clip: float | None = None,
+        nonfinite: str = "propagate",
     ) -> None: ...
 
 class Adam(RuleOptimizer):
@@ -163,6 +176,8 @@ class Adam(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
+        clip: float | None = None,
+        nonfinite: str = "propagate",
     ) -> None: ...
 
 class AdamW(Adam):
@@ -182,6 +197,8 @@ class AdamW(Adam):
         capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        clip: float | None = None,
+        nonfinite: str = "propagate",
     ) -> None: ...
 
 class Adamax(RuleOptimizer):
@@ -199,6 +216,8 @@ class Adamax(RuleOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
         capturable: bool = False,
+        clip: float | None = None,
+        nonfinite: str = "propagate",
     ) -> None: ...
 
 class Lion(RuleOptimizer):
@@ -216,6 +235,8 @@ class Lion(RuleOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        clip: float | None = None,
+        nonfinite: str = "propagate",
     ) -> None: ...
 
 class NAdam(RuleOptimizer):
@@ -235,6 +256,8 @@ class NAdam(RuleOptimizer):
         maximize: bool = False,
         capturable: bool = False,
         differentiable: bool = False,
+        clip: float | None = None,
+        nonfinite: str = "propagate",
     ) -> None: ...
 
 class Prodigy(RuleOptimizer):
@@ -259,6 +282,8 @@ class Prodigy(RuleOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        clip: float | None = None,
+        nonfinite: str = "propagate",
     ) -> None: ...
 
 class RAdam(RuleOptimizer):
@@ -277,6 +302,8 @@ class RAdam(RuleOptimizer):
         maximize: bool = False,
         capturable: bool = False,
         differentiable: bool = False,
+        clip: float | None = None,
+        nonfinite: str = "propagate",
     ) -> None: ...
 
 class RMSprop(RuleOptimizer):
@@ -295,6 +322,9 @@ class RMSprop(RuleOptimizer):
         foreach: bool | None = None,
         maximize: bool = False,
         differentiable: bool = False,
+        *,
+        clip: float | None = None,
+        nonfinite: str = "propagate",
     ) -> None: ...
 
 class Rprop(RuleOptimizer):
@@ -311,6 +341,8 @@ class Rprop(RuleOptimizer):
         foreach: bool | None = None,
         maximize: bool = False,
         differentiable: bool = False,
+        clip: float | None = None,
+        nonfinite: str = "propagate",
     ) -> None: ...
 
 class ScheduleFreeAdamW(RuleOptimizer):
@@ -332,6 +364,8 @@ class ScheduleFreeAdamW(RuleOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        clip: float | None = None,
+        nonfinite: str = "propagate",
     ) -> None: ...
 
 class StableAdamW(RuleOptimizer):
@@ -350,4 +384,6 @@ class StableAdamW(RuleOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        clip: float | None = None,
+        nonfinite: str = "propagate",
     ) -> None: ...

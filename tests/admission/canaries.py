@@ -18,8 +18,8 @@ _WHOLE = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 KINDS = ("contiguous", "reversed", "permuted", "channels_last", "stepped", "padded", "expanded", "repeated_rows",
          "negative", "imaginary")  # fmt: skip
-"""How a tensor can lie in memory. The first four are dense; the last two hold the opposite of their values, the very last
-as the imaginary part of a lazily conjugated tensor does: one number of each pair."""
+"""How a tensor can lie in memory. The first four are dense; the last two hold the opposite of their values, the very
+last as the imaginary part of a lazily conjugated tensor does: one number of each pair."""
 
 
 class Memory:

@@ -22,6 +22,7 @@ from admission.canaries import meet, places, touched, walkable
 from admission.events import happen, share_states, tensor_states
 from admission.worlds import Case, World, drawn
 from zerograd.engine import admission
+from zerograd.engine.gathering import Gathering
 
 CASES = 4800
 PARTS = 12
@@ -38,10 +39,10 @@ TABLE: list[tuple[str, dict[str, Any]]] = [
     ("NAdam", {"lr": 0.01}),
     ("LAMB", {"lr": 0.01, "weight_decay": 0.1}),
 ]
-ULPS = 64
-"""Of the largest number: RMSprop's centred variance and LAMB's norms lose a few bits, all others stay within 8."""
+ULPS = 8
+"""Of the largest number. RMSprop's centred variance is a difference of near numbers; all others stay within 2."""
 BY_TORCH = ("more than one element", "some elements of the input", "negation inputs")
-"""Of errors that torch's operations raise in the middle of a step: elements that share a place, or hold the opposite."""
+"""Of errors that torch's operations raise in the middle of a step: elements share a place, or hold the opposite."""
 
 
 @contextmanager
@@ -55,11 +56,28 @@ def eagerly() -> Iterator[None]:
         admission.layout_of = gate
 
 
+@contextmanager
+def watched(served: set[int]) -> Iterator[None]:
+    """Inside, the ids of the parameters that a gathering gives to compiled kernels are noted."""
+    keep = Gathering.keep
+
+    def noting(gathering: Gathering) -> None:
+        served.update(id(p) for bucket in gathering.compiled for p in bucket.params)
+        keep(gathering)
+
+    Gathering.keep = noting  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Gathering.keep = keep  # type: ignore[method-assign]
+
+
 class Fuzz:
     """One case in three worlds, and what was counted."""
 
     def __init__(self, case: Case, counted: Counter[str]) -> None:
         self.case, self.counted = case, counted
+        self.served: set[int] = set()
         make = getattr(zerograd, case.name)
         self.ours, self.eager = World(case, make), World(case, make)
         self.torch: World | None = None
@@ -96,7 +114,11 @@ class Fuzz:
         ours = self.ours
         grads = [None if p.grad is None else p.grad.clone() for p in ours.params]
         before = [memory.bytes.clone() for memory in ours.memories]
-        raised = _raised(ours.optimizer)
+        self.served.clear()
+        with watched(self.served):
+            raised = _raised(ours.optimizer)
+        plan = ours.optimizer._plan
+        self.served |= plan.covered if plan is not None else set()
         with eagerly():
             expected = _raised(self.eager.optimizer)
         assert _sort(raised) == _sort(expected), f"{raised!r} instead of {expected!r}"
@@ -123,10 +145,8 @@ class Fuzz:
 
     def _check_gate(self, step: int) -> None:
         """What kernels touch is fit for them, judged element by element; and at first all that is fit is touched."""
-        plan = self.ours.optimizer._plan
-        covered = plan.covered if plan is not None else frozenset()
         live = [p for p in self.ours.params if p.grad is not None]
-        inside = [p for p in live if id(p) in covered]
+        inside = [p for p in live if id(p) in self.served]
         for p in inside:
             assert p.grad is not None
             assert p.grad.layout == torch.strided
@@ -139,21 +159,19 @@ class Fuzz:
                 assert p.grad is not None
                 if not p.numel():
                     continue  # nothing to touch: either way is right
-                assert id(p) in covered or not walkable(p, [p.grad]), f"refused: {p.stride()}, {p.grad.stride()}"
+                assert id(p) in self.served or not walkable(p, [p.grad]), f"refused: {p.stride()}, {p.grad.stride()}"
 
     def _tangled(self) -> list[int]:
         """Parameters that share memory with another one which the other backend serves. What comes of it hangs on who
         is first, as with any two backends of torch."""
-        plan = self.ours.optimizer._plan
-        covered = plan.covered if plan is not None else frozenset()
         own = [[touched(t) for t in (p, *self._states(p))] for p in self.ours.params]
-        all_ = [[*w, *([touched(p.grad)] if _is_dense(p.grad) else [])] for p, w in zip(self.ours.params, own, strict=True)]
+        read = [[touched(p.grad)] if _is_dense(p.grad) else [] for p in self.ours.params]
         return [
             i
             for i, p in enumerate(self.ours.params)
             for j, q in enumerate(self.ours.params)
-            if (id(p) in covered) != (id(q) in covered)
-            and any(meet(a, b) for x, y in ((i, j), (j, i)) for a in own[x] for b in all_[y])
+            if (id(p) in self.served) != (id(q) in self.served)
+            and any(meet(a, b) for x, y in ((i, j), (j, i)) for a in own[x] for b in (*own[y], *read[y]))
         ]
 
     def _compare(self) -> None:
@@ -231,9 +249,8 @@ def test_compiled_kernels_do_what_the_eager_backend_does_and_touch_nothing_else(
             Fuzz(case, counted).run()
         except Exception as error:
             raise AssertionError(f"{error}\n{case}") from error
-    print(counted)
     total = counted["compiled"] + counted["eager"]
-    assert 0.25 < counted["compiled"] / total < 0.75, "neither side may be rare"
+    assert 0.5 < counted["compiled"] / total < 0.9, "neither side may be rare"
     assert counted["raised"] > 0
     assert counted["compared with torch"] > 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,7 +36,6 @@ class Interpreted:
     first: bool
     new_p: Tensor = field(default_factory=lambda: torch.empty(0))
     new_states: dict[str, Any] = field(default_factory=dict)
-    single_pass: ClassVar[bool] = False
 
     def run(self) -> Kernel:
         first = dict.fromkeys(self.graph.first_groups, self.first)

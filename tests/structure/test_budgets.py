@@ -59,7 +59,7 @@ def test_kernels_are_driven_in_one_place() -> None:
 
 
 def test_the_step_loop_is_called_in_one_place() -> None:
-    calls = [module.name for module, node in nodes(ast.Call) if ast.unparse(node.func).endswith("stepping.run")]
+    calls = [module.name for module, node in nodes(ast.Call) if ast.unparse(node.func).endswith("stepping.take")]
     assert calls == ["zerograd.engine.optimizer"]
 
 

@@ -127,14 +127,14 @@ def _training_step(model: nn.Module, optimizer: Any, batches: list[tuple[Tensor,
     loss_fn = nn.CrossEntropyLoss()
     endless = itertools.cycle(batches)
 
-    def step() -> None:
+    def trained() -> None:
         inputs, targets = next(endless)
         optimizer.zero_grad()
         loss = loss_fn(model(inputs), targets)
         loss.backward()
         optimizer.step()
 
-    return step
+    return trained
 
 
 def _in_words(name: str, numbers: int) -> str:

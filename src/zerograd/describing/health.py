@@ -255,7 +255,7 @@ def _spread(values: Tensor, dense: bool) -> Tensor:
 
 def cache_folder() -> CacheFolder:
     """The folder of compiled kernels as it is now."""
-    place = cache.folder()
+    place = cache.place()
     if place is None:
         return CacheFolder(None, False, "this user has no home; set ZEROGRAD_CACHE to a folder", 0, 0)
     if not place.exists():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from zerograd.algebra.graph import Node
 from zerograd.algebra.tracing import Graph
 from zerograd.formats.layout import Layout
-from zerograd.kernels.cpu.passes import Pass, passes
+from zerograd.kernels.cpu.passes import Pass, passes_of
 from zerograd.kernels.cpu.printer import leaves_of
 
 
@@ -48,7 +48,7 @@ class StepCost:
 
 def step_cost(graph: Graph, layout: Layout, host: Sequence[Node]) -> StepCost:
     """The cost of a graph in a layout. host: the numbers of its prelude."""
-    parts = passes(graph, layout)
+    parts = passes_of(graph, layout)
     late = {node.id for one in parts for node in one.scalars() if node.late}
     return StepCost(
         states=graph.tensor_states,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -68,7 +68,6 @@ class Bucket:
     new_scalars: dict[str, Any] = field(default_factory=dict)
     elements: int = 0
     factors: Mapping[int, Any] = field(default_factory=dict)
-    single_pass: ClassVar[bool] = False
 
     def squares(self) -> dict[int, Any]:
         """The sum of the squares of all gradients, by group: 0-dim, on their device."""

@@ -47,13 +47,11 @@ class Column:
     def runs(self, params: Sequence[Tensor]) -> list[tuple[np.ndarray[Any, Any], list[int]]]:
         """Where the numbers of parameters that were read before are: pieces of the vectors, as NumPy sees the same
         memory, each with the positions in ``params`` that its numbers belong to."""
-        starts: list[int] = []
-        for vector in self._vectors:
-            starts.append((starts[-1] + self._vectors[len(starts) - 1].numel()) if starts else 0)
         order = sorted((self._slots[id(p)], position) for position, p in enumerate(params))
         found: list[tuple[np.ndarray[Any, Any], list[int]]] = []
-        for number, vector in enumerate(self._vectors):
-            memory, base = vector.numpy(), starts[number]
+        base = 0
+        for vector in self._vectors:
+            memory = vector.numpy()
             inside = [(slot - base, at) for slot, at in order if 0 <= slot - base < vector.numel()]
             begin = 0
             for i, (slot, _) in enumerate(inside):
@@ -61,6 +59,7 @@ class Column:
                     run = inside[begin : i + 1]
                     found.append((memory[run[0][0] : slot + 1], [at for _, at in run]))
                     begin = i + 1
+            base += vector.numel()
         return found
 
     def write(self, params: Sequence[Tensor], numbers: Sequence[float]) -> None:

@@ -24,6 +24,8 @@ _FLAGS = {
     "foreach": "accepted as in torch; the fastest implementation is chosen without it.",
     "fused": "accepted as in torch; the fastest implementation is chosen without it.",
     "capturable": "accepted as in torch; a step can't be captured in a CUDA graph.",
+    "clip": "the largest 2-norm of all gradients together; beyond it all are scaled down, inside the step.",
+    "nonfinite": "gradients with nan or infinities: 'propagate' as torch, 'skip' the step, or 'raise'.",
 }
 
 _EXAMPLE = """\

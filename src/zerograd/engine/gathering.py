@@ -13,7 +13,7 @@ from zerograd.algebra.states import Scalar
 from zerograd.algebra.tracing import Graph, is_static
 from zerograd.engine import admission
 from zerograd.engine.buckets import Bucket, DifferentiableBucket, SparseBucket, compute_dtype, started
-from zerograd.engine.compiled import CompiledBucket, Row
+from zerograd.engine.kernel_buckets import CompiledBucket, Row
 from zerograd.engine.programs import Program
 from zerograd.formats.layout import Layout
 
@@ -55,7 +55,8 @@ class Gathering:
             live = [p for p in group["params"] if p.grad is not None and id(p) not in without]
             if live:
                 hypers = optimizer._hypers(group)
-                shares.append(Share(index, live, hypers, optimizer._programs(group).find(hypers)))
+                compiled = any(p.device.type == "cpu" for p in live) and not optimizer.defaults.get("differentiable")
+                shares.append(Share(index, live, hypers, optimizer._programs(group).find(hypers, whole=compiled)))
         check_alike(optimizer, [(one.index, one.hypers, one.program.graph) for one in shares])
         for one in shares:
             _check_tensors(optimizer, one.live, one.hypers)
@@ -76,18 +77,14 @@ class Gathering:
         candidates: list[tuple[int, int, Layout]] = []
         written: list[tuple[int, int, int]] = []
         read: list[tuple[int, int, int]] = []
-        wholes: dict[int, Program] = {}
         for number, one in enumerate(shares):
-            if all(p.device.type != "cpu" for p in one.live):
-                continue
-            group = optimizer.param_groups[one.index]
-            whole = wholes[number] = optimizer._programs(group).find(one.hypers, whole=True)
+            program = one.program
             for at, p in enumerate(one.live):
                 held = optimizer.state.get(p, {})
-                states = [(name, held.get(name)) for name in whole.graph.tensor_states]
+                states = [(name, held.get(name)) for name in program.graph.tensor_states]
                 assert p.grad is not None
                 layout = admission.layout_of(p, p.grad, states)
-                if layout is not None and whole.kernel(layout) is not None:
+                if layout is not None and program.kernel(layout) is not None:
                     owner = len(candidates)
                     candidates.append((number, at, layout))
                     written += [(*admission.span(t), owner) for t in (p, *(s for _, s in states if s is not None))]
@@ -100,9 +97,10 @@ class Gathering:
             left = [p for at, p in enumerate(one.live) if (number, at) not in layouts]
             if taken:
                 own = [layouts[number, at] for at in taken]
-                divided.append(Share(one.index, [one.live[at] for at in taken], one.hypers, wholes[number], own))
+                divided.append(Share(one.index, [one.live[at] for at in taken], one.hypers, one.program, own))
             if left:
-                divided.append(Share(one.index, left, one.hypers, one.program))
+                programs = optimizer._programs(optimizer.param_groups[one.index])
+                divided.append(Share(one.index, left, one.hypers, programs.find(one.hypers)))
         return divided
 
     def _gather(self, share: Share) -> None:

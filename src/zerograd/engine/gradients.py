@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zerograd.engine.buckets import Bucket
-from zerograd.engine.compiled import CompiledBucket
+from zerograd.engine.kernel_buckets import CompiledBucket
 from zerograd.kernels.reducing import added
 from zerograd.lifecycle.clipping import GlobalNorm, as_policy, norm_of
 
@@ -53,8 +53,8 @@ def prepare(optimizer: RuleOptimizer, buckets: Sequence[Bucket | CompiledBucket]
             return False
         if culprits:
             raise RuntimeError(
-                f"{type(optimizer).__name__}: nan or infinite values in the gradients of {', '.join(culprits)}; nothing "
-                "was changed. Look at the loss of this batch, lower the learning rate, or skip such steps with "
+                f"{type(optimizer).__name__}: nan or infinite values in the gradients of {', '.join(culprits)}; "
+                "nothing was changed. Look at the loss of this batch, lower the learning rate, or skip such steps with "
                 "nonfinite='skip'"
             )
     factors = _factors(optimizer, squares)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from zerograd.engine.compiled import CompiledBucket, Row
 from zerograd.engine.gathering import check_alike, keep_scalars, shared_scalar
+from zerograd.engine.kernel_buckets import CompiledBucket, Row
 
 if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
@@ -41,10 +41,9 @@ class Hypers:
         """Take new values in, if they lead to the same graph."""
         group, optimizer = self._group, self._optimizer
         try:
-            self._values = self._read(group)
+            values = self._read(group)
         except KeyError:
             return False
-        self.constant = all(map(_is_constant, self._values))
         hypers = optimizer._hypers(group)
         programs = optimizer._programs(group)
         maximize = bool(group.get("maximize", False))
@@ -56,6 +55,8 @@ class Hypers:
                 groups = optimizer.param_groups
                 check_alike(optimizer, [(i, optimizer._hypers(g), program.graph) for i, g in enumerate(groups)])
             row.settled = program.prelude.settled(hypers)
+        self._values = values
+        self.constant = all(map(_is_constant, values))
         return True
 
 

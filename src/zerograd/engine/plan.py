@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from zerograd.engine.compiled import CompiledBucket
 from zerograd.engine.gathering import Gathering
+from zerograd.engine.kernel_buckets import CompiledBucket
 from zerograd.engine.numbers import Hypers, Scalars
 from zerograd.engine.witness import Witness
 from zerograd.kernels.cpu import pool
@@ -32,7 +32,8 @@ TINY = 1024
 class Plan:
     """The compiled buckets of a step that has been taken.
 
-    measures: whether the norm of the gradients is wanted. covered: the ids of the parameters. rest: the parameters that go the eager way, gathered each time.
+    measures: whether the norm of the gradients is wanted. covered: the ids of the parameters. rest: the parameters
+    that go the eager way, gathered each time.
     """
 
     def __init__(self, optimizer: RuleOptimizer, gathered: Gathering, measures: bool) -> None:
@@ -123,7 +124,7 @@ class Plan:
             answer = self._questions.run()
         if answer != 0 or (self._inspector.call is None and not self._inspector.passes()):
             return False
-        if not all([scalars.unchanged() for scalars in self._scalars]):
+        if not all(scalars.unchanged() for scalars in self._scalars):
             return False
         if not self._locked:  # kernels run without Python's lock: nobody may free a gradient meanwhile
             self._alive = [p.grad for p in self.params]
@@ -142,7 +143,7 @@ class Plan:
     def _settle(self) -> bool:
         """Take in hyper-parameters that have changed; False if they lead to another graph."""
         changed = [hypers for hypers in self._hypers if not hypers.unchanged()]
-        settled = all([hypers.settle() for hypers in changed]) and self._witness.renew()
+        settled = all(hypers.settle() for hypers in changed) and self._witness.renew()
         self._constant = all(hypers.constant for hypers in self._hypers)
         return settled
 

@@ -13,8 +13,8 @@ import torch
 
 from zerograd.engine import gradients
 from zerograd.engine.buckets import Bucket
-from zerograd.engine.compiled import CompiledBucket
 from zerograd.engine.gathering import Gathering
+from zerograd.engine.kernel_buckets import CompiledBucket
 from zerograd.engine.plan import Plan
 from zerograd.kernels.reducing import Kernel, Partial, combined, like
 
@@ -60,9 +60,9 @@ def _gather(optimizer: RuleOptimizer, plan: Plan | None) -> None:
 
 def run(buckets: Sequence[Bucket | CompiledBucket]) -> None:
     """Run the kernels of all buckets to their end."""
-    if all(bucket.single_pass for bucket in buckets):
+    if all(isinstance(bucket, CompiledBucket) and bucket.single_pass for bucket in buckets):
         for bucket in buckets:
-            bucket.launch()
+            bucket.launch()  # type: ignore[union-attr]  # it is a compiled one
         return
     kernels = [(bucket, bucket.run()) for bucket in buckets]
     waiting: list[tuple[Bucket | CompiledBucket, Kernel, Partial]] = []

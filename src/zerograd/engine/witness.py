@@ -35,7 +35,7 @@ class Witness:
     ) -> None:
         self.optimizer = optimizer
         self._groups, self._state = optimizer.param_groups, optimizer.state
-        self._free = free
+        self._free = [names | {"params"} for names in free]
         self._sizes = [len(group) for group in self._groups]
         self.call: Call | None = None
         if watch.works():
@@ -66,6 +66,7 @@ class Witness:
             watched.add_dictionary(group, free)
         watched.add_list(self._groups)
         for group in self._groups:
+            watched.add_dictionary(group, free=group.keys() - {"params"})
             watched.add_list(group["params"])
         watched.add_dictionary(self._state)
         for names, held in states:

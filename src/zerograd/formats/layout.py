@@ -18,13 +18,13 @@ class Layout:
     @property
     def double(self) -> bool:
         """Whether the step is computed in float64: if anything is stored so."""
-        return any(one == FP64 for one in (self.weight, self.grad, *(format for _, format in self.states)))
+        return any(one == FP64 for one in (self.weight, self.grad, *(form for _, form in self.states)))
 
     @property
     def buffers(self) -> tuple[tuple[str, Format], ...]:
         """The tensors of a parameter in the order of the pointer table; those without a state's name are p and g."""
-        return (("p", self.weight), ("g", self.grad), *((f"state {name}", format) for name, format in self.states))
+        return (("p", self.weight), ("g", self.grad), *((f"state {name}", form) for name, form in self.states))
 
     def __str__(self) -> str:
-        states = ", ".join(f"{name} {format.name}" for name, format in self.states)
+        states = ", ".join(f"{name} {form.name}" for name, form in self.states)
         return f"p {self.weight.name}, g {self.grad.name}{', ' if states else ''}{states}"

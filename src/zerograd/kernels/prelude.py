@@ -69,7 +69,8 @@ class Prelude:
 
 def _printed(nodes: Sequence[Node], first_groups: tuple[tuple[str, ...], ...]) -> str:
     moving: set[int] = set()
-    early, late = [], []
+    early: list[tuple[Node, str]] = []
+    late: list[tuple[Node, str]] = []
     for node in ancestors(nodes):
         if node.op in ("t", "state", "first") or any(a.id in moving for a in node.nodes):
             moving.add(node.id)

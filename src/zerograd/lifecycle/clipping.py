@@ -33,7 +33,9 @@ def as_policy(value: Any, optimizer: str) -> GlobalNorm | None:
     if isinstance(value, Tensor) and value.numel() == 1:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{optimizer}: clip must be a number, the largest norm of all gradients, or None; not {value!r}")
+        raise TypeError(
+            f"{optimizer}: clip must be a number, the largest norm of all gradients, or None; not {value!r}"
+        )
     if not value > 0 or math.isnan(value):
         raise ValueError(f"{optimizer}: clip={value} must be more than 0: it is the largest norm of all gradients")
     return GlobalNorm(float(value))
@@ -42,4 +44,3 @@ def as_policy(value: Any, optimizer: str) -> GlobalNorm | None:
 def norm_of(squares: Any) -> Any:
     """The norm from the sum of squares: a float, or a 0-dim tensor where a device computed it."""
     return squares.sqrt() if isinstance(squares, Tensor) else math.sqrt(squares)
-

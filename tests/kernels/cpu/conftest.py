@@ -25,6 +25,12 @@ class Made:
         self.loaded.clear()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def on_every_backend() -> str:
+    """Instead of the fixture of the folder above: here it is about one of the backends."""
+    return "compiled"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The user's own cache is left alone."""

@@ -43,7 +43,7 @@ def test_the_place_is_what_the_user_says_then_what_xdg_says(
         monkeypatch.delenv(name, raising=False)
         if value is not None:
             monkeypatch.setenv(name, value)
-    assert cache.folder() == Path(expected.format(cwd=Path.cwd()))
+    assert cache.place() == Path(expected.format(cwd=Path.cwd()))
 
 
 def test_without_a_home_there_is_no_cache_and_a_step_works(
@@ -55,7 +55,7 @@ def test_without_a_home_there_is_no_cache_and_a_step_works(
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", nobody)
-    assert cache.folder() is None
+    assert cache.place() is None
     for _ in range(2):
         forget()
         made.clear()

@@ -134,7 +134,7 @@ EAGER = """
     if BLOCK:
         sys.modules["llvmlite"] = None
     import torch, zerograd
-    from zerograd.engine.compiled import CompiledBucket
+    from zerograd.engine.kernel_buckets import CompiledBucket
     found = {{}}
     for name in ("SGD", "AdamW", "LAMB", "Prodigy"):
         params = [(torch.arange(n, dtype=torch.float64) - n / 3).div_(7).requires_grad_() for n in (5, 12, 1)]

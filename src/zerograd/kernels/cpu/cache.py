@@ -17,7 +17,7 @@ from pathlib import Path
 _MAGIC = b"zerograd kernel 1\n"
 
 
-def folder() -> Path | None:
+def place() -> Path | None:
     """Where the cache belongs; None if this user has no home and nothing else is said."""
     if chosen := os.environ.get("ZEROGRAD_CACHE"):
         return Path(chosen).expanduser().absolute()
@@ -30,31 +30,31 @@ def folder() -> Path | None:
         return None
 
 
-def refusal(place: Path) -> str | None:
+def refusal(folder: Path) -> str | None:
     """Why code from this folder must not run here, or None."""
     try:
-        found = place.stat()
+        found = folder.stat()
     except OSError as error:
-        return f"{place} can't be read ({error.strerror})"
+        return f"{folder} can't be read ({error.strerror})"
     if not stat.S_ISDIR(found.st_mode):
-        return f"{place} is no folder"
+        return f"{folder} is no folder"
     if not hasattr(os, "getuid"):
         return None  # no owners in this sense: the folder lies in the user's profile
     if found.st_uid != os.getuid():
-        return f"{place} belongs to another user"
+        return f"{folder} belongs to another user"
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return f"{place} can be written to by other users; chmod 700 it"
+        return f"{folder} can be written to by other users; chmod 700 it"
     return None
 
 
 def read(name: str) -> bytes | None:
     """The code kept under a name; None if there is none, or none that can be trusted."""
-    place = folder()
-    if place is None or refusal(place) is not None:
+    here = place()
+    if here is None or refusal(here) is not None:
         return None
     try:
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        with open(os.open(place / f"{name}.o", flags), "rb") as file:
+        with open(os.open(here / f"{name}.o", flags), "rb") as file:
             found = os.fstat(file.fileno())
             if hasattr(os, "getuid") and found.st_uid != os.getuid():
                 return None
@@ -69,18 +69,18 @@ def read(name: str) -> bytes | None:
 
 def write(name: str, code: bytes) -> None:
     """Keep code under a name, if the folder is there or can be made and is private; else do nothing."""
-    place = folder()
-    if place is None:
+    here = place()
+    if here is None:
         return
     with contextlib.suppress(OSError):
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if refusal(place) is not None:
+        here.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if refusal(here) is not None:
             return
-        handle, temporary = tempfile.mkstemp(dir=place, suffix=".tmp")
+        handle, temporary = tempfile.mkstemp(dir=here, suffix=".tmp")
         try:
             with open(handle, "wb") as file:
                 file.write(_MAGIC + hashlib.sha256(code).digest() + code)
-            os.replace(temporary, place / f"{name}.o")
+            os.replace(temporary, here / f"{name}.o")
         except OSError:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)

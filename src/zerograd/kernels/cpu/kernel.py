@@ -12,7 +12,7 @@ from zerograd.algebra.tracing import Graph
 from zerograd.formats.layout import Layout
 from zerograd.formats.plain import FP16
 from zerograd.kernels.cpu import cache, machine
-from zerograd.kernels.cpu.passes import Pass, passes
+from zerograd.kernels.cpu.passes import Pass, passes_of
 from zerograd.kernels.cpu.printer import ENTRY, PassPrinter, leaves_of
 
 _LOCK = threading.Lock()
@@ -37,7 +37,7 @@ class Kernel:
         if not machine.converts_half() and FP16 in (form for _, form in layout.buffers):
             raise machine.CodeError("this processor has no instructions for float16")
         self.graph, self.layout = graph, layout
-        parts = passes(graph, layout)
+        parts = passes_of(graph, layout)
         late = {node.id: node for one in parts for node in one.scalars() if node.late}
         self.late = tuple(late[i] for i in sorted(late))
         functions = []

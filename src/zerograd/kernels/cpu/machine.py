@@ -24,7 +24,7 @@ class CodeError(ZerogradError):
 @functools.cache
 def _binding() -> Any:
     try:
-        import llvmlite.binding as llvm
+        import llvmlite.binding as llvm  # type: ignore[import-untyped]
     except (ImportError, OSError) as error:  # not installed, or its shared library does not load
         raise CodeError(f"llvmlite can't be imported ({error}); pip install llvmlite") from error
     llvm.initialize_native_target()

@@ -47,7 +47,7 @@ class Pass:
         return [found[i] for i in sorted(found)]
 
 
-def passes(graph: Graph, layout: Layout) -> tuple[Pass, ...]:
+def passes_of(graph: Graph, layout: Layout) -> tuple[Pass, ...]:
     """The passes of a graph, at least one."""
     outputs = {PARAMETER: graph.p} if graph.p is not graph.p_old else {}
     outputs.update({f"state {n}": graph.new[n] for n in graph.tensor_states if graph.new[n] is not graph.old[n]})

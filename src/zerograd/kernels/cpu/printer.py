@@ -298,4 +298,3 @@ class PassPrinter:
             others = ", ".join(one for j, one in enumerate(everyone) if j != k)
             lines.append(f"!{1 + 2 * count + k} = !{{{others}}}")
         return lines
-

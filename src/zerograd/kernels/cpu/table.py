@@ -58,7 +58,7 @@ class Table:
         self.counts = np.array([entry.elements for entry in entries], np.float64)
         self._row = struct.Struct(f"=dQ{scalars}d")
         self._scalars = np.zeros((rows, FIRST_SCALAR + scalars), np.float64)
-        self._bytes = memoryview(self._scalars).cast("B")
+        self._bytes = memoryview(self._scalars.data).cast("B")
         words = tensor_words(kernel.layout)
         self.tensors = np.zeros((len(entries) + AHEAD, words), np.int64)
         for i, entry in enumerate(entries):

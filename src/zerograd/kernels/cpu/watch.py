@@ -72,7 +72,12 @@ class Watch:
         """All is added: ``call`` can be used."""
         rows = np.array(
             [
-                (_LIST if isinstance(container, list) else _DICTIONARY, id(container), len(container), items.ctypes.data)
+                (
+                    _LIST if isinstance(container, list) else _DICTIONARY,
+                    id(container),
+                    len(container),
+                    items.ctypes.data,
+                )
                 for container, items in zip(self._containers, self._items, strict=True)
             ],
             np.int64,
@@ -90,7 +95,7 @@ def _words(container: Mapping[Any, Any], free: Collection[Any]) -> list[int]:
 
 @functools.cache
 def works() -> bool:
-    """Whether this interpreter's objects can be looked at so: CPython with its lock, and a trial that comes out right."""
+    """Whether this interpreter's objects can be looked at so: CPython with its lock, and a trial comes out right."""
     if sys.implementation.name != "cpython" or not getattr(sys, "_is_gil_enabled", lambda: True)():
         return False
     return tensor_word() is not None and _trial()
@@ -98,7 +103,7 @@ def works() -> bool:
 
 @functools.cache
 def tensor_word() -> int | None:
-    """The offset in a tensor's Python object of the word that holds the address of what it stands for; None if unknown."""
+    """The offset, in a tensor's Python object, of the address of what it stands for; None if it is not known."""
     tensors = [torch.zeros(1), torch.zeros(2, 2), torch.nn.Parameter(torch.zeros(3))]
     for offset in range(2 * _WORD, torch.Tensor.__basicsize__ - _WORD + 1, _WORD):
         if all(ctypes.c_int64.from_address(id(t) + offset).value == t._cdata for t in tensors):
@@ -115,6 +120,7 @@ def _trial() -> bool:
     watch.add_dictionary(pairs, free=["b"])
     watch.add_tensor(tensor)
     watch.close()
+    swap = functools.partial(torch.utils.swap_tensors, tensor, second)
     answers = [pool.run_short(*watch.call) == 0]
     for change, undo, expected in (
         (lambda: items.append(key), items.pop, 1),
@@ -122,7 +128,7 @@ def _trial() -> bool:
         (lambda: pairs.update(a=other), lambda: pairs.update(a=key), 2),
         (lambda: pairs.update(b=key), lambda: pairs.update(b=other), 0),
         (lambda: pairs.update(c=key), lambda: pairs.pop("c"), 2),
-        (lambda: torch.utils.swap_tensors(tensor, second), lambda: torch.utils.swap_tensors(tensor, second), 3),
+        (swap, swap, 3),
     ):
         change()
         answers.append(pool.run_short(*watch.call) == expected)

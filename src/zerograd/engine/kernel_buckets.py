@@ -13,7 +13,7 @@ from zerograd.algebra.states import Scalar
 from zerograd.engine.programs import Program
 from zerograd.kernels.cpu import late
 from zerograd.kernels.cpu.kernel import Kernel as Compiled
-from zerograd.kernels.cpu.norm import squares_function
+from zerograd.kernels.cpu.squares import squares_function
 from zerograd.kernels.cpu.table import Entry, Table, host_values
 from zerograd.kernels.reducing import Kernel, Partial
 
