@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
+os.environ.setdefault("ZEROGRAD_CACHE", str(Path(__file__).parents[1] / ".pytest_cache" / "kernels"))
 torch.set_num_threads(1)
 
 

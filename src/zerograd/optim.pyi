@@ -55,6 +55,7 @@ class ADOPT(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
+        weight_format: float | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -75,6 +76,7 @@ class ASGD(RuleOptimizer):
         capturable: bool = False,
         *,
         clip: float | None = None,
+        weight_format: float | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -96,6 +98,7 @@ class LAMB(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
+        weight_format: float | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -116,6 +119,7 @@ class SGD(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
+        weight_format: float | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -135,6 +139,7 @@ class Adadelta(RuleOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
         clip: float | None = None,
+        weight_format: float | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -155,6 +160,7 @@ class Adagrad(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
+        weight_format: float | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -177,6 +183,7 @@ class Adam(RuleOptimizer):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
         clip: float | None = None,
+        weight_format: float | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -198,6 +205,7 @@ class AdamW(Adam):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
+        weight_format: float | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -217,6 +225,7 @@ class Adamax(RuleOptimizer):
         differentiable: bool = False,
         capturable: bool = False,
         clip: float | None = None,
+        weight_format: float | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -236,6 +245,7 @@ class Lion(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
+        weight_format: float | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -257,6 +267,7 @@ class NAdam(RuleOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
         clip: float | None = None,
+        weight_format: float | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -283,6 +294,7 @@ class Prodigy(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
+        weight_format: float | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -303,6 +315,7 @@ class RAdam(RuleOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
         clip: float | None = None,
+        weight_format: float | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -324,6 +337,7 @@ class RMSprop(RuleOptimizer):
         differentiable: bool = False,
         *,
         clip: float | None = None,
+        weight_format: float | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -342,6 +356,7 @@ class Rprop(RuleOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
         clip: float | None = None,
+        weight_format: float | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -365,6 +380,7 @@ class ScheduleFreeAdamW(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
+        weight_format: float | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -385,5 +401,6 @@ class StableAdamW(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
+        weight_format: float | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...

@@ -29,10 +29,10 @@ def test_the_signature_is_the_rules() -> None:
     assert defaults == {
         "lr": 0.5, "heat": 3.0, "betas": (0.9, 0.99), "loud": False,
         "maximize": False, "foreach": None, "capturable": False, "differentiable": False, "fused": None,
-        "clip": None, "nonfinite": "propagate",
+        "clip": None, "weight_format": None, "nonfinite": "propagate",
     }  # fmt: skip
     by_keyword = [n for n, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY]
-    assert by_keyword == ["maximize", "foreach", "capturable", "differentiable", "fused", "clip", "nonfinite"]
+    assert by_keyword == ["maximize", "foreach", "capturable", "differentiable", "fused", "clip", "weight_format", "nonfinite"]
 
 
 def test_the_order_of_the_arguments_can_be_chosen() -> None:

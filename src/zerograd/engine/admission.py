@@ -7,21 +7,24 @@ others that it touches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from zerograd.formats.layout import Layout
+from zerograd.formats.memory import is_dense
 from zerograd.formats.plain import PLAIN, Format
 
 _NO_DISPATCH = torch.Tensor.__torch_dispatch__
 
 
-def layout_of(p: Tensor, g: Tensor, states: Sequence[tuple[str, Tensor | None]]) -> Layout | None:
+def layout_of(
+    p: Tensor, g: Tensor, states: Sequence[tuple[str, Tensor | None]], weights: Mapping[torch.dtype, Format] = PLAIN
+) -> Layout | None:
     """The layout of a parameter with its gradient and states, or None if a kernel may not touch one of them.
 
-    states: name and tensor, None where it will be made like the parameter.
+    states: name and tensor, None where it will be made like the parameter. weights: the formats of parameters.
     """
     if not is_plain(p) or p.is_inference() or not is_dense(p) or not _fits(g, p):
         return None
@@ -30,7 +33,7 @@ def layout_of(p: Tensor, g: Tensor, states: Sequence[tuple[str, Tensor | None]])
         if state is not None and (not _fits(state, p) or state.is_inference()):
             return None
         formats.append((name, PLAIN[p.dtype if state is None else state.dtype]))
-    return Layout(PLAIN[p.dtype], PLAIN[g.dtype], tuple(formats))
+    return Layout(weights[p.dtype], PLAIN[g.dtype], tuple(formats))
 
 
 def is_plain(tensor: Tensor) -> bool:
@@ -44,19 +47,6 @@ def is_plain(tensor: Tensor) -> bool:
         and not tensor.is_neg()  # memory holds the opposite
         and (tensor.numel() == 0 or tensor.data_ptr() != 0)
     )
-
-
-def is_dense(tensor: Tensor) -> bool:
-    """Every element once, and no gaps, in whatever order of dimensions."""
-    if tensor.is_contiguous():
-        return True
-    expected = 1
-    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
-        if size != 1:
-            if stride != expected:
-                return False
-            expected *= size
-    return True
 
 
 def _fits(tensor: Tensor, p: Tensor) -> bool:

@@ -25,6 +25,7 @@ _FLAGS = {
     "fused": "accepted as in torch; the fastest implementation is chosen without it.",
     "capturable": "accepted as in torch; a step can't be captured in a CUDA graph.",
     "clip": "the largest 2-norm of all gradients together; beyond it all are scaled down, inside the step.",
+    "weight_format": "'stochastic' rounds bfloat16 weights up or down at random, so that small updates count.",
     "nonfinite": "gradients with nan or infinities: 'propagate' as torch, 'skip' the step, or 'raise'.",
 }
 

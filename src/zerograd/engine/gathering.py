@@ -16,6 +16,7 @@ from zerograd.engine.buckets import Bucket, DifferentiableBucket, SparseBucket, 
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
 from zerograd.engine.programs import Program
 from zerograd.formats.layout import Layout
+from zerograd.formats.stochastic import WEIGHT_FORMATS, noise_start
 
 if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
@@ -50,6 +51,9 @@ class Gathering:
         self._new_states: list[tuple[Tensor, str, Bucket | CompiledBucket, int]] = []
         self._found: dict[tuple[Any, ...], Any] = {}
         self._fresh: list[Tensor] = []
+        self._noisy = optimizer.weight_format is not None
+        everyone = (p for group in optimizer.param_groups for p in group["params"])
+        self._ordinals = {id(p): i for i, p in enumerate(everyone)} if self._noisy else {}
         shares: list[Share] = []
         for index, group in enumerate(optimizer.param_groups):
             live = [p for p in group["params"] if p.grad is not None and id(p) not in without]
@@ -83,7 +87,7 @@ class Gathering:
                 held = optimizer.state.get(p, {})
                 states = [(name, held.get(name)) for name in program.graph.tensor_states]
                 assert p.grad is not None
-                layout = admission.layout_of(p, p.grad, states)
+                layout = admission.layout_of(p, p.grad, states, WEIGHT_FORMATS[optimizer.weight_format])
                 if layout is not None and program.kernel(layout) is not None:
                     owner = len(candidates)
                     candidates.append((number, at, layout))
@@ -106,7 +110,7 @@ class Gathering:
     def _gather(self, share: Share) -> None:
         """Sort the parameters of a share into buckets."""
         optimizer, graph, live = self.optimizer, share.program.graph, share.live
-        counting = graph.reads_t or optimizer.keeps_step
+        counting = counts_steps(optimizer, graph)
         self._fresh += [p for p in live if p not in optimizer.state]
         states = [optimizer.state[p] if counting or graph.states else {} for p in live]  # none for plain SGD
         counts = [0.0] * len(live)
@@ -120,7 +124,9 @@ class Gathering:
         }
         # What host numbers are computed from: buckets hold parameters that have them all in common.
         numbers = [values for name, values in columns.items() if name not in graph.late_states]
-        cohorts = list(zip(*([counts] if graph.reads_t else []), *numbers, strict=True)) or [()] * len(live)
+        cohorts = list(zip(*([counts] if graph.reads_t or self._noisy else []), *numbers, strict=True)) or [()] * len(
+            live
+        )
         for at, (p, state) in enumerate(zip(live, states, strict=True)):
             held = [state.get(name) for name in graph.tensor_states]
             here = {name: values[at] for name, values in columns.items()}
@@ -149,10 +155,11 @@ class Gathering:
             group = self.optimizer.param_groups[share.index]
             settled = share.program.prelude.settled(share.hypers)
             maximize = bool(group.get("maximize", False))
-            row = self._found[key] = Row(share.index, settled, t, first, maximize, scalars)
+            seed = int(group.get("noise_seed", 0))
+            row = self._found[key] = Row(share.index, settled, t, first, maximize, seed, scalars)
         assert p.grad is not None
         self._join(share, p, p.grad, held, bucket, row.maximize, bucket.states)
-        bucket.add(p, p.grad, row)
+        bucket.add(p, self._ordinals.get(id(p), 0), p.grad, row)
         for name in graph.late_states:
             if isinstance(row.scalars[name], list):
                 row.scalars[name].append(here[name])
@@ -179,6 +186,9 @@ class Gathering:
         bucket.params.append(p)
         bucket.elements += p.numel() if p.device.type == "cpu" else 0
         bucket.grads.append(g)
+        if self._noisy:
+            seed = int(self.optimizer.param_groups[share.index].get("noise_seed", 0))
+            bucket.starts.append(noise_start(seed, int(bucket.t), self._ordinals[id(p)], 0))
         self._join(share, p, g, held, bucket, bucket.maximize, bucket.states)
         for name in graph.late_states:
             if isinstance(bucket.scalars[name], list):
@@ -244,6 +254,11 @@ class Gathering:
         written = [p for bucket in self.compiled for p in bucket.params]
         if written:
             torch.autograd.graph.increment_version(written)
+
+
+def counts_steps(optimizer: RuleOptimizer, graph: Graph) -> bool:
+    """Whether each parameter's steps are counted: torch does, the rule reads them, or the noise hangs on them."""
+    return optimizer.keeps_step or graph.reads_t or optimizer.weight_format is not None
 
 
 def keep_scalars(optimizer: RuleOptimizer, bucket: Bucket | CompiledBucket) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from zerograd.algebra.states import Scalar
 from zerograd.engine.programs import Program
+from zerograd.formats.stochastic import step_key, stream_key
 from zerograd.kernels.cpu import late
 from zerograd.kernels.cpu.kernel import Kernel as Compiled
 from zerograd.kernels.cpu.squares import squares_function
@@ -22,7 +23,7 @@ from zerograd.kernels.reducing import Kernel, Partial
 class Row:
     """Parameters of one group that have every host number in common. members: their places in the bucket.
 
-    settled: what the prelude made of the hyper-parameters. scalars: the values of the scalar states, by name; those
+    settled: what the prelude made of the hyper-parameters. seed: of the noise that stochastic rounding takes. scalars: the values of the scalar states, by name; those
     that hang on a reduction, one for each member.
     """
 
@@ -31,6 +32,7 @@ class Row:
     t: float
     first: tuple[bool, ...]
     maximize: bool
+    seed: int
     scalars: dict[str, Any]
     members: list[int] = field(default_factory=list)
 
@@ -40,7 +42,9 @@ class CompiledBucket:
 
     def __init__(self, program: Program, kernel: Compiled) -> None:
         self.program, self.kernel = program, kernel
+        self.noisy = kernel.layout.weight.stochastic
         self.params: list[Tensor] = []
+        self.ordinals: list[int] = []
         self.grads: list[Tensor] = []
         self.states: dict[str, list[Tensor]] = {name: [] for name in program.graph.tensor_states}
         self.rows: list[Row] = []
@@ -56,21 +60,28 @@ class CompiledBucket:
         """The group, of a bucket whose graph reduces over a group or all: it holds one group only."""
         return self.rows[0].group_index
 
-    def add(self, p: Tensor, g: Tensor, row: Row) -> None:
-        """Take a parameter in; its row may be new. Its states are put into ``states`` by the caller."""
+    def add(self, p: Tensor, ordinal: int, g: Tensor, row: Row) -> None:
+        """Take a parameter in, the ordinal-th of the optimizer; its row may be new. Its states are put into ``states``
+        by the caller."""
         number = next((i for i, known in enumerate(self.rows) if known is row), len(self.rows))
         if number == len(self.rows):
             self.rows.append(row)
         row.members.append(len(self.params))
         self.row_of.append(number)
         self.params.append(p)
+        self.ordinals.append(ordinal)
         self.grads.append(g)
 
     def build(self) -> None:
         """Make the table of what was added."""
         columns = [self.params, self.grads, *self.states.values()]
         entries = [
-            Entry([tensors[i].data_ptr() for tensors in columns], p.numel(), self.row_of[i])
+            Entry(
+                [tensors[i].data_ptr() for tensors in columns],
+                p.numel(),
+                self.row_of[i],
+                [stream_key(self.ordinals[i], max(0, k - 1)) for k in range(len(columns))] if self.noisy else (),
+            )
             for i, p in enumerate(self.params)
         ]
         self.table = Table(self.kernel, entries, len(self.rows), len(self.program.prelude.nodes))
@@ -93,7 +104,8 @@ class CompiledBucket:
         for number, row in enumerate(self.rows):
             values = row_values(row.settled, row.t, row.first, row.scalars)
             scale = float(self.factors.get(row.group_index, 1.0)) if self.factors else 1.0
-            self.table.set_row(number, -scale if row.maximize else scale, 0, values)
+            noise = step_key(row.seed, int(row.t)) if self.noisy else 0
+            self.table.set_row(number, -scale if row.maximize else scale, noise, values)
             self.values.append(values)
         self.table.rewind()
 

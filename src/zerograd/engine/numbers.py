@@ -55,6 +55,7 @@ class Hypers:
                 groups = optimizer.param_groups
                 check_alike(optimizer, [(i, optimizer._hypers(g), program.graph) for i, g in enumerate(groups)])
             row.settled = program.prelude.settled(hypers)
+            row.seed = int(group.get("noise_seed", 0))
         self._values = values
         self.constant = all(map(_is_constant, values))
         return True

@@ -22,6 +22,7 @@ from zerograd.engine.hooks import hooked
 from zerograd.engine.programs import Programs
 from zerograd.engine.validation import check_hypers
 from zerograd.errors import nearest
+from zerograd.formats.stochastic import WEIGHT_FORMATS
 from zerograd.lifecycle.clipping import GlobalNorm, as_policy
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class RuleOptimizer(torch.optim.Optimizer):
     if the rule does not read it, as in torch. sparse: None, "rows" (rows without a gradient are left alone) or
     "dense". view: what ``eval()`` puts into the parameters.
 
-    clip: the largest norm of all gradients together, as a policy. nonfinite: what is done about gradients that hold
+    clip: the largest norm of all gradients together, as a policy. weight_format: None, or "stochastic" for bfloat16
+    weights that are rounded so; each group then holds the ``noise_seed``. nonfinite: what is done about gradients that hold
     nan or infinities. grad_norm: the 2-norm of all gradients at the last step, before clipping; a float, on an
     accelerator a 0-dim tensor; None if it was not asked for.
     """
@@ -57,6 +59,7 @@ class RuleOptimizer(torch.optim.Optimizer):
     class_programs: ClassVar[Programs]
     clip: GlobalNorm | None = None
     nonfinite: str = "propagate"
+    weight_format: str | None = None
     grad_norm: Any = None
     _evaluating: bool
     _policy: Policy | None
@@ -67,6 +70,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             raise TypeError(f"{type(self).__name__} has no rule; make an optimizer class with zerograd.from_rule(rule)")
         self.clip = as_policy(values.pop("clip", None), type(self).__name__)
         self.nonfinite = checked_nonfinite(values.pop("nonfinite", "propagate"), type(self).__name__)
+        self.weight_format = _checked_format(values.pop("weight_format", None), type(self).__name__)
         self._policy = None
         decay = values.get("weight_decay")
         if isinstance(decay, Policy):
@@ -81,6 +85,8 @@ class RuleOptimizer(torch.optim.Optimizer):
         if values.get("fused") and (values.get("foreach") or values.get("differentiable")):
             other = "foreach" if values.get("foreach") else "differentiable"
             raise RuntimeError(f"`fused` and `{other}` cannot be `True` together.")
+        if self.weight_format is not None:  # in the groups, so that a checkpoint goes on with the same noise
+            values["noise_seed"] = torch.initial_seed() & 0x7FFFFFFFFFFFFFFF
         super().__init__(params, values)
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -250,7 +256,8 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         return {
-            **super().__getstate__(), "_policy": self._policy, "clip": self.clip, "nonfinite": self.nonfinite,
+            **super().__getstate__(),
+            "weight_format": self.weight_format, "_policy": self._policy, "clip": self.clip, "nonfinite": self.nonfinite,
         }  # fmt: skip
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -273,6 +280,13 @@ class RuleOptimizer(torch.optim.Optimizer):
         from zerograd.engine.construction import reduced
 
         return reduced(self, protocol)
+
+
+def _checked_format(value: Any, optimizer: str) -> str | None:
+    if value not in WEIGHT_FORMATS:
+        known = ", ".join(map(repr, WEIGHT_FORMATS))
+        raise ValueError(f"{optimizer}: weight_format={value!r}; it is one of {known}")
+    return value if value is None else str(value)
 
 
 _OTHER_NAMES = {"learning_rate": "lr", "epsilon": "eps", "decay": "weight_decay", "wd": "weight_decay"}

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from zerograd.engine.gathering import Gathering
-from zerograd.engine.kernel_buckets import CompiledBucket
+from zerograd.engine.gathering import Gathering, counts_steps
 from zerograd.engine.numbers import Hypers, Scalars
 from zerograd.engine.witness import Witness
 from zerograd.kernels.cpu import pool
@@ -50,7 +49,12 @@ class Plan:
         self._constant = all(hypers.constant for hypers in self._hypers)
         self._scalars = [Scalars(optimizer, bucket) for bucket in self.buckets if bucket.program.graph.scalar_states]
         self._counts = Counts(
-            [run for b in self.buckets if _counts(optimizer, b) for run, _ in optimizer._column("step").runs(b.params)]
+            [
+                run
+                for b in self.buckets
+                if counts_steps(optimizer, b.program.graph)
+                for run, _ in optimizer._column("step").runs(b.params)
+            ]
         )
         self._inspector = self._inspected()
         self._witness = self._witnessed()
@@ -81,7 +85,7 @@ class Plan:
         states = []
         for bucket in self.buckets:
             graph = bucket.program.graph
-            names = ["step"] if _counts(self.optimizer, bucket) else []
+            names = ["step"] if counts_steps(self.optimizer, graph) else []
             names += [name for name, spec in graph.scalar_states.items() if spec.per == "tensor"]
             names += graph.tensor_states
             states.append((names, [self.optimizer.state[p] for p in bucket.params] if names else []))
@@ -146,8 +150,3 @@ class Plan:
         settled = all(hypers.settle() for hypers in changed) and self._witness.renew()
         self._constant = all(hypers.constant for hypers in self._hypers)
         return settled
-
-
-def _counts(optimizer: RuleOptimizer, bucket: CompiledBucket) -> bool:
-    """Whether the steps of a bucket's parameters are counted."""
-    return optimizer.keeps_step or bucket.program.graph.reads_t

@@ -10,9 +10,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zerograd.formats.plain import Format
+from zerograd.formats.memory import positions
+from zerograd.formats.plain import PLAIN, Format
 
 BF16_STOCHASTIC = Format("bf16 stochastic", torch.bfloat16, 2, stochastic=True)
+
+WEIGHT_FORMATS = {None: PLAIN, "stochastic": {**PLAIN, torch.bfloat16: BF16_STOCHASTIC}}
+"""What ``weight_format=`` means: the format of a parameter by its dtype."""
 
 _MASK = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
@@ -27,29 +31,30 @@ def mixed(z: int) -> int:
     return z ^ (z >> 31)
 
 
+def step_key(seed: int, step: int) -> int:
+    """The noise of one step, of 64 bits."""
+    return mixed((seed + GOLDEN * (2 * step + 1)) & _MASK)
+
+
+def stream_key(ordinal: int, stream: int) -> int:
+    """The noise of one tensor, of 64 bits. ordinal: number of the parameter in the optimizer. stream: 0 for the weight,
+    1, 2, ... for its states."""
+    return mixed((GOLDEN * (ordinal * 64 + stream + 1)) & _MASK)
+
+
 def noise_start(seed: int, step: int, ordinal: int, stream: int) -> int:
-    """Where the noise of one tensor starts in one step, of 32 bits.
+    """Where the noise of one tensor starts in one step, of 32 bits."""
+    return mixed(step_key(seed, step) ^ stream_key(ordinal, stream)) & 0xFFFFFFFF
 
-    ordinal: number of the parameter in the optimizer. stream: 0 for the weight, 1, 2, ... for its states.
+
+def rounded(values: Tensor, start: int, like: Tensor | None = None) -> Tensor:
+    """Values of any shape as bfloat16, through float32; element i takes noise ``start + i * WEYL``.
+
+    i counts in the order of memory of ``like``, by default the values themselves. Infinities and nan stay what they are.
     """
-    key = mixed((seed + GOLDEN * (2 * step + 1)) & _MASK)
-    return mixed(key ^ mixed((GOLDEN * (ordinal * 64 + stream + 1)) & _MASK)) & 0xFFFFFFFF
-
-
-def rounded(values: Tensor, start: int) -> Tensor:
-    """float32 values of any shape as bfloat16; element i, in the order of memory, takes noise ``start + i * WEYL``.
-
-    Infinities and nan stay what they are.
-    """
-    flat = values.to(torch.float32).as_strided((values.numel(),), (1,)).contiguous()
-    index = torch.arange(flat.numel(), dtype=torch.int64, device=flat.device)
-    noise = ((index * WEYL + start) & 0xFFFFFFFF) >> 16
-    bits = flat.view(torch.int32).to(torch.int64) & 0xFFFFFFFF
+    noise = ((positions(values if like is None else like) * WEYL + start) & 0xFFFFFFFF) >> 16
+    bits = values.to(torch.float32).view(torch.int32).to(torch.int64) & 0xFFFFFFFF
     special = (bits & 0x7FFFFFFF) >= 0x7F800000
-    high = (bits + noise) >> 16
     kept = (bits >> 16) | torch.where((bits & 0x7FFFFF) != 0, 0x40, 0)  # nan must not become infinity
-    high = torch.where(special, kept, high)
-    high = torch.where(high >= 0x8000, high - 0x10000, high).to(torch.int16)
-    result = torch.empty_like(values, dtype=torch.bfloat16)
-    result.as_strided((values.numel(),), (1,)).copy_(high.view(torch.bfloat16))
-    return result
+    high = torch.where(special, kept, (bits + noise) >> 16) & 0xFFFF
+    return torch.where(high >= 0x8000, high - 0x10000, high).to(torch.int16).view(torch.bfloat16)
