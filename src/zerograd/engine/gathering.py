@@ -124,9 +124,8 @@ class Gathering:
         }
         # What host numbers are computed from: buckets hold parameters that have them all in common.
         numbers = [values for name, values in columns.items() if name not in graph.late_states]
-        cohorts = list(zip(*([counts] if graph.reads_t or self._noisy else []), *numbers, strict=True)) or [()] * len(
-            live
-        )
+        moving = [counts] if graph.reads_t or self._noisy else []
+        cohorts = list(zip(*moving, *numbers, strict=True)) or [()] * len(live)
         for at, (p, state) in enumerate(zip(live, states, strict=True)):
             held = [state.get(name) for name in graph.tensor_states]
             here = {name: values[at] for name, values in columns.items()}

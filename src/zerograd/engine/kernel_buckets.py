@@ -23,8 +23,8 @@ from zerograd.kernels.reducing import Kernel, Partial
 class Row:
     """Parameters of one group that have every host number in common. members: their places in the bucket.
 
-    settled: what the prelude made of the hyper-parameters. seed: of the noise that stochastic rounding takes. scalars: the values of the scalar states, by name; those
-    that hang on a reduction, one for each member.
+    settled: what the prelude made of the hyper-parameters. seed: of the noise of stochastic rounding. scalars: the
+    values of the scalar states, by name; those that hang on a reduction, one for each member.
     """
 
     group_index: int

@@ -46,8 +46,8 @@ class RuleOptimizer(torch.optim.Optimizer):
     "dense". view: what ``eval()`` puts into the parameters.
 
     clip: the largest norm of all gradients together, as a policy. weight_format: None, or "stochastic" for bfloat16
-    weights that are rounded so; each group then holds the ``noise_seed``. nonfinite: what is done about gradients that hold
-    nan or infinities. grad_norm: the 2-norm of all gradients at the last step, before clipping; a float, on an
+    weights that are rounded so; each group then holds the ``noise_seed``. nonfinite: what is done about gradients that
+    hold nan or infinities. grad_norm: the 2-norm of all gradients at the last step, before clipping; a float, on an
     accelerator a 0-dim tensor; None if it was not asked for.
     """
 
@@ -255,10 +255,8 @@ class RuleOptimizer(torch.optim.Optimizer):
                     group.setdefault(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            **super().__getstate__(),
-            "weight_format": self.weight_format, "_policy": self._policy, "clip": self.clip, "nonfinite": self.nonfinite,
-        }  # fmt: skip
+        own = ("_policy", "clip", "weight_format", "nonfinite")
+        return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if any(

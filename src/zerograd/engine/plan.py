@@ -48,14 +48,9 @@ class Plan:
         self._hypers = [Hypers(optimizer, index, self.buckets) for index in range(len(optimizer.param_groups))]
         self._constant = all(hypers.constant for hypers in self._hypers)
         self._scalars = [Scalars(optimizer, bucket) for bucket in self.buckets if bucket.program.graph.scalar_states]
-        self._counts = Counts(
-            [
-                run
-                for b in self.buckets
-                if counts_steps(optimizer, b.program.graph)
-                for run, _ in optimizer._column("step").runs(b.params)
-            ]
-        )
+        counted = [bucket for bucket in self.buckets if counts_steps(optimizer, bucket.program.graph)]
+        column = optimizer._column("step")
+        self._counts = Counts([run for bucket in counted for run, _ in column.runs(bucket.params)])
         self._inspector = self._inspected()
         self._witness = self._witnessed()
         self._versions = Versions(self.params)

@@ -27,21 +27,23 @@ class Program:
         self.graph = graph
         self.prelude = Prelude(graph)
         self._kernels: dict[Layout, Kernel | None] = {}
+        self.reasons: dict[Layout, str] = {}
 
     @cached_property
     def foreach(self) -> Foreach:
         return Foreach(self.graph, self.prelude.nodes)
 
     def kernel(self, layout: Layout) -> Kernel | None:
-        """The compiled kernel for a layout; None where this machine can't make one."""
+        """The compiled kernel for a layout; None where this machine can't make one, for one of ``reasons``."""
         if layout not in self._kernels:
             from zerograd.kernels.cpu.kernel import Kernel
             from zerograd.kernels.cpu.machine import CodeError
 
             try:
                 self._kernels[layout] = Kernel(self.graph, layout, self.prelude.nodes)
-            except CodeError:
+            except CodeError as error:
                 self._kernels[layout] = None
+                self.reasons[layout] = str(error)
         return self._kernels[layout]
 
 

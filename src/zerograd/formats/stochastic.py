@@ -50,7 +50,7 @@ def noise_start(seed: int, step: int, ordinal: int, stream: int) -> int:
 def rounded(values: Tensor, start: int, like: Tensor | None = None) -> Tensor:
     """Values of any shape as bfloat16, through float32; element i takes noise ``start + i * WEYL``.
 
-    i counts in the order of memory of ``like``, by default the values themselves. Infinities and nan stay what they are.
+    i counts in the order of memory of ``like``, by default the values themselves. Infinities and nan stay as they are.
     """
     noise = ((positions(values if like is None else like) * WEYL + start) & 0xFFFFFFFF) >> 16
     bits = values.to(torch.float32).view(torch.int32).to(torch.int64) & 0xFFFFFFFF
