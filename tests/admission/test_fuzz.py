@@ -24,7 +24,7 @@ from admission.worlds import Case, World, drawn
 from zerograd.engine import admission
 from zerograd.engine.gathering import Gathering
 
-CASES = 4800
+CASES = 3600
 PARTS = 12
 STEPS = 3
 TABLE: list[tuple[str, dict[str, Any]]] = [

@@ -8,6 +8,7 @@ step_part.py         `step()` alone, and the memory bandwidth that it reaches
 update_half_part.py  clipping, step and zero_grad, as people write them
 training_part.py     whole training steps, with forward and backward
 startup_part.py      the first constructor and the first step of a fresh process
+checks_part.py       what each safety check of a step costs
 rows.py              what was measured, and torch's time over zerograd's
 facts.py             the machine that it was measured on
 tables.py, bars.py   the rows as a table and as a picture

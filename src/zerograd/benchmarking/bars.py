@@ -5,7 +5,7 @@ The figure is of its own: matplotlib's global state, and with it the user's back
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,13 +23,14 @@ FINE = [0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.5, 1.75, 2,
 
 def ratio_bars(part: Part, machine: Mapping[str, object]) -> Figure:
     """Torch's median over zerograd's, default and fused, for every row."""
-    figure = Figure(figsize=(9.0, 1.9 + 0.52 * len(part.rows)), dpi=144, layout="constrained")
+    rows = [row for row in part.rows if row.ratios()]  # of a part of a step torch has no counterpart
+    figure = Figure(figsize=(9.0, 1.9 + 0.52 * len(rows)), dpi=144, layout="constrained")
     figure.suptitle(f"{part.title}: torch's time ÷ {OURS}'s", fontsize=12)
     axes = figure.subplots()
-    for place, row in enumerate(part.rows):
+    for place, row in enumerate(rows):
         _bars(axes, place, row)
     axes.axvline(1.0, color="black", linewidth=1.2)
-    _finish(axes, part)
+    _finish(axes, rows)
     told = f"{machine['processor']}, {machine['cores']} cores, torch {machine['torch']}, {OURS} {machine[OURS]}"
     stars = [note for note in part.notes if note.startswith("*")]
     axes.set_xlabel("\n".join([f"right of 1: {OURS} is faster", told, *stars]), fontsize=8)
@@ -57,15 +58,15 @@ def _bars(axes: Axes, place: int, row: Row) -> None:
         )
 
 
-def _finish(axes: Axes, part: Part) -> None:
-    values = [ratio.median for row in part.rows for name, ratio in row.ratios().items() if name in COLORS]
+def _finish(axes: Axes, rows: Sequence[Row]) -> None:
+    values = [ratio.median for row in rows for name, ratio in row.ratios().items() if name in COLORS]
     low, high = min([*values, 1.0]), max([*values, 1.0])
     axes.set_xscale("log")
     axes.set_xlim(low / 1.25 if low < 0.97 else 0.9, high * 1.25)
     axes.xaxis.set_major_locator(FixedLocator(FINE if high / low < 4 else COARSE))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_yticks(range(len(part.rows)), [row.workload for row in part.rows], fontsize=9)
+    axes.set_yticks(range(len(rows)), [row.workload for row in rows], fontsize=9)
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)

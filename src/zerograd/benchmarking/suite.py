@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from zerograd.benchmarking.bars import ratio_bars
+from zerograd.benchmarking.checks_part import measure_checks
 from zerograd.benchmarking.facts import load_average, machine_facts
 from zerograd.benchmarking.plans import Plan
 from zerograd.benchmarking.rows import Part, Row
@@ -26,6 +27,7 @@ MAKERS: dict[str, Callable[[Plan], tuple[Part, Iterator[Row]]]] = {
     "update_half": measure_update_half,
     "training": measure_training,
     "startup": measure_startup,
+    "checks": measure_checks,
 }
 
 

@@ -23,7 +23,9 @@ def table_of(part: Part) -> Table:
     for row in part.rows:
         ratios = row.ratios()
         times = [_time(row, name, MICROSECONDS[part.unit]) for name in shown]
-        table.add_row(row.workload, *times, *(f"{ratios[name].median:.2f}" for name in compared))
+        table.add_row(
+            row.workload, *times, *(f"{ratios[name].median:.2f}" if name in ratios else "" for name in compared)
+        )
     return table
 
 

@@ -50,11 +50,11 @@ class Plan:
         self._scalars = [Scalars(optimizer, bucket) for bucket in self.buckets if bucket.program.graph.scalar_states]
         counted = [bucket for bucket in self.buckets if counts_steps(optimizer, bucket.program.graph)]
         column = optimizer._column("step")
-        self._counts = Counts([run for bucket in counted for run, _ in column.runs(bucket.params)])
-        self._inspector = self._inspected()
-        self._witness = self._witnessed()
-        self._versions = Versions(self.params)
-        calls = [self._witness.call, self._inspector.call, self._counts.check]
+        self.counts = Counts([run for bucket in counted for run, _ in column.runs(bucket.params)])
+        self.inspector = self._inspected()
+        self.witness = self._witnessed()
+        self.versions = Versions(self.params)
+        calls = [self.witness.call, self.inspector.call, self.counts.check]
         self._questions = InOrder([call for call in calls if call is not None])
         total = sum(bucket.table.total for bucket in self.buckets)
         small = total < PARALLEL or total < TINY * len(self.params)  # other threads would gain nothing
@@ -88,21 +88,21 @@ class Plan:
 
     def _at_once(self) -> InOrder | None:
         """All of a short step as one call, where everything in it can be asked and done in machine code."""
-        if self._witness.call is None or self._inspector.call is None or self._versions.call is None:
+        if self.witness.call is None or self.inspector.call is None or self.versions.call is None:
             return None
         kernels = [(bucket.kernel.functions[0].address, bucket.table.descriptor) for bucket in self.buckets]
-        return InOrder([self._questions.call, *kernels, self._counts.advance, self._versions.call])
+        return InOrder([self._questions.call, *kernels, self.counts.advance, self.versions.call])
 
     # ---------------------------------------------------------------------------------------------- the next step
 
     def take(self) -> bool:
         """Take a whole short step in one call; False, with nothing changed, if that can't be done."""
-        if self._whole is None or not (self._constant or self._settle()) or not self._witness.outside():
+        if self._whole is None or not (self._constant or self._settle()) or not self.witness.outside():
             return False
         for bucket in self.buckets:
             bucket.prepare()
         answer = self._whole.run()
-        if self._witness.is_group(answer) and self._settle():
+        if self.witness.is_group(answer) and self._settle():
             for bucket in self.buckets:
                 bucket.prepare()
             answer = self._whole.run()
@@ -113,7 +113,7 @@ class Plan:
 
     def ready(self) -> bool:
         """Whether this plan is right for the step to come, and everything is in its place for it."""
-        witness = self._witness
+        witness = self.witness
         if not witness.outside() or not (self._constant or self._settle()):
             return False
         if witness.call is None and not (witness.holds() and self._settle()):
@@ -121,7 +121,7 @@ class Plan:
         answer = self._questions.run()
         if witness.is_group(answer) and self._settle():
             answer = self._questions.run()
-        if answer != 0 or (self._inspector.call is None and not self._inspector.passes()):
+        if answer != 0 or (self.inspector.call is None and not self.inspector.passes()):
             return False
         if not all(scalars.unchanged() for scalars in self._scalars):
             return False
@@ -132,16 +132,16 @@ class Plan:
     def keep(self) -> None:
         """After all kernels: count the step, put new scalar states where they belong."""
         self._alive = []
-        pool.run_short(*self._counts.advance)
+        pool.run_short(*self.counts.advance)
         for row in self.rows:
             row.t += 1.0
         for scalars in self._scalars:
             scalars.keep()
-        self._versions.count()
+        self.versions.count()
 
     def _settle(self) -> bool:
         """Take in hyper-parameters that have changed; False if they lead to another graph."""
         changed = [hypers for hypers in self._hypers if not hypers.unchanged()]
-        settled = all(hypers.settle() for hypers in changed) and self._witness.renew()
+        settled = all(hypers.settle() for hypers in changed) and self.witness.renew()
         self._constant = all(hypers.constant for hypers in self._hypers)
         return settled

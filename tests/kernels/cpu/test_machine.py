@@ -143,7 +143,6 @@ EAGER = """
     if BLOCK:
         sys.modules["llvmlite"] = None
     import torch, zerograd
-    from zerograd.engine.kernel_buckets import CompiledBucket
     found = {{}}
     for name in ("SGD", "AdamW", "LAMB", "Prodigy"):
         params = [(torch.arange(n, dtype=torch.float64) - n / 3).div_(7).requires_grad_() for n in (5, 12, 1)]
@@ -165,7 +164,8 @@ def test_without_llvmlite_a_step_gives_the_same_numbers() -> None:
     without, with_it = json.loads(program(EAGER.format(block=True))), json.loads(printed.getvalue())
     for name, params in with_it.items():
         for one, other in zip(without[name], params, strict=True):
-            torch.testing.assert_close(torch.tensor(one), torch.tensor(other), rtol=1e-6, atol=1e-7, msg=name)
+            found, wanted = (torch.tensor(numbers, dtype=torch.float64) for numbers in (one, other))
+            torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-12, msg=name)
 
 
 def test_no_compiler_is_loaded_before_the_first_step() -> None:
