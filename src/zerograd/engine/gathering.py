@@ -70,6 +70,11 @@ class Gathering:
             bucket.build()
 
     @property
+    def ids(self) -> frozenset[int]:
+        """The parameters that have a gradient, by their ids."""
+        return frozenset(id(p) for bucket in self.buckets for p in bucket.params)
+
+    @property
     def buckets(self) -> list[Bucket | CompiledBucket]:
         return [*self.compiled, *self.eager]
 

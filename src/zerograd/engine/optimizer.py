@@ -63,7 +63,7 @@ class RuleOptimizer(torch.optim.Optimizer):
     grad_norm: Any = None
     _evaluating: bool
     _policy: Policy | None
-    _plan: Plan | None
+    _plans: list[Plan]
 
     def __init__(self, params: Any, *args: Any, **values: Any) -> None:
         if not hasattr(type(self), "rule") or args:  # classes have constructors of their own, which come here by name
@@ -201,9 +201,21 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def _reset(self) -> None:
         self._columns: dict[str, Column] = {}
-        self._plan = None
+        self._plans = []
+        self._stepped: list[frozenset[int]] = []
         self._policy_programs: dict[Policy, Programs] = {}
         self._evaluating = False
+
+    @property
+    def _plan(self) -> Plan | None:
+        """The plan of the last step, if it has one."""
+        return self._plans[0] if self._plans else None
+
+    def _worth_a_plan(self, ids: frozenset[int]) -> bool:
+        """Whether a step of just these parameters will come again: the first of all, or one that has come before."""
+        again = not self._stepped or ids in self._stepped
+        self._stepped = [ids, *(one for one in self._stepped if one != ids)][: stepping.PLANS]
+        return again
 
     def _column(self, name: str) -> Column:
         if name not in self._columns:

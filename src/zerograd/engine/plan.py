@@ -8,15 +8,17 @@ leads to the same graph. If anything differs, the step is gathered anew.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from zerograd.engine.gathering import Gathering, counts_steps
+from zerograd.engine.kernel_buckets import CompiledBucket
 from zerograd.engine.numbers import Hypers, Scalars
 from zerograd.engine.witness import Witness
 from zerograd.kernels.cpu import pool
-from zerograd.kernels.cpu.counting import Counts, InOrder
+from zerograd.kernels.cpu.counting import FAILED_CALL, Counts, InOrder
 from zerograd.kernels.cpu.inspector import Inspected, Inspector
 from zerograd.kernels.cpu.table import PARALLEL, SHORT
 from zerograd.kernels.cpu.versions import Versions
@@ -32,7 +34,8 @@ class Plan:
     """The compiled buckets of a step that has been taken.
 
     measures: whether the norm of the gradients is wanted. covered: the ids of the parameters. rest: the parameters
-    that go the eager way, gathered each time.
+    that go the eager way, gathered each time. reusable: after a step that it did not fit, whether it may fit a later
+    one: other parameters had gradients. whole: the calls of a short step, if it can be taken in one.
     """
 
     def __init__(self, optimizer: RuleOptimizer, gathered: Gathering, measures: bool) -> None:
@@ -60,7 +63,10 @@ class Plan:
         small = total < PARALLEL or total < TINY * len(self.params)  # other threads would gain nothing
         self._locked = small and total <= SHORT
         short = self._locked and not self.rest and not self._scalars
-        self._whole = self._at_once() if short and all(bucket.single_pass for bucket in self.buckets) else None
+        self.whole = self._at_once() if short and all(bucket.single_pass for bucket in self.buckets) else None
+        if measures:
+            self.whole = None
+        self.reusable = True
         self._alive: list[Tensor | None] = []
 
     def _inspected(self) -> Inspector:
@@ -97,37 +103,43 @@ class Plan:
 
     def take(self) -> bool:
         """Take a whole short step in one call; False, with nothing changed, if that can't be done."""
-        if self._whole is None or not (self._constant or self._settle()) or not self.witness.outside():
-            return False
-        for bucket in self.buckets:
-            bucket.prepare()
-        answer = self._whole.run()
-        if self.witness.is_group(answer) and self._settle():
-            for bucket in self.buckets:
-                bucket.prepare()
-            answer = self._whole.run()
-        if answer == 0:
-            for row in self.rows:
-                row.t += 1.0
-        return answer == 0
+        assert self.whole is not None
+        return self._asked(self.whole, self.buckets)
 
     def ready(self) -> bool:
         """Whether this plan is right for the step to come, and everything is in its place for it."""
-        witness = self.witness
-        if not witness.outside() or not (self._constant or self._settle()):
+        if self.witness.call is None and not (self.witness.holds() and self._settle()):
+            return self._fits_later(False)
+        if not self._asked(self._questions, ()):
             return False
-        if witness.call is None and not (witness.holds() and self._settle()):
-            return False
-        answer = self._questions.run()
-        if witness.is_group(answer) and self._settle():
-            answer = self._questions.run()
-        if answer != 0 or (self.inspector.call is None and not self.inspector.passes()):
+        if self.inspector.call is None and not self.inspector.passes():
             return False
         if not all(scalars.unchanged() for scalars in self._scalars):
-            return False
+            return self._fits_later(False)
         if not self._locked:  # kernels run without Python's lock: nobody may free a gradient meanwhile
             self._alive = [p.grad for p in self.params]
         return True
+
+    def _asked(self, calls: InOrder, buckets: Sequence[CompiledBucket]) -> bool:
+        """Make the calls, with the numbers of these buckets prepared; once more, if hyper-parameters had changed."""
+        if not self.witness.outside() or not (self._constant or self._settle()):
+            return self._fits_later(False)
+        for bucket in buckets:
+            bucket.prepare()
+        answer = calls.run()
+        if self.witness.is_group(answer) and self._settle():
+            for bucket in buckets:
+                bucket.prepare()
+            answer = calls.run()
+        if answer == 0 and buckets:
+            for row in self.rows:
+                row.t += 1.0
+        return answer == 0 or self._fits_later(self.witness.call is not None and answer >> FAILED_CALL == 1)
+
+    def _fits_later(self, reusable: bool) -> bool:
+        """No for this step; and whether the tensors' gradients were the only reason."""
+        self.reusable = reusable
+        return False
 
     def keep(self) -> None:
         """After all kernels: count the step, put new scalar states where they belong."""

@@ -21,28 +21,43 @@ from zerograd.kernels.reducing import Kernel, Partial, combined, like
 if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
 
+PLANS = 4
+"""How many plans are kept: parts of a model may take turns in getting gradients."""
+
 
 def take(optimizer: RuleOptimizer) -> None:
     """One update of every parameter that has a gradient."""
-    plan = optimizer._plan
-    if plan is not None:
-        if not plan.measures and plan.take():
+    plans = optimizer._plans
+    for plan in plans:
+        if _taken(optimizer, plan):
+            if plan is not plans[0]:
+                plans.remove(plan)
+                plans.insert(0, plan)
             return
-        if not plan.rest and plan.ready():
-            if not plan.measures or gradients.prepare(optimizer, plan.buckets):
-                run(plan.buckets)
-                plan.keep()
-            return
+    plans[:] = [plan for plan in plans if plan.reusable]  # the others hold on to tensors that are not used any more
     enabled = torch.is_grad_enabled()
     torch._C._set_grad_enabled(bool(optimizer.defaults.get("differentiable")))
     try:
-        _gather(optimizer, plan if plan is not None and plan.rest and plan.ready() else None)
+        _gather(optimizer)
     finally:
         torch._C._set_grad_enabled(enabled)
 
 
-def _gather(optimizer: RuleOptimizer, plan: Plan | None) -> None:
+def _taken(optimizer: RuleOptimizer, plan: Plan) -> bool:
+    """Take the step by a plan; False, with nothing changed, if the plan does not fit or leaves something over."""
+    if plan.whole is not None:
+        return plan.take()
+    if plan.rest or not plan.ready():
+        return False
+    if not plan.measures or gradients.prepare(optimizer, plan.buckets):
+        run(plan.buckets)
+        plan.keep()
+    return True
+
+
+def _gather(optimizer: RuleOptimizer) -> None:
     """A step of which all, or what a plan leaves over, is gathered anew."""
+    plan = next((plan for plan in optimizer._plans if plan.rest and plan.ready()), None)
     gathered = Gathering(optimizer, without=plan.covered if plan else frozenset())
     buckets = [*(plan.buckets if plan else []), *gathered.buckets]
     measures = gradients.are_measured(optimizer)
@@ -54,8 +69,8 @@ def _gather(optimizer: RuleOptimizer, plan: Plan | None) -> None:
     if plan:
         plan.keep()
     gathered.keep()
-    if not plan:
-        optimizer._plan = Plan(optimizer, gathered, measures) if gathered.compiled else None
+    if not plan and gathered.compiled and optimizer._worth_a_plan(gathered.ids):
+        optimizer._plans[:] = [Plan(optimizer, gathered, measures), *optimizer._plans[: PLANS - 1]]
 
 
 def run(buckets: Sequence[Bucket | CompiledBucket]) -> None:

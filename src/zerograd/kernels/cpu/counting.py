@@ -11,6 +11,9 @@ import numpy as np
 from zerograd.kernels.cpu import pool
 from zerograd.kernels.cpu.kernel import function_at
 
+FAILED_CALL = 40
+"""The bit of an answer from which on stands which of several calls gave it."""
+
 Call = tuple[int, int]
 """Addresses of a function and of its argument."""
 
@@ -33,7 +36,8 @@ class Counts:
 
 
 class InOrder:
-    """Several calls as one. call: runs them in order up to the first that does not return 0, and returns that."""
+    """Several calls as one. call: runs them in order up to the first that does not return 0; its answer, and from bit
+    40 on which one it was."""
 
     def __init__(self, calls: Sequence[Call]) -> None:
         self._words = np.array([len(calls), *(word for call in calls for word in call)], np.int64)
@@ -128,5 +132,7 @@ _SEQUENCE = LOOP.format(
   %fine = icmp eq i64 %answer, 0
   br i1 %fine, label %done, label %bad
 bad:
-  ret i64 %answer""",
+  %number = shl i64 %k, <bit>
+  %both = or i64 %number, %answer
+  ret i64 %both""".replace("<bit>", str(FAILED_CALL)),
 )

@@ -63,27 +63,24 @@ class _Native:
     def __init__(self, asked: Inspected) -> None:
         spans = np.array(asked.spans(), np.int64).reshape(-1, 2)
         self._starts, self._ends = (np.ascontiguousarray(spans[:, i]) for i in range(2))
-        self._shapes: list[np.ndarray[Any, Any]] = []
-        rows = [self._record(t, FIXED, t, 0) for t in asked.fixed]
-        rows += [self._record(p, GRADIENT if p.numel() != 1 else SINGLE, g, place) for p, g, place in asked.grads]
-        rows += [self._record(p, ABSENT, p, 0) for p in asked.absent]
+        records = [(t, FIXED, t, 0) for t in asked.fixed]
+        records += [(p, GRADIENT if p.numel() != 1 else SINGLE, g, place) for p, g, place in asked.grads]
+        records += [(p, ABSENT, p, 0) for p in asked.absent]
+        shapes: list[int] = []
+        rows: list[list[int]] = []
+        for tensor, kind, like, place in records:
+            size = like.numel() * like.element_size()
+            rows.append(
+                [tensor._cdata, kind, like.data_ptr(), _dtype_code(like.dtype), like.dim(), len(shapes), place, size, 0]
+            )
+            shapes += [*like.shape, *like.stride()]
         rows += [[0, NONE, *[0] * (RECORD - 2)]] * FAR  # what is fetched ahead of the last ones
+        self._shapes = np.array(shapes, np.int64)
         self._records = np.array(rows, np.int64)
-        self._descriptor = np.array(
-            [len(rows) - FAR, self._records.ctypes.data, len(spans), self._starts.ctypes.data, self._ends.ctypes.data,
-             *_functions(), *_codes()],
-            np.int64,
-        )  # fmt: skip
+        self._records[:, 5] = self._records[:, 5] * 8 + self._shapes.ctypes.data  # from an index to an address
+        arrays = [len(records), self._records.ctypes.data, len(spans), self._starts.ctypes.data, self._ends.ctypes.data]
+        self._descriptor = np.array([*arrays, *_functions(), *_codes()], np.int64)
         self.call: tuple[int, int] | None = (function_at(source()), int(self._descriptor.ctypes.data))
-
-    def _record(self, tensor: Tensor, kind: int, like: Tensor, place: int) -> list[int]:
-        shape = np.array([*like.shape, *like.stride()], np.int64)
-        self._shapes.append(shape)
-        size = like.numel() * like.element_size()
-        return [
-            tensor._cdata, kind, like.data_ptr(), _dtype_code(like.dtype), like.dim(), shape.ctypes.data,
-            place, size, 0,
-        ]  # fmt: skip
 
     def passes(self) -> bool:
         assert self.call is not None

@@ -59,13 +59,14 @@ class Table:
         self._row = struct.Struct(f"=dQ{scalars}d")
         self._scalars = np.zeros((rows, FIRST_SCALAR + scalars), np.float64)
         self._bytes = memoryview(self._scalars.data).cast("B")
-        words = tensor_words(kernel.layout)
-        self.tensors = np.zeros((len(entries) + AHEAD, words), np.int64)
-        for i, entry in enumerate(entries):
-            self.tensors[i, 0] = self._scalars.ctypes.data + entry.row * self._scalars.strides[0]
-            self.tensors[i, 1::2] = entry.addresses
-            if entry.streams:
-                self.tensors[i, 2::2] = np.array(entry.streams, np.uint64).view(np.int64)
+        start, width = self._scalars.ctypes.data, self._scalars.strides[0]
+        rows_of: list[list[int]] = []
+        for entry in entries:
+            streams = entry.streams or [0] * len(entry.addresses)
+            pairs = [word for pair in zip(entry.addresses, streams, strict=True) for word in pair]
+            rows_of.append([start + entry.row * width, *pairs])
+        rows_of += [[0] * tensor_words(kernel.layout)] * AHEAD
+        self.tensors = np.array(rows_of, np.uint64).view(np.int64)
         self._chunks, self._starts = _chunks([entry.elements for entry in entries], self.total)
         self.late = np.zeros((len(entries), max(1, len(kernel.late))), np.float64)
         widest = max([1, *(len(f.one.sums) for f in kernel.functions)])

@@ -32,7 +32,9 @@ class Watch:
     def __init__(self) -> None:
         self._kept: list[Any] = []
         self._containers: list[Any] = []
-        self._items: list[np.ndarray[Any, Any]] = []
+        self._starts: list[int] = []
+        self._words: list[int] = []
+        self._items: np.ndarray[Any, Any]
         self._tensors: list[tuple[int, int]] = []
         self.call: Call
 
@@ -50,10 +52,9 @@ class Watch:
 
     def renew(self, number: int, free: Collection[Any] = ()) -> None:
         """Take a dictionary as it is now, which has as many keys as before."""
-        container = self._containers[number - 1]
+        container, start = self._containers[number - 1], self._starts[number - 1]
         words = _words(container, free)
-        assert len(words) == len(self._items[number - 1])
-        self._items[number - 1][:] = words
+        self._items[start : start + len(words)] = words
         self._kept[number - 1] = [*container.keys(), *container.values()]
 
     def add_tensor(self, tensor: Tensor) -> None:
@@ -66,22 +67,20 @@ class Watch:
 
     def _add(self, container: Any, words: list[int]) -> None:
         self._containers.append(container)
-        self._items.append(np.array(words, np.int64))
+        self._starts.append(len(self._words))
+        self._words += words
 
     def close(self) -> None:
         """All is added: ``call`` can be used."""
+        self._items = np.array(self._words, np.int64)
         rows = np.array(
             [
-                (
-                    _LIST if isinstance(container, list) else _DICTIONARY,
-                    id(container),
-                    len(container),
-                    items.ctypes.data,
-                )
-                for container, items in zip(self._containers, self._items, strict=True)
+                (_LIST if isinstance(container, list) else _DICTIONARY, id(container), len(container), start)
+                for container, start in zip(self._containers, self._starts, strict=True)
             ],
             np.int64,
         )
+        rows[:, 3] = rows[:, 3] * 8 + self._items.ctypes.data  # from an index to an address
         tensors = np.array(self._tensors, np.int64)
         functions = [ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in _FUNCTIONS]
         words = np.array([len(rows), rows.ctypes.data, len(tensors), tensors.ctypes.data, *functions], np.int64)
