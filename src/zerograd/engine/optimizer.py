@@ -77,11 +77,9 @@ class RuleOptimizer(torch.optim.Optimizer):
             self._policy = decay
             values["weight_decay"] = decay.weight_decay
         self._reset()
-        check_hypers(
-            self._placed(self._policy),
-            {**self.rule.hypers, **self._policy_hypers(), **values},
-            type(self).__name__,
-        )
+        placed = self._placed(self._policy)
+        own = placed.hypers if self._policy is not None else {}
+        check_hypers(placed, {**self.rule.hypers, **own, **values}, type(self).__name__)
         if values.get("fused") and (values.get("foreach") or values.get("differentiable")):
             other = "foreach" if values.get("foreach") else "differentiable"
             raise RuntimeError(f"`fused` and `{other}` cannot be `True` together.")
@@ -184,9 +182,6 @@ class RuleOptimizer(torch.optim.Optimizer):
     def _placed(self, policy: Policy | None) -> Rule:
         return self._programs_for(policy).rule
 
-    def _policy_hypers(self) -> dict[str, Any]:
-        return self._placed(self._policy).hypers if self._policy is not None else {}
-
     def _programs(self, group: Mapping[str, Any]) -> Programs:
         return self._programs_for(group.get(POLICY, self._policy))
 
@@ -210,12 +205,6 @@ class RuleOptimizer(torch.optim.Optimizer):
     def _plan(self) -> Plan | None:
         """The plan of the last step, if it has one."""
         return self._plans[0] if self._plans else None
-
-    def _worth_a_plan(self, ids: frozenset[int]) -> bool:
-        """Whether a step of just these parameters will come again: the first of all, or one that has come before."""
-        again = not self._stepped or ids in self._stepped
-        self._stepped = [ids, *(one for one in self._stepped if one != ids)][: stepping.PLANS]
-        return again
 
     def _column(self, name: str) -> Column:
         if name not in self._columns:

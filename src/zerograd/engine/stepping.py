@@ -69,8 +69,15 @@ def _gather(optimizer: RuleOptimizer) -> None:
     if plan:
         plan.keep()
     gathered.keep()
-    if not plan and gathered.compiled and optimizer._worth_a_plan(gathered.ids):
+    if not plan and gathered.compiled and _worth_a_plan(optimizer, gathered.ids):
         optimizer._plans[:] = [Plan(optimizer, gathered, measures), *optimizer._plans[: PLANS - 1]]
+
+
+def _worth_a_plan(optimizer: RuleOptimizer, ids: frozenset[int]) -> bool:
+    """Whether a step of just these parameters will come again: the first of all, or one that has come before."""
+    again = not optimizer._stepped or ids in optimizer._stepped
+    optimizer._stepped = [ids, *(one for one in optimizer._stepped if one != ids)][:PLANS]
+    return again
 
 
 def run(buckets: Sequence[Bucket | CompiledBucket]) -> None:
