@@ -9,8 +9,6 @@ numbers, so they are equal or neighbours.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, TypeGuard
 
 import pytest
@@ -20,11 +18,10 @@ from torch import Tensor
 import zerograd
 from admission.canaries import meet, places, touched, walkable
 from admission.events import happen, share_states, tensor_states
+from admission.serving import eagerly, watched
 from admission.worlds import Case, World, drawn
-from zerograd.engine import admission
-from zerograd.engine.gathering import Gathering
 
-CASES = 3600
+CASES = 3240
 PARTS = 12
 STEPS = 3
 TABLE: list[tuple[str, dict[str, Any]]] = [
@@ -43,33 +40,6 @@ ULPS = 8
 """Of the largest number. RMSprop's centred variance is a difference of near numbers; all others stay within 2."""
 BY_TORCH = ("more than one element", "some elements of the input", "negation inputs")
 """Of errors that torch's operations raise in the middle of a step: elements share a place, or hold the opposite."""
-
-
-@contextmanager
-def eagerly() -> Iterator[None]:
-    """Inside, the gate lets nothing through."""
-    gate = admission.layout_of
-    admission.layout_of = lambda *_: None
-    try:
-        yield
-    finally:
-        admission.layout_of = gate
-
-
-@contextmanager
-def watched(served: set[int]) -> Iterator[None]:
-    """Inside, the ids of the parameters that a gathering gives to compiled kernels are noted."""
-    keep = Gathering.keep
-
-    def noting(gathering: Gathering) -> None:
-        served.update(id(p) for bucket in gathering.compiled for p in bucket.params)
-        keep(gathering)
-
-    Gathering.keep = noting  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        Gathering.keep = keep  # type: ignore[method-assign]
 
 
 class Fuzz:
@@ -114,11 +84,8 @@ class Fuzz:
         ours = self.ours
         grads = [None if p.grad is None else p.grad.clone() for p in ours.params]
         before = [memory.bytes.clone() for memory in ours.memories]
-        self.served.clear()
-        with watched(self.served):
+        with watched() as self.served:
             raised = _raised(ours.optimizer)
-        plan = ours.optimizer._plan
-        self.served |= plan.covered if plan is not None else set()
         with eagerly():
             expected = _raised(self.eager.optimizer)
         assert _sort(raised) == _sort(expected), f"{raised!r} instead of {expected!r}"

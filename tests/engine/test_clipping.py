@@ -1,116 +1,39 @@
 """Clipping inside the step: it is torch's clip_grad_norm_ and a step after it, but no gradient is touched.
 
-Most laws hold to the bit. Gradients are whole numbers times a power of two, so every sum of squares is exact; the limit
-is a quarter of the norm, so what they are multiplied by is a quarter, and that is exact in every dtype.
+Tests marked xfail, "BUG: ...", show bugs; whoever mends one takes the mark away.
 """
 
 from __future__ import annotations
 
-import copy
-import inspect
 import math
-import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
-import zerograd
 from backends import backend
+from engine.clipped import (
+    CASES,
+    WORLDS,
+    Asked,
+    MarsAdam,
+    exact_norm,
+    filled,
+    give,
+    gradients,
+    make,
+    measured,
+    quarter,
+    whole,
+)  # fmt: skip
 from engine.common import equal, noise, snapshot
-from zerograd import RuleOptimizer, optim, rules
-from zerograd.lifecycle.clipping import EPS
+from zerograd import optim
 
 __all__ = ["backend"]
 pytestmark = pytest.mark.usefixtures("backend")
-
-MarsAdam = zerograd.from_rule(rules.mars(rules.adam), name="MarsAdam", lr=0.1)
-CASES: dict[str, tuple[Any, dict[str, Any]]] = {
-    "SGD": (optim.SGD, {"lr": 0.1, "momentum": 0.9}),
-    "AdamW": (optim.AdamW, {"lr": 0.1}),
-    "Lion": (optim.Lion, {"lr": 0.1}),
-    "LAMB": (optim.LAMB, {"lr": 0.1}),  # a norm for each tensor
-    "Prodigy": (optim.Prodigy, {"d0": 0.01}),  # totals over all tensors
-    "NAdam": (optim.NAdam, {"lr": 0.1}),  # a scalar state
-}
-
-
-def make(case: str, params: Sequence[Tensor], **more: Any) -> Any:
-    """An optimizer with two groups."""
-    cls, hypers = CASES[case]
-    return cls([{"params": params[:2]}, {"params": params[2:]}], **{**hypers, **more})
-
-
-# --------------------------------------------------------------------------------------- parameters and gradients
-
-
-def filled(*dtypes: torch.dtype) -> list[Tensor]:
-    shapes = [(3, 2), (4,), (), (5, 3)]
-    return [noise(i, *shapes[i % 4]).to(dtype).requires_grad_() for i, dtype in enumerate(dtypes)]
-
-
-def with_a_rest() -> list[Tensor]:
-    """Every other column of a matrix has gaps in memory: no kernel serves it."""
-    params = filled(*[torch.float32] * 4)
-    params[1] = noise(7, 4, 6)[:, ::2].requires_grad_()
-    return params
-
-
-def with_frozen() -> list[Tensor]:
-    """One that takes no gradient, and one that has none."""
-    return [*filled(*[torch.float32] * 3), noise(8, 3), noise(9, 2).requires_grad_()]
-
-
-WORLDS: dict[str, Callable[[], list[Tensor]]] = {
-    "float32": lambda: filled(*[torch.float32] * 4),
-    "bfloat16": lambda: filled(*[torch.bfloat16] * 4),
-    "mixed": lambda: filled(torch.float32, torch.float64, torch.bfloat16, torch.float32),
-    "complex": lambda: filled(torch.complex64, torch.float32, torch.complex128),
-    "with a rest": with_a_rest,
-    "with frozen ones": with_frozen,
-}
-
-
-def whole(seed: int, *shape: int) -> Tensor:
-    """Whole numbers from 1 to 8."""
-    return torch.randint(1, 9, shape, generator=torch.Generator().manual_seed(seed)).double()
-
-
-def gradient(p: Tensor, at: int, step: int, size: float) -> Tensor:
-    """Another one at each step, and always of the same norm: only the signs differ."""
-    parts = [whole(10 * at + i, *p.shape) * noise(1000 * step + 10 * at + i, *p.shape).sign() for i in range(2)]
-    return (torch.complex(*parts) if p.is_complex() else parts[0]).mul(size).to(p.dtype)
-
-
-def give(params: Sequence[Tensor], step: int, size: float = 1.0) -> None:
-    for at, p in enumerate(params):
-        if p.requires_grad and at < 4:
-            p.grad = gradient(p, at, step, size)
-
-
-def exact_norm(params: Sequence[Tensor]) -> float:
-    total = 0.0
-    for p in params:
-        if p.grad is not None:
-            g = p.grad.to_dense() if p.grad.layout != torch.strided else p.grad
-            total += float((torch.view_as_real(g) if g.is_complex() else g).double().square().sum())
-    return math.sqrt(total)
-
-
-def quarter(params: Sequence[Tensor]) -> float:
-    """The limit that makes a quarter of the gradients that the parameters have."""
-    return (exact_norm(params) + EPS) / 4
-
-
-def gradients(params: Sequence[Tensor]) -> list[Tensor]:
-    return [p.grad.clone() for p in params if p.grad is not None]
-
-
-# ------------------------------------------------------------------------------------------------------- the laws
 
 
 @pytest.mark.parametrize("maximize", [False, True], ids=["descend", "climb"])
@@ -129,7 +52,7 @@ def test_gradients_beyond_the_limit_count_a_quarter(case: str, world: str, maxim
         plain.step()
         assert equal(snapshot(clipped), snapshot(plain)), f"step {step}"
         assert equal(before, gradients(params))
-        assert float(clipped.grad_norm) == exact_norm(params)
+        assert float(clipped.grad_norm) == pytest.approx(exact_norm(params), rel=1e-15)
     assert plain.grad_norm is None
 
 
@@ -146,29 +69,40 @@ def test_a_state_that_starts_as_the_gradient_starts_as_the_clipped_one() -> None
 
 def sparse(step: int, size: float) -> Tensor:
     """Rows 0 and 2 of four, row 2 in two parts."""
-    values = torch.stack([whole(i, 2) * noise(100 * step + i, 2).sign() for i in range(2)] * 2)[:3].float() * size
-    return torch.sparse_coo_tensor([[0, 2, 2]], values, (4, 2), check_invariants=True)
+    one, two = (whole(i, 2).float() * noise(100 * step + i, 2).sign() * size for i in range(2))
+    return torch.sparse_coo_tensor([[0, 2, 2]], torch.stack([one, two, 2 * two]), (4, 2), check_invariants=True)
 
 
 @pytest.mark.parametrize("maximize", [False, True], ids=["descend", "climb"])
-@pytest.mark.parametrize("case", [("SGD", {"lr": 0.1}), ("SGD", {"lr": 0.1, "momentum": 0.9}), ("Adagrad", {})], ids=str)
-def test_sparse_gradients_count_a_quarter(case: tuple[str, dict[str, Any]], maximize: bool) -> None:
-    name, hypers = case
+@pytest.mark.parametrize("case", ["SGD", "SGD momentum", "Adagrad"])
+def test_sparse_gradients_count_a_quarter(case: str, maximize: bool) -> None:
+    """torch's clip_grad_norm_ can't take them."""
+    name, _, momentum = case.partition(" ")
     runs: list[list[Tensor]] = []
     for clips in (True, False):
-        params = [noise(0, 4, 2).requires_grad_(), noise(1, 3).requires_grad_()]
-        optimizer: Any = None
+        size = 1.0 if clips else 0.25
+        params = [noise(1, 3).requires_grad_(), noise(0, 4, 2).requires_grad_()]
+        params[0].grad, params[1].grad = whole(5, 3).float(), sparse(0, 1.0)
+        optimizer = getattr(optim, name)(
+            params, lr=0.1, clip=quarter(params) if clips else None, maximize=maximize,
+            **({"momentum": 0.9} if momentum else {}),
+        )  # fmt: skip
         for step in range(3):
-            size = 1.0 if clips else 0.25
-            params[0].grad, params[1].grad = sparse(0, size), whole(5, 3).float() * size
-            if optimizer is None:
-                limit = quarter(params) if clips else None
-                optimizer = getattr(optim, name)(params, clip=limit, maximize=maximize, **hypers)
-            before = params[0].grad.to_dense()
+            params[0].grad, params[1].grad = whole(5, 3).float() * size, sparse(step, size)
+            before = params[1].grad.to_dense()
             optimizer.step()
-            assert torch.equal(params[0].grad.to_dense(), before), step
+            assert torch.equal(params[1].grad.to_dense(), before)
         runs.append(snapshot(optimizer))
     assert equal(*runs)
+
+
+def test_a_sparse_gradient_before_a_dense_one(backend: str, request: pytest.FixtureRequest) -> None:
+    if backend == "eager":
+        bug = "BUG, not of clipping: a dense gradient joins the SparseBucket before it; two values to unpack, not one"
+        request.applymarker(pytest.mark.xfail(strict=True, raises=ValueError, reason=bug))
+    params = [noise(0, 4, 2).requires_grad_(), noise(1, 3).requires_grad_()]
+    params[0].grad, params[1].grad = sparse(0, 1.0), whole(5, 3).float()
+    optim.SGD(params, lr=0.1).step()
 
 
 def run_beside_torch(case: str, params: list[Tensor], twins: list[Tensor], limit: float) -> None:
@@ -215,11 +149,11 @@ def test_a_closure_is_clipped_too(case: str) -> None:
 
         def closure(params: list[Tensor] = params, optimizer: Any = optimizer, clips: bool = clips) -> Tensor:
             optimizer.zero_grad()
-            loss = sum((p.square().sum() for p in params), torch.zeros(()))
+            loss = torch.stack([p.square().sum() for p in params]).sum()
             loss.backward()
             if not clips:
                 torch.nn.utils.clip_grad_norm_(params, 0.5)
-            return loss
+            return loss.detach()
 
         losses = [float(optimizer.step(closure)) for _ in range(4)]
         assert losses[-1] < losses[0]
@@ -301,7 +235,7 @@ def test_a_limit_that_nothing_reaches_gives_the_norm_only(clip: float) -> None:
         for own, optimizer in zip((params, twins), optimizers, strict=True):
             give(own, step)
             optimizer.step()
-        assert optimizers[0].grad_norm == exact_norm(params)
+        assert optimizers[0].grad_norm == measured(params)
     assert equal(snapshot(optimizers[0]), snapshot(optimizers[1]))
 
 
@@ -338,18 +272,6 @@ def test_tiny_gradients_in_float32() -> None:
 # ------------------------------------------------------------------------------------------- what it does not cost
 
 
-class Asked(TorchDispatchMode):
-    """The operations that torch was asked for, allocations included."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.operations: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.operations.append(str(func))
-        return func(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize("where", ["optimizer", "group"])
 @pytest.mark.parametrize("case", CASES)
 def test_a_clipped_step_asks_torch_for_no_more(case: str, where: str, backend: str) -> None:
@@ -369,47 +291,3 @@ def test_a_clipped_step_asks_torch_for_no_more(case: str, where: str, backend: s
         asked.append(seen.operations)
     assert asked[0] == asked[1]
     assert case == "NAdam" or not asked[0]
-
-
-# -------------------------------------------------------------------------------------------------- the arguments
-
-
-def test_every_class_takes_both_by_keyword_only() -> None:
-    every = [cls for name in optim.__all__ if issubclass(cls := getattr(optim, name), RuleOptimizer)]
-    for cls in [*every, MarsAdam]:
-        taken = inspect.signature(cls).parameters
-        assert [taken[name].default for name in ("clip", "nonfinite")] == [None, "propagate"]
-        assert all(taken[name].kind is inspect.Parameter.KEYWORD_ONLY for name in ("clip", "nonfinite"))
-
-
-BAD: list[tuple[Any, type[Exception]]] = [
-    (0, ValueError), (-1.0, ValueError), (math.nan, ValueError), (True, TypeError), ("1", TypeError), ([1.0], TypeError),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("clip", "error"), BAD, ids=str)
-def test_a_limit_that_is_none_is_refused(clip: Any, error: type[Exception]) -> None:
-    """With its value and what it must be."""
-    params = WORLDS["float32"]()
-    with pytest.raises(error, match=r"SGD: clip.*must be .*the largest norm of all gradients") as raised:
-        optim.SGD(params, lr=0.1, clip=clip)
-    assert repr(clip) in str(raised.value)
-    group = {"params": params, "clip": clip}
-    with pytest.raises(error, match="clip"):
-        optim.SGD([group], lr=0.1)
-
-
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))], ids=["copy", "pickle"])
-def test_a_copy_clips_as_well(duplicate: Callable[[Any], Any]) -> None:
-    params = WORLDS["float32"]()
-    give(params, 0)
-    optimizer = make("AdamW", params, clip=quarter(params), nonfinite="skip")
-    optimizer.step()
-    twin = duplicate(optimizer)
-    assert twin.clip == optimizer.clip
-    assert twin.nonfinite == "skip"
-    for one in (optimizer, twin):
-        give([p for group in one.param_groups for p in group["params"]], 1)
-        one.step()
-    assert equal(snapshot(optimizer), snapshot(twin))
-    assert twin.grad_norm == optimizer.grad_norm

@@ -61,8 +61,8 @@ class Plan:
         self._questions = InOrder([call for call in calls if call is not None])
         total = sum(bucket.table.total for bucket in self.buckets)
         small = total < PARALLEL or total < TINY * len(self.params)  # other threads would gain nothing
-        self._locked = small and total <= SHORT
-        short = self._locked and not self.rest and not self._scalars
+        self._locked = total < PARALLEL
+        short = small and total <= SHORT and not self.rest and not self._scalars
         self.whole = self._at_once() if short and all(bucket.single_pass for bucket in self.buckets) else None
         if measures:
             self.whole = None

@@ -12,15 +12,21 @@ import hashlib
 import os
 import stat
 import tempfile
+import time
 from pathlib import Path
 
-_MAGIC = b"zerograd kernel 1\n"
+LIMIT = 4000
+"""Files in the folder, of a few thousand bytes each, from which on the oldest quarter is removed."""
+
+_MAGIC = b"zerograd kernel 2\n"
 
 
 def place() -> Path | None:
     """Where the cache belongs; None if this user has no home and nothing else is said."""
     if chosen := os.environ.get("ZEROGRAD_CACHE"):
-        return Path(chosen).expanduser().absolute()
+        with contextlib.suppress(RuntimeError):  # ~someone, who is not known here
+            return Path(chosen).expanduser().absolute()
+        return None
     base = os.environ.get("XDG_CACHE_HOME", "")
     if os.path.isabs(base):  # the specification: a relative path is to be ignored
         return Path(base) / "zerograd"
@@ -47,23 +53,33 @@ def refusal(folder: Path) -> str | None:
     return None
 
 
+def _digest(name: str, code: bytes) -> bytes:
+    """What a file starts with: code under another name is not good."""
+    return hashlib.sha256(name.encode() + b"\n" + code).digest()
+
+
 def read(name: str) -> bytes | None:
     """The code kept under a name; None if there is none, or none that can be trusted."""
     here = place()
     if here is None or refusal(here) is not None:
         return None
     try:
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        with open(os.open(here / f"{name}.o", flags), "rb") as file:
-            found = os.fstat(file.fileno())
-            if hasattr(os, "getuid") and found.st_uid != os.getuid():
+        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+        flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # no link, and a pipe must not stop us
+        handle = os.open(here / f"{name}.o", flags)
+        try:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode) or (hasattr(os, "getuid") and found.st_uid != os.getuid()):
                 return None
-            content = file.read()
+            with open(handle, "rb", closefd=False) as file:
+                content = file.read()
+        finally:
+            os.close(handle)
     except OSError:
         return None
     head = len(_MAGIC) + 32
     code = content[head:]
-    whole = content[: len(_MAGIC)] == _MAGIC and content[len(_MAGIC) : head] == hashlib.sha256(code).digest()
+    whole = content[: len(_MAGIC)] == _MAGIC and content[len(_MAGIC) : head] == _digest(name, code)
     return code if whole else None
 
 
@@ -79,8 +95,20 @@ def write(name: str, code: bytes) -> None:
         handle, temporary = tempfile.mkstemp(dir=here, suffix=".tmp")
         try:
             with open(handle, "wb") as file:
-                file.write(_MAGIC + hashlib.sha256(code).digest() + code)
+                file.write(_MAGIC + _digest(name, code) + code)
             os.replace(temporary, here / f"{name}.o")
         except OSError:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+        _tidy(here)
+
+
+def _tidy(folder: Path) -> None:
+    """Keep the folder from growing for ever: the oldest files go, and what a process that was killed left behind."""
+    ages = sorted((file.stat().st_mtime, file) for file in folder.iterdir() if file.suffix in (".o", ".tmp"))
+    code = [file for _, file in ages if file.suffix == ".o"]
+    old = code[: len(code) // 4] if len(code) > LIMIT else []
+    old += [file for age, file in ages if file.suffix == ".tmp" and age < time.time() - 3600]
+    for file in old:
+        with contextlib.suppress(OSError):
+            file.unlink()

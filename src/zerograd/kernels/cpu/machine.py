@@ -12,6 +12,9 @@ from typing import Any
 
 from zerograd.errors import ZerogradError
 
+_OPTIONS = "level 3, loops vectorised"
+"""What ``_optimized`` asks for: to be changed with it, for it decides what the code is."""
+
 _LOCK = threading.Lock()
 _LOADED: list[Any] = []
 """Engines own the memory of the code that was loaded through them; they live as long as the process."""
@@ -27,8 +30,14 @@ def _binding() -> Any:
         import llvmlite.binding as llvm  # type: ignore[import-untyped]
     except (ImportError, OSError) as error:  # not installed, or its shared library does not load
         raise CodeError(f"llvmlite can't be imported ({error}); pip install llvmlite") from error
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
+    try:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        llvm.Target.from_triple(llvm.get_default_triple())
+        llvm.get_host_cpu_name()
+        llvm.get_host_cpu_features()
+    except RuntimeError as error:
+        raise CodeError(f"LLVM does not know this processor: {error}") from error
     return llvm
 
 
@@ -50,7 +59,7 @@ def identity() -> str:
     llvm = _binding()
     from llvmlite import __version__ as version
 
-    return f"{version} {llvm.llvm_version_info} {llvm.get_default_triple()} {processor()} {features()}"
+    return f"{_OPTIONS} {version} {llvm.llvm_version_info} {llvm.get_default_triple()} {processor()} {features()}"
 
 
 @functools.cache
@@ -111,7 +120,10 @@ def loaded(code: bytes, name: str, needs: tuple[str, ...] = ()) -> int:
         target = llvm.Target.from_triple(llvm.get_default_triple()).create_target_machine(jit=True)
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
         try:
-            engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+            parsed = llvm.ObjectFileRef.from_data(code)
+            if not parsed._ptr:  # adding it would end the process
+                raise CodeError(f"machine code of {name} can't be read")
+            engine.add_object_file(parsed)
             engine.finalize_object()
         except RuntimeError as error:
             raise CodeError(f"machine code of {name} can't be loaded: {error}") from error
