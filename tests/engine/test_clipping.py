@@ -239,6 +239,19 @@ def test_a_limit_that_nothing_reaches_gives_the_norm_only(clip: float) -> None:
     assert equal(snapshot(optimizers[0]), snapshot(optimizers[1]))
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_clipping_waits_for_no_device(case: str) -> None:
+    """On the meta device there are no numbers: a step that asked for one would fail."""
+    params = [torch.empty(3, 2, device="meta").requires_grad_() for _ in range(3)]
+    optimizer = make(case, params, clip=1.0)
+    for _ in range(2):
+        for p in params:
+            p.grad = torch.empty_like(p)
+        optimizer.step()
+    assert optimizer.grad_norm.device.type == "meta"
+    assert optimizer.grad_norm.shape == ()
+
+
 def test_no_gradients_have_no_norm() -> None:
     optimizer = make("AdamW", WORLDS["float32"](), clip=1.0)
     optimizer.step()

@@ -51,8 +51,8 @@ def compute_dtype(*dtypes: torch.dtype) -> torch.dtype:
 class Bucket:
     """One kernel call. ``scalars``: the values of the scalar states; ``new_scalars``: what they became.
 
-    elements: how many the parameters have together, counted on a CPU only. starts: where the noise of each parameter
-    starts, if parameters are rounded stochastically.
+    elements: how many the parameters have together, counted on a CPU only. noise_keys: of each parameter, if they are
+    rounded stochastically.
     """
 
     program: Program
@@ -70,7 +70,7 @@ class Bucket:
     new_scalars: dict[str, Any] = field(default_factory=dict)
     elements: int = 0
     factors: Mapping[int, Any] = field(default_factory=dict)
-    starts: list[int] = field(default_factory=list)
+    noise_keys: list[int] = field(default_factory=list)
 
     def squares(self) -> dict[int, Any]:
         """The sum of the squares of all gradients, by group: 0-dim, on their device."""
@@ -98,8 +98,8 @@ class Bucket:
         fitting = tuple(x if -limit <= x <= limit else x * math.inf for x in host)  # beyond it: infinite, nan stays
         self.new_scalars = {name: host[place] for name, place in program.prelude.new.items()}
         new_p, new = yield from program.foreach.run(_in(dtype, params), grads, work, late, fitting, dtype)
-        if self.starts and params[0].dtype == torch.bfloat16:
-            new_p = [rounded(x, start, p) for x, start, p in zip(new_p, self.starts, params, strict=True)]
+        if self.noise_keys and params[0].dtype == torch.bfloat16:
+            new_p = [rounded(x, key, p) for x, key, p in zip(new_p, self.noise_keys, params, strict=True)]
         store([params, *stored.values()], [new_p, *(new[name] for name in stored)])
         self.new_scalars.update({name: new[name] for name in late})
 
@@ -177,7 +177,7 @@ class SparseBucket(Bucket):
             states={name: [state[index]] for name, state in whole.items()},
             scalars=self.scalars,
             factors=self.factors,
-            starts=self.starts,
+            noise_keys=self.noise_keys,
         )  # fmt: skip
         yield from rows.run()
         p.detach()[index] = rows.params[0]

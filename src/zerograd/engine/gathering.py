@@ -16,7 +16,7 @@ from zerograd.engine.buckets import Bucket, DifferentiableBucket, SparseBucket, 
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
 from zerograd.engine.programs import Program
 from zerograd.formats.layout import Layout
-from zerograd.formats.stochastic import WEIGHT_FORMATS, noise_start
+from zerograd.formats.stochastic import WEIGHT_FORMATS, noise_key
 
 if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
@@ -192,7 +192,7 @@ class Gathering:
         bucket.grads.append(g)
         if self._noisy:
             seed = int(self.optimizer.param_groups[share.index].get("noise_seed", 0))
-            bucket.starts.append(noise_start(seed, int(bucket.t), self._ordinals[id(p)], 0))
+            bucket.noise_keys.append(noise_key(seed, int(bucket.t), self._ordinals[id(p)], 0))
         self._join(share, p, g, held, bucket, bucket.maximize, bucket.states)
         for name in graph.late_states:
             if isinstance(bucket.scalars[name], list):

@@ -20,8 +20,8 @@ WEIGHT_FORMATS = {None: PLAIN, "stochastic": {**PLAIN, torch.bfloat16: BF16_STOC
 
 _MASK = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
-WEYL = 0x9E3779B9
-"""2**32 / golden ratio: multiples of it fall evenly on the circle, for every run of consecutive indices."""
+FIRST, SECOND = 0x21F0AAAD, 0xD35A2D97
+"""Multipliers of a hash of 32 bits with very little bias (Wellons 2018, "lowbias32")."""
 
 
 def mixed(z: int) -> int:
@@ -42,19 +42,33 @@ def stream_key(ordinal: int, stream: int) -> int:
     return mixed((GOLDEN * (ordinal * 64 + stream + 1)) & _MASK)
 
 
-def noise_start(seed: int, step: int, ordinal: int, stream: int) -> int:
-    """Where the noise of one tensor starts in one step, of 32 bits."""
-    return mixed(step_key(seed, step) ^ stream_key(ordinal, stream)) & 0xFFFFFFFF
+def noise_key(seed: int, step: int, ordinal: int, stream: int) -> int:
+    """The key of the noise of one tensor in one step, of 64 bits."""
+    return mixed(step_key(seed, step) ^ stream_key(ordinal, stream))
 
 
-def rounded(values: Tensor, start: int, like: Tensor | None = None) -> Tensor:
-    """Values of any shape as bfloat16, through float32; element i takes noise ``start + i * WEYL``.
+def noise(index: Tensor, key: int) -> Tensor:
+    """16 random bits for each index, int64: the upper half of a hash of the index under both halves of the key.
+
+    (A mere multiple of the index, as in Weyl's sequence, is as uniform, but then two elements keep their distance for
+    ever: what one rounds up the other never does.)
+    """
+    low, high = key & 0xFFFFFFFF, key >> 32
+    h = (index + low) & 0xFFFFFFFF
+    h = ((h ^ (h >> 16)) * FIRST) & 0xFFFFFFFF
+    h = ((h ^ (h >> 15)) + high) & 0xFFFFFFFF
+    h = (h * SECOND) & 0xFFFFFFFF
+    return (h ^ (h >> 15)) >> 16
+
+
+def rounded(values: Tensor, key: int, like: Tensor | None = None) -> Tensor:
+    """Values of any shape as bfloat16, through float32; element i takes the i-th noise under the key.
 
     i counts in the order of memory of ``like``, by default the values themselves. Infinities and nan stay as they are.
     """
-    noise = ((positions(values if like is None else like) * WEYL + start) & 0xFFFFFFFF) >> 16
+    random = noise(positions(values if like is None else like), key)
     bits = values.to(torch.float32).view(torch.int32).to(torch.int64) & 0xFFFFFFFF
     special = (bits & 0x7FFFFFFF) >= 0x7F800000
     kept = (bits >> 16) | torch.where((bits & 0x7FFFFF) != 0, 0x40, 0)  # nan must not become infinity
-    high = torch.where(special, kept, (bits + noise) >> 16) & 0xFFFF
+    high = torch.where(special, kept, (bits + random) >> 16) & 0xFFFF
     return torch.where(high >= 0x8000, high - 0x10000, high).to(torch.int16).view(torch.bfloat16)

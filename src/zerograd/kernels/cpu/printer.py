@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from zerograd.algebra.graph import Node
 from zerograd.algebra.tracing import Graph
 from zerograd.formats.layout import Layout
-from zerograd.formats.stochastic import WEYL
 from zerograd.kernels.cpu.passes import Pass
-from zerograd.kernels.cpu.words import OUTSIDE, STORED, constant, load, operation, store
+from zerograd.kernels.cpu.words import OUTSIDE, STORED, constant, hashed, load, operation, store
 
 ENTRY = "zerograd_kernel"
 COUNTER, CHUNKS, CHUNK_TABLE, TENSOR_TABLE, LATE_TABLE, SUMS = range(6)
@@ -166,7 +165,7 @@ class PassPrinter:
         return [*lines, f"%{name} = fptrunc double %{name}.wide to float"]
 
     def _noise(self, k: int) -> list[str]:
-        """Where the noise of this chunk starts; the same arithmetic as formats.stochastic."""
+        """The key of the noise of this tensor and step, with the chunk's offset; as formats.stochastic has it."""
         n = f"%b{k}.n"
         return [
             *self._word(f"b{k}.stream", "tensor_table", "%tensor.place", 2 + 2 * k),
@@ -180,11 +179,12 @@ class PassPrinter:
             f"{n}5 = xor i64 {n}3, {n}4",
             f"{n}6 = mul i64 {n}5, {0x94D049BB133111EB}",
             f"{n}7 = lshr i64 {n}6, 31",
-            f"{n}8 = xor i64 {n}6, {n}7",
-            f"{n}9 = trunc i64 {n}8 to i32",
-            f"{n}a = trunc i64 %offset to i32",
-            f"{n}b = mul i32 {n}a, {WEYL}",
-            f"{n} = add i32 {n}9, {n}b",
+            f"{n}9 = xor i64 {n}6, {n}7",
+            f"{n}.low = trunc i64 {n}9 to i32",
+            f"{n}a = lshr i64 {n}9, 32",
+            f"{n}.high = trunc i64 {n}a to i32",
+            f"{n}b = trunc i64 %offset to i32",
+            f"{n} = add i32 {n}.low, {n}b",
         ]
 
     def _loop(self, body: list[str]) -> list[str]:
@@ -242,11 +242,7 @@ class PassPrinter:
             noise = ""
             if self.formats[name].stochastic:
                 noise = f"%b{k}.noise"
-                lines += [
-                    f"%b{k}.step = trunc i64 %i to i32",
-                    f"%b{k}.weyl = mul i32 %b{k}.step, {WEYL}",
-                    f"{noise} = add i32 %b{k}.n, %b{k}.weyl",
-                ]
+                lines += [f"%b{k}.index = trunc i64 %i to i32", *hashed(noise, f"%b{k}.index", f"%b{k}.n")]
             at = address(name)
             value = self._value(node)
             lines += store(f"%b{k}.s", value, at, self.formats[name], self.kind, self._scope(name), noise)

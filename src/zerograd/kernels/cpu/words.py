@@ -10,6 +10,7 @@ import math
 import struct
 
 from zerograd.formats.plain import BF16, FP16, FP32, FP64, Format
+from zerograd.formats.stochastic import FIRST, SECOND
 
 STORED = {FP32.name: "float", FP64.name: "double", FP16.name: "half", BF16.name: "i16", "bf16 stochastic": "i16"}
 """The type in memory."""
@@ -102,6 +103,22 @@ def _stochastic(name: str, noise: str) -> list[str]:
         f"{name}.chosen = select i1 {name}.special, i32 {name}.kept, i32 {name}.up",
         f"{name}.high = lshr i32 {name}.chosen, 16",
         f"{name}.half = trunc i32 {name}.high to i16",
+    ]
+
+
+def hashed(name: str, index: str, key: str) -> list[str]:
+    """``name`` becomes 32 random bits for an index, of which the upper 16 are noise: formats.stochastic.noise."""
+    return [
+        f"{name}.0 = add i32 {index}, {key}",
+        f"{name}.1 = lshr i32 {name}.0, 16",
+        f"{name}.2 = xor i32 {name}.0, {name}.1",
+        f"{name}.3 = mul i32 {name}.2, {FIRST}",
+        f"{name}.4 = lshr i32 {name}.3, 15",
+        f"{name}.5 = xor i32 {name}.3, {name}.4",
+        f"{name}.6 = add i32 {name}.5, {key}.high",
+        f"{name}.7 = mul i32 {name}.6, {SECOND}",
+        f"{name}.8 = lshr i32 {name}.7, 15",
+        f"{name} = xor i32 {name}.7, {name}.8",
     ]
 
 
