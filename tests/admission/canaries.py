@@ -12,7 +12,7 @@ from torch import Tensor
 
 CANARY = 0x7F
 MARGIN = 1024
-"""Bytes before and after all tensors: more than the largest of them has, so that a kernel that loses its way stays in."""
+"""Bytes before and after all tensors: more than the largest of them has, so a kernel that goes astray stays inside."""
 
 _WHOLE = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 

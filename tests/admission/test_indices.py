@@ -14,7 +14,7 @@ from zerograd.algebra import Rule, Tracer
 from zerograd.engine.programs import Program
 from zerograd.formats.layout import Layout
 from zerograd.formats.plain import BF16, FP16, FP32, FP64, PLAIN, Format
-from zerograd.formats.stochastic import BF16_STOCHASTIC, WEYL, mixed, noise_start, rounded
+from zerograd.formats.stochastic import BF16_STOCHASTIC, noise_key, rounded, step_key, stream_key
 from zerograd.kernels.cpu.kernel import Kernel
 from zerograd.kernels.cpu.printer import CHUNK_TABLE, CHUNKS
 from zerograd.kernels.cpu.squares import squares_function
@@ -133,9 +133,11 @@ def test_a_reduction_finds_elements_beyond_32_bits(offset: int) -> None:
 # --------------------------------------------------------------------------------------------------- stochastic noise
 
 
-def noise_at(values: Tensor, start: int, offset: int) -> Tensor:
-    """What ``rounded`` says of the elements from ``offset`` on, of a tensor too large to be made."""
-    return rounded(values, (start + offset * WEYL) & 0xFFFFFFFF)
+def noise_at(values: Tensor, key: int, offset: int) -> Tensor:
+    """What ``rounded`` says of the elements from ``offset`` on, of a tensor too large to be made: the index is added to
+    the lower half of the key, modulo 2**32."""
+    low = (key + offset) & 0xFFFFFFFF
+    return rounded(values, (key >> 32 << 32) | low)
 
 
 @pytest.mark.parametrize("offset", [0, 1, 8192, *BEYOND])
@@ -146,23 +148,16 @@ def test_stochastic_noise_beyond_32_bits_is_what_the_format_says(offset: int) ->
     low = [t.bfloat16() for t in exact]
     launched(made, single, exact, 0)  # the same step, kept in float32
     layout = Layout(BF16_STOCHASTIC, BF16, (("momentum_buffer", BF16_STOCHASTIC),))
-    key, streams = keys(seed, step, ordinal, len(layout.buffers))
-    launched(made, layout, low, offset, streams, (64, 3, 64), key=key)
+    streams = [stream_key(ordinal, k) for k in range(len(layout.buffers))]
+    launched(made, layout, low, offset, streams, (64, 3, 64), key=step_key(seed, step))
     for k, (got, wanted) in enumerate(zip(low, exact, strict=True)):
         if k == 1:
             assert torch.equal(got, wanted.bfloat16()), "the gradient"
             continue
-        expected = noise_at(wanted, noise_start(seed, step, ordinal, k), offset)
+        expected = noise_at(wanted, noise_key(seed, step, ordinal, k), offset)
         assert torch.equal(got.view(torch.int16), expected.view(torch.int16))
     nearest = exact[0].bfloat16()
     assert 20 < int((low[0] != nearest).sum()) < numbers - 20, "about half of the numbers go the other way"
-
-
-def keys(seed: int, step: int, ordinal: int, buffers: int) -> tuple[int, list[int]]:
-    """The key of a step and the streams of a tensor, from the definition of ``noise_start``."""
-    golden, whole = 0x9E3779B97F4A7C15, (1 << 64) - 1
-    key = mixed((seed + golden * (2 * step + 1)) & whole)
-    return key, [mixed((golden * (ordinal * 64 + stream + 1)) & whole) for stream in range(buffers)]
 
 
 def test_noise_does_not_hang_on_how_a_tensor_is_divided() -> None:
@@ -178,7 +173,9 @@ def test_noise_does_not_hang_on_how_a_tensor_is_divided() -> None:
 
 
 def test_noise_repeats_after_32_bits() -> None:
-    """The index counts modulo 2**32, as ``rounded`` says."""
-    values = torch.linspace(-2, 2, 50)
-    assert torch.equal(noise_at(values, 123, 0), noise_at(values, 123, 2**32))
-    assert not torch.equal(noise_at(values, 123, 0), noise_at(values, 123, 2**31))
+    """The index counts modulo 2**32; nearer than that, large tensors get other noise everywhere."""
+    values, key = torch.linspace(-2, 2, 500), noise_key(1, 2, 3, 0)
+    assert torch.equal(noise_at(values, key, 0), noise_at(values, key, 2**32))
+    for offset in (1, 2**16, 2**31):
+        changed = noise_at(values, key, 0) != noise_at(values, key, offset)
+        assert 50 < int(changed.sum()) < 450

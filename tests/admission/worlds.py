@@ -38,11 +38,11 @@ EVENTS = (
 )  # fmt: skip
 """What may happen to a parameter between two steps."""
 
-NEGATIVES_LATER = False
+NEGATIVES_LATER = True
 """Whether tensors may turn into views of their opposites between two steps. False as long as the inspector doesn't see
 it (test_found.py)."""
 
-SPARSE_FIRST = False
+SPARSE_FIRST = True
 """Whether a sparse gradient may come before a dense one, for rules that go through its rows. False as long as both get
 into one bucket (test_found.py)."""
 

@@ -15,6 +15,9 @@ from zerograd.algebra.notation import Rule, RuleFunction
 from zerograd.algebra.states import Scalar, StateSpec, level_of
 from zerograd.algebra.symbols import SymbolBuilder, host_value
 
+VANISHING = frozenset({"weight_decay"})
+"""Hyper-parameters that are left out when they are 0: what they multiply counts as 0, infinities included."""
+
 
 def is_static(value: Any) -> bool:
     """Part of the graph's key, not a symbol."""

@@ -64,6 +64,21 @@ def span(tensor: Tensor) -> tuple[int, int]:
     return start, start + tensor.numel() * tensor.element_size()
 
 
+def reach(tensor: Tensor, owner: int) -> list[tuple[int, int, int]]:
+    """The bytes between the first and the last element of a strided tensor in memory; nothing of any other."""
+    if (
+        tensor.layout != torch.strided
+        or tensor.device.type != "cpu"
+        or type(tensor).__torch_dispatch__ is not _NO_DISPATCH
+    ):
+        return []
+    if tensor.numel() == 0 or torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        return []
+    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    start = tensor.data_ptr()
+    return [(start, start + (last + 1) * tensor.element_size(), owner)]
+
+
 def overlapping(written: Sequence[tuple[int, int, int]], read: Sequence[tuple[int, int, int]]) -> set[int]:
     """The owners of spans (start, end, owner) that share a byte with another span, one of the two being written."""
     found: set[int] = set()

@@ -44,6 +44,11 @@ class Column:
         values = self._values()
         return [values[self._slots[id(p)]] for p in params]
 
+    @property
+    def vectors(self) -> list[Tensor]:
+        """What holds the numbers; ``share_memory_()`` of a state moves it."""
+        return self._vectors
+
     def runs(self, params: Sequence[Tensor]) -> list[tuple[np.ndarray[Any, Any], list[int]]]:
         """Where the numbers of parameters that were read before are: pieces of the vectors, as NumPy sees the same
         memory, each with the positions in ``params`` that its numbers belong to."""

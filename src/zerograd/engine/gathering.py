@@ -93,7 +93,10 @@ class Gathering:
                 states = [(name, held.get(name)) for name in program.graph.tensor_states]
                 assert p.grad is not None
                 layout = admission.layout_of(p, p.grad, states, WEIGHT_FORMATS[optimizer.weight_format])
-                if layout is not None and program.kernel(layout) is not None:
+                if layout is None or program.kernel(layout) is None:
+                    written += admission.reach(p, -1)
+                    read += admission.reach(p.grad, -1)
+                else:
                     owner = len(candidates)
                     candidates.append((number, at, layout))
                     written += [(*admission.span(t), owner) for t in (p, *(s for _, s in states if s is not None))]
@@ -174,7 +177,7 @@ class Gathering:
         """Put a parameter into an eager bucket."""
         graph = share.program.graph
         assert p.grad is not None
-        kind, g = self._kind(p.grad, graph)
+        kind, g = self._kind(p, p.grad, graph)
         dtypes = [None if tensor is None else tensor.dtype for tensor in held]
         key = (share.index, p.dtype, g.dtype, p.device, type(p), *dtypes, *cohort)
         bucket = self._found.get(key)
@@ -185,7 +188,8 @@ class Gathering:
             bucket = kind(share.program, share.index, share.hypers, p.device, dtype, t, first, maximize)
             bucket.scalars = scalars
             bucket.states.update({name: [] for name in graph.tensor_states})
-            self._found[key] = bucket
+            if kind is Bucket:  # the others hold one parameter
+                self._found[key] = bucket
             self.eager.append(bucket)
         bucket.params.append(p)
         bucket.elements += p.numel() if p.device.type == "cpu" else 0
@@ -231,10 +235,11 @@ class Gathering:
                 scalars[name] = [] if name in graph.late_states else here[name]
         return t, first, scalars
 
-    def _kind(self, g: Tensor, graph: Graph) -> tuple[type[Bucket], Tensor]:
+    def _kind(self, p: Tensor, g: Tensor, graph: Graph) -> tuple[type[Bucket], Tensor]:
         """Which kind of bucket serves a gradient, and the gradient as it takes it."""
-        if self.optimizer.defaults.get("differentiable"):
-            return DifferentiableBucket, g
+        if self.optimizer.defaults.get("differentiable") or p.is_neg() or p.is_conj():
+            # out of place: lists of negative views can't be changed in place
+            return DifferentiableBucket, g if g.layout == torch.strided else g.to_dense()
         if g.layout == torch.strided:
             return Bucket, g
         if self.optimizer.sparse == "rows" or not graph.tensor_states:

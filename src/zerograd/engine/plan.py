@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from zerograd.engine import admission
 from zerograd.engine.gathering import Gathering, counts_steps
 from zerograd.engine.kernel_buckets import CompiledBucket
 from zerograd.engine.numbers import Hypers, Scalars
@@ -77,6 +78,9 @@ class Plan:
                 place = table.ctypes.data + table.strides[0] * i + 3 * table.itemsize  # after row, p and p's noise
                 asked.add(p, bucket.grads[i], [tensors[i] for tensors in bucket.states.values()], place)
             bucket.grads = []  # the next step's gradients are others; these must be free to go
+        asked.fixed += [vector for column in self.optimizer._columns.values() for vector in column.vectors]
+        asked.elsewhere = [(start, end) for p in self.rest for start, end, _ in admission.reach(p, 0)]
+        self.spans = asked.spans()
         elsewhere = self.covered | frozenset(map(id, self.rest))
         everyone = [p for group in self.optimizer.param_groups for p in group["params"]]
         asked.absent = [p for p in everyone if id(p) not in elsewhere]
@@ -100,6 +104,11 @@ class Plan:
         return InOrder([self._questions.call, *kernels, self.counts.advance, self.versions.call])
 
     # ---------------------------------------------------------------------------------------------- the next step
+
+    def entangled(self) -> bool:
+        """Whether a gradient of the rest lies in memory that this plan writes: then the order of the updates counts."""
+        read = [(a, b, 1) for p in self.rest if p.grad is not None for a, b, _ in admission.reach(p.grad, 1)]
+        return bool(admission.overlapping([(start, end, 0) for start, end in self.spans], read)) if read else False
 
     def take(self) -> bool:
         """Take a whole short step in one call; False, with nothing changed, if that can't be done."""

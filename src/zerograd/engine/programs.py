@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from zerograd.algebra.notation import Rule
-from zerograd.algebra.tracing import Graph, Tracer
+from zerograd.algebra.tracing import VANISHING, Graph, Tracer
 from zerograd.formats.layout import Layout
 from zerograd.kernels.eager.foreach import Foreach
 from zerograd.kernels.prelude import Prelude
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Without weight decay the eager backend leaves its operations out: a graph of its own is cheap here, a pass is not.
 # A compiled kernel does them for nothing, and one kernel for every weight decay is one less to compile.
-ZEROS = frozenset({"weight_decay"})
+ZEROS = VANISHING
 
 
 class Program:

@@ -57,7 +57,7 @@ def _taken(optimizer: RuleOptimizer, plan: Plan) -> bool:
 
 def _gather(optimizer: RuleOptimizer) -> None:
     """A step of which all, or what a plan leaves over, is gathered anew."""
-    plan = next((plan for plan in optimizer._plans if plan.rest and plan.ready()), None)
+    plan = next((plan for plan in optimizer._plans if plan.rest and not plan.entangled() and plan.ready()), None)
     gathered = Gathering(optimizer, without=plan.covered if plan else frozenset())
     buckets = [*(plan.buckets if plan else []), *gathered.buckets]
     measures = gradients.are_measured(optimizer)
@@ -68,6 +68,8 @@ def _gather(optimizer: RuleOptimizer) -> None:
     torch._C._set_grad_enabled(False)
     if plan:
         plan.keep()
+        if gathered.compiled:  # what was left over has become fit: the next step is gathered as a whole
+            optimizer._plans.remove(plan)
     gathered.keep()
     if not plan and gathered.compiled and _worth_a_plan(optimizer, gathered.ids):
         optimizer._plans[:] = [Plan(optimizer, gathered, measures), *optimizer._plans[: PLANS - 1]]

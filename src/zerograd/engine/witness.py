@@ -60,6 +60,11 @@ class Witness:
                 self._watched.renew(number, free)
         return True
 
+    def _tensors(self, states: Sequence[tuple[Sequence[str], Sequence[dict[str, Any]]]]) -> list[Tensor]:
+        """The parameters and their states: each has to stand for the memory object that it stood for."""
+        params = [p for group in self._groups for p in group["params"]]
+        return params + [state[name] for names, held in states for state in held for name in names]
+
     def _watch(self, states: Sequence[tuple[Sequence[str], Sequence[dict[str, Any]]]]) -> None:
         watched = self._watched = watch.Watch()
         for group, free in zip(self._groups, self._free, strict=True):
@@ -72,9 +77,8 @@ class Witness:
         for names, held in states:
             for state in held:
                 watched.add_dictionary(state, free=state.keys() - names)
-        for group in self._groups:
-            for p in group["params"]:
-                watched.add_tensor(p)
+        for tensor in self._tensors(states):
+            watched.add_tensor(tensor)
         watched.close()
         self.call = watched.call
 
@@ -84,8 +88,8 @@ class Witness:
         # one name twice makes a tuple of a single state too
         self._readers = [(itemgetter(*names, *names[:1]), held) for names, held in states if names]
         self._identity = [*self._objects(), _END]
-        self._params = [p for group in self._groups for p in group["params"]]
-        self._implementations = list(map(_IMPLEMENTATION, self._params))
+        self._known = self._tensors(states)
+        self._implementations = list(map(_IMPLEMENTATION, self._known))
 
     def holds(self) -> bool:
         """Whether all objects are the same."""
@@ -93,7 +97,7 @@ class Witness:
             same = all(map(is_, chain(self._objects(), (_END,)), self._identity))
         except (TypeError, KeyError, AttributeError):  # a state is gone, or no dictionary any more
             return False
-        return same and list(map(_IMPLEMENTATION, self._params)) == self._implementations
+        return same and list(map(_IMPLEMENTATION, self._known)) == self._implementations
 
     def _objects(self) -> Iterator[Any]:
         lists = [group["params"] for group in self._groups]

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import functools
 
-FIXED, GRADIENT, ABSENT, SINGLE = range(4)
-"""What a record asks: the tensor itself is what it was; its gradient is as expected; it has no gradient; its gradient,
-of one element, is as expected and has the very strides. (Strides of dimensions of one element say nothing, but for
-this: a view whose memory holds the opposite, which autograd can hand over, has a stride of 2.)"""
+FIXED, GRADIENT, ABSENT = range(3)
+"""What a record asks: the tensor itself is what it was; its gradient is as expected; it has no gradient."""
 
-QUESTIONS = ("is_defined", "get_layout", "get_device_type", "get_dtype", "get_dim", "get_sizes", "get_strides",
-              "get_data_ptr")  # fmt: skip
+QUESTIONS = ("is_defined", "get_dtype", "get_dim", "get_sizes", "get_strides", "get_data_ptr")
 
-RECORD = 9
+RECORD = 10
 """Words of a record: the tensor, what is asked, its address, dtype, dimensions, where sizes and strides are, where to
-put the gradient's address, its bytes; where the gradient was found last, to fetch that ahead."""
+put the gradient's address, its bytes; where the gradient was found last, to fetch
+that ahead; its dispatch keys."""
 
 NONE = 4
 FAR, NEAR = 24, 10
@@ -27,8 +25,8 @@ def source() -> str:
     """The module that asks; its function takes the address of a descriptor (see ``inspector``)."""
     names = ["gradient", *(name.removeprefix("get_") for name in QUESTIONS)]
     loads = []
-    for word, name in enumerate(["n", "records", "spans", "starts", "ends", *names, "strided", "cpu"]):
-        kind = "i64" if name in ("n", "spans", "strided", "cpu") else "ptr"
+    for word, name in enumerate(["n", "records", "spans", "starts", "ends", *names, "keys.offset"]):
+        kind = "i64" if name in ("n", "spans", "keys.offset") else "ptr"
         loads.append(f"  %{name}.at = getelementptr i64, ptr %words, i64 {word}")
         loads.append(f"  %{name} = load {kind}, ptr %{name}.at, align 8")
     fields = []
@@ -38,7 +36,7 @@ def source() -> str:
         fields.append(f"  %{name} = load {kind}, ptr %{name}.at, align 8")
     return _SOURCE.format(
         loads="\n".join(loads), fields="\n".join(fields), record=RECORD, absent=ABSENT, fixed=FIXED,
-        single=SINGLE, far=FAR * RECORD, near=NEAR * RECORD, none=NONE,
+        far=FAR * RECORD, near=NEAR * RECORD, none=NONE,
     )  # fmt: skip
 
 
@@ -94,7 +92,6 @@ near.tensor:
   br label %asked
 asked:
   %is.fixed = icmp eq i64 %kind, {fixed}
-  %not.single = icmp ne i64 %kind, {single}
   br i1 %is.fixed, label %looks, label %of.gradient
 of.gradient:
   %grad = call ptr %gradient(ptr %impl)
@@ -107,20 +104,17 @@ of.gradient:
 must.be.absent:
   br i1 %defined, label %bad, label %found
 must.be.there:
-  br i1 %defined, label %where, label %bad
-where:
-  %e1 = call i32 %layout(ptr %grad, ptr %answer)
-  %has.layout = load i32, ptr %answer, align 8
-  %e2 = call i32 %device_type(ptr %grad, ptr %answer)
-  %has.device = load i32, ptr %answer, align 8
-  %strided.code = trunc i64 %strided to i32
-  %cpu.code = trunc i64 %cpu to i32
-  %same.layout = icmp eq i32 %has.layout, %strided.code
-  %same.device = icmp eq i32 %has.device, %cpu.code
-  %in.memory = and i1 %same.layout, %same.device
-  br i1 %in.memory, label %looks, label %bad
+  br i1 %defined, label %looks, label %bad
 looks:
-  %handle = phi ptr [ %record, %asked ], [ %grad, %where ]
+  %handle = phi ptr [ %record, %asked ], [ %grad, %must.be.there ]
+  %object = load ptr, ptr %handle, align 8
+  %keys.at = getelementptr i8, ptr %object, i64 %keys.offset
+  %has.keys = load i64, ptr %keys.at, align 8
+  %want.keys.at = getelementptr i64, ptr %record, i64 9
+  %want.keys = load i64, ptr %want.keys.at, align 8
+  %same.keys = icmp eq i64 %has.keys, %want.keys
+  br i1 %same.keys, label %same.kind, label %bad
+same.kind:
   %e3 = call i32 %dtype(ptr %handle, ptr %answer)
   %has.dtype = load i32, ptr %answer, align 8
   %want.dtype.code = trunc i64 %want.dtype to i32
@@ -151,8 +145,7 @@ dimension:
   %same.size = icmp eq i64 %size, %want.size
   %same.stride = icmp eq i64 %stride, %want.stride
   %one = icmp eq i64 %size, 1
-  %free = and i1 %one, %not.single
-  %stride.good = or i1 %same.stride, %free
+  %stride.good = or i1 %same.stride, %one
   %dimension.same = and i1 %same.size, %stride.good
   br i1 %dimension.same, label %dimension.good, label %bad
 dimension.good:

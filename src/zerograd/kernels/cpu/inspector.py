@@ -21,9 +21,12 @@ import torch
 from torch import Tensor
 
 from zerograd.kernels.cpu import pool
-from zerograd.kernels.cpu.inspection_code import ABSENT, FAR, FIXED, GRADIENT, NONE, QUESTIONS, RECORD, SINGLE, source
+from zerograd.kernels.cpu.inspection_code import ABSENT, FAR, FIXED, GRADIENT, NONE, QUESTIONS, RECORD, source
 from zerograd.kernels.cpu.kernel import function_at
 from zerograd.kernels.cpu.machine import CodeError
+
+_SEARCHED = 208
+"""Bytes of a tensor's implementation that are looked through; it has no fewer since PyTorch 2.0."""
 
 _GRADIENT_OF = "_ZNK3c1010TensorImpl4gradEv"  # const at::Tensor& c10::TensorImpl::grad() const
 
@@ -38,12 +41,13 @@ class Inspector(Protocol):
 
 
 class Inspected:
-    """What is to be asked, collected: both kinds of inspector are made of it."""
+    """What is to be asked, collected: both kinds of inspector are made of it. elsewhere: bytes that others write."""
 
     def __init__(self) -> None:
         self.fixed: list[Tensor] = []
         self.grads: list[tuple[Tensor, Tensor, int]] = []
         self.absent: list[Tensor] = []
+        self.elsewhere: list[tuple[int, int]] = []
 
     def add(self, p: Tensor, g: Tensor, states: Sequence[Tensor], place: int) -> None:
         """A parameter with its gradient and states. place: the address at which its gradient's address belongs."""
@@ -51,8 +55,15 @@ class Inspected:
         self.grads.append((p, g, place))
 
     def spans(self) -> list[tuple[int, int]]:
-        """The bytes that are written, in order; they don't overlap."""
-        return sorted((t.data_ptr(), t.data_ptr() + t.numel() * t.element_size()) for t in self.fixed if t.numel())
+        """The bytes that are written, in order and apart: what touches or overlaps is one span."""
+        own = [(t.data_ptr(), t.data_ptr() + t.numel() * t.element_size()) for t in self.fixed if t.numel()]
+        joined: list[tuple[int, int]] = []
+        for start, end in sorted([*own, *self.elsewhere]):
+            if joined and start <= joined[-1][1]:
+                joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+            else:
+                joined.append((start, end))
+        return joined
 
     def inspector(self) -> Inspector:
         """The fastest that works here."""
@@ -64,14 +75,25 @@ class _Native:
         spans = np.array(asked.spans(), np.int64).reshape(-1, 2)
         self._starts, self._ends = (np.ascontiguousarray(spans[:, i]) for i in range(2))
         records = [(t, FIXED, t, 0) for t in asked.fixed]
-        records += [(p, GRADIENT if p.numel() != 1 else SINGLE, g, place) for p, g, place in asked.grads]
+        records += [(p, GRADIENT, g, place) for p, g, place in asked.grads]
         records += [(p, ABSENT, p, 0) for p in asked.absent]
         shapes: list[int] = []
         rows: list[list[int]] = []
         for tensor, kind, like, place in records:
             size = like.numel() * like.element_size()
             rows.append(
-                [tensor._cdata, kind, like.data_ptr(), _dtype_code(like.dtype), like.dim(), len(shapes), place, size, 0]
+                [
+                    tensor._cdata,
+                    kind,
+                    like.data_ptr(),
+                    _dtype_code(like.dtype),
+                    like.dim(),
+                    len(shapes),
+                    place,
+                    size,
+                    0,
+                    _keys(like),
+                ]
             )
             shapes += [*like.shape, *like.stride()]
         rows += [[0, NONE, *[0] * (RECORD - 2)]] * FAR  # what is fetched ahead of the last ones
@@ -79,7 +101,7 @@ class _Native:
         self._records = np.array(rows, np.int64)
         self._records[:, 5] = self._records[:, 5] * 8 + self._shapes.ctypes.data  # from an index to an address
         arrays = [len(records), self._records.ctypes.data, len(spans), self._starts.ctypes.data, self._ends.ctypes.data]
-        self._descriptor = np.array([*arrays, *_functions(), *_codes()], np.int64)
+        self._descriptor = np.array([*arrays, *_functions(), keys_offset()], np.int64)
         self.call: tuple[int, int] | None = (function_at(source()), int(self._descriptor.ctypes.data))
 
     def passes(self) -> bool:
@@ -106,9 +128,11 @@ class _Python:
             return False
         for p, looks, place in self._grads:
             g = p.grad
-            if g is None or g.layout != torch.strided or g.is_neg() or _looks(g) != looks:
+            if g is None or g.layout != torch.strided or _looks(g) != looks:
                 return False
             place.value = g.data_ptr()
+            if place.value == 0 and g.numel():
+                return False
             if self._overlaps(place.value, place.value + g.numel() * g.element_size()):
                 return False
         return True
@@ -120,9 +144,9 @@ class _Python:
 
 
 def _looks(t: Tensor) -> tuple[Any, ...]:
-    """Type, device, dtype, sizes and strides, those of dimensions of one element left out: they say nothing."""
+    """Type, dispatch keys (device, negative view, ...), dtype, sizes, and strides but for dimensions of one element."""
     strides = tuple(stride for stride, size in zip(t.stride(), t.shape, strict=True) if size != 1)
-    return type(t), t.device, t.dtype, t.shape, strides
+    return type(t), _keys(t), t.dtype, t.shape, strides
 
 
 # ------------------------------------------------------------------------------------------------ torch's functions
@@ -159,10 +183,20 @@ def _functions() -> tuple[int, ...]:
     )  # fmt: skip
 
 
+def _keys(tensor: Tensor) -> int:
+    """The dispatch keys: device, layout, negative and conjugate views, wrappers; all that says what memory means."""
+    return int(torch._C._dispatch_keys(tensor).raw_repr())
+
+
 @functools.cache
-def _codes() -> tuple[int, int]:
-    _, cpu = libraries()
-    return cpu.aoti_torch_layout_strided(), cpu.aoti_torch_device_type_cpu()
+def keys_offset() -> int:
+    """Where in a tensor's memory its dispatch keys are; CodeError if that can't be found out."""
+    plain = torch.zeros(2)
+    tensors = [plain, torch.zeros(1, 2, requires_grad=True), torch._neg_view(plain), torch.zeros(2, dtype=torch.int8)]
+    for offset in range(0, _SEARCHED, 8):
+        if all(ctypes.c_int64.from_address(t._cdata + offset).value == _keys(t) for t in tensors):
+            return offset
+    raise CodeError("the dispatch keys of a tensor are not where they are expected")
 
 
 @functools.cache
@@ -186,6 +220,7 @@ def _trial() -> str | None:
         (lambda: setattr(p, "grad", None), False),
         (lambda: setattr(p, "grad", torch.zeros(3, 2)), True),
         (lambda: setattr(p, "grad", torch.zeros(2, 3).t()), False),
+        (lambda: setattr(p, "grad", torch._neg_view(g)), False),
         (lambda: setattr(p, "grad", g), True),
         (lambda: setattr(other, "grad", g), False),
         (lambda: setattr(other, "grad", None), True),

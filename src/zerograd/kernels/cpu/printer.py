@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from zerograd.algebra.graph import Node
-from zerograd.algebra.tracing import Graph
+from zerograd.algebra.tracing import VANISHING, Graph
 from zerograd.formats.layout import Layout
 from zerograd.kernels.cpu.passes import Pass
 from zerograd.kernels.cpu.words import OUTSIDE, STORED, constant, hashed, load, operation, store
@@ -263,7 +263,13 @@ class PassPrinter:
 
     def _operation(self, name: str, node: Node) -> list[str]:
         arms = "i1" if node.is_bool else self.kind
-        lines = operation(name, node.op, [self._value(a) for a in node.nodes], self.kind, arms)
+        values = [self._value(a) for a in node.nodes]
+        lines = operation(name, node.op, values, self.kind, arms)
+        if node.op == "mul" and _vanishes(node.nodes[1]):
+            zero = constant(0.0, self.kind)
+            lines = operation(f"{name}.product", "mul", values, self.kind, arms)
+            lines.append(f"{name}.left.out = fcmp oeq {self.kind} {values[1]}, {zero}")
+            lines.append(f"{name} = select i1 {name}.left.out, {self.kind} {zero}, {self.kind} {name}.product")
         for line in lines:
             if " call " in line:
                 self._declare(line.split(" call ")[1])
@@ -294,3 +300,11 @@ class PassPrinter:
             others = ", ".join(one for j, one in enumerate(everyone) if j != k)
             lines.append(f"!{1 + 2 * count + k} = !{{{others}}}")
         return lines
+
+
+def _vanishes(factor: Node) -> bool:
+    """Whether a number is 0 because a hyper-parameter that is left out at 0 is a factor of it."""
+    if factor.op == "hyper":
+        return factor.args[0] in VANISHING
+    inside = {"mul": factor.nodes, "neg": factor.nodes, "div": factor.nodes[:1]}.get(factor.op, ())
+    return factor.on_host and any(map(_vanishes, inside))
