@@ -18,7 +18,13 @@ from zerograd.cli import bench_command
 from zerograd.cli.main import main
 
 PNG = b"\x89PNG\r\n\x1a\n"
-SOME_ROW = {"step": "seed, AdamW", "update_half": "seed", "training": "digits MLP, 17k", "startup": "start-up, warm", "checks": "AdamW, the whole step"}
+SOME_ROW = {
+    "step": "seed, AdamW",
+    "update_half": "seed",
+    "training": "digits MLP, 17k",
+    "startup": "start-up, warm",
+    "checks": "AdamW, the whole step",
+}
 """A row that each part has in a tiny run too."""
 
 

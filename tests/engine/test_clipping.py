@@ -1,7 +1,4 @@
-"""Clipping inside the step: it is torch's clip_grad_norm_ and a step after it, but no gradient is touched.
-
-Tests marked xfail, "BUG: ...", show bugs; whoever mends one takes the mark away.
-"""
+"""Clipping inside the step: it is torch's clip_grad_norm_ and a step after it, but no gradient is touched."""
 
 from __future__ import annotations
 
@@ -56,7 +53,6 @@ def test_gradients_beyond_the_limit_count_a_quarter(case: str, world: str, maxim
     assert plain.grad_norm is None
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: the previous gradient of mars starts as the gradient before clipping")
 def test_a_state_that_starts_as_the_gradient_starts_as_the_clipped_one() -> None:
     params, twins = WORLDS["float32"](), WORLDS["float32"]()
     give(params, 0)
@@ -205,10 +201,7 @@ def test_the_norm_of_many_elements_is_that_of_float64(backend: str, set_threads:
 
 
 @pytest.mark.parametrize("world", ["float32", "mixed", "with a rest"])
-def test_on_a_cpu_the_norm_is_a_float(backend: str, world: str, request: pytest.FixtureRequest) -> None:
-    if backend == "eager" or world == "with a rest":
-        bug = "BUG: a 0-dim tensor, where a parameter on the CPU goes the eager way"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=bug))
+def test_on_a_cpu_the_norm_is_a_float(world: str) -> None:
     params = WORLDS[world]()
     optimizer = make("AdamW", params, clip=1.0)
     for step in range(3):

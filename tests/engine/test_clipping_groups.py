@@ -1,7 +1,4 @@
-"""Where a limit stands: in the constructor, in a group, in neither; and that it is obeyed from the next step on.
-
-Tests marked xfail, "BUG: ...", show bugs; whoever mends one takes the mark away.
-"""
+"""Where a limit stands: in the constructor, in a group, in neither; and that it is obeyed from the next step on."""
 
 from __future__ import annotations
 
@@ -100,18 +97,8 @@ LIMITS: list[Any] = [ABSENT, None, 0.5, 0.2]
 @pytest.mark.parametrize("rest", [False, True], ids=["", "with a rest"])
 @pytest.mark.parametrize("common", [None, 0.7], ids=["no common limit", "a common limit"])
 @pytest.mark.parametrize(("before", "after"), list(itertools.permutations(LIMITS, 2)), ids=str)
-def test_a_change_between_steps_is_obeyed(
-    before: Any, after: Any, common: float | None, rest: bool, backend: str, request: pytest.FixtureRequest
-) -> None:
+def test_a_change_between_steps_is_obeyed(before: Any, after: Any, common: float | None, rest: bool) -> None:
     """Also when a plan has settled."""
-    numbers = sum(isinstance(limit, float) for limit in (before, after))
-    if backend == "compiled" and common is None and numbers == 1 and ABSENT not in (before, after):
-        if rest:
-            bug = "BUG: compiled buckets beside a rest keep the factors of the last step that measured"
-            request.applymarker(pytest.mark.xfail(strict=True, reason=bug))
-        elif before is None:
-            bug = "BUG: a plan that did not measure never starts to"
-            request.applymarker(pytest.mark.xfail(strict=True, reason=bug))
     params, twins = doubles(rest=rest), doubles(rest=rest)
     optimizer, twin = make("SGD", params, clip=common), make("SGD", twins)
     for step, limit in enumerate([before] * 3 + [after] * 3 + [before] * 2):
@@ -123,12 +110,7 @@ def test_a_change_between_steps_is_obeyed(
 
 
 @pytest.mark.parametrize("number", [False, True], ids=["policy", "number"])
-def test_a_change_of_the_optimizers_own_limit_is_obeyed(
-    number: bool, backend: str, request: pytest.FixtureRequest
-) -> None:
-    if backend == "compiled" or number:
-        bug = "BUG: a plan that did not measure never starts to; a number is not made a policy (no attribute 'factor')"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=bug))
+def test_a_change_of_the_optimizers_own_limit_is_obeyed(number: bool) -> None:
     params, twins = doubles(), doubles()
     optimizer, twin = make("SGD", params), make("SGD", twins)
     for step in range(6):
@@ -140,7 +122,6 @@ def test_a_change_of_the_optimizers_own_limit_is_obeyed(
     torch.testing.assert_close(params, twins, **CLOSE)
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: it stays what it was when it was asked for last")
 def test_the_norm_is_none_when_nobody_asks_any_more() -> None:
     params = doubles()
     optimizer = make("SGD", params)
@@ -211,10 +192,7 @@ def test_a_group_with_a_bad_limit_is_not_added(clip: Any, error: type[Exception]
 
 
 @pytest.mark.parametrize("steps", [0, 3])
-def test_a_bad_limit_that_is_set_later_is_refused_by_the_step(steps: int, request: pytest.FixtureRequest) -> None:
-    if steps == 0:
-        bug = "BUG: the refused first step leaves state[p]['step'] behind, which torch's class can't load"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=bug))
+def test_a_bad_limit_that_is_set_later_is_refused_by_the_step(steps: int) -> None:
     params = WORLDS["float32"]()
     optimizer = make("AdamW", params, clip=1.0)
     for step in range(steps):

@@ -1,7 +1,4 @@
-"""Gradients that are not finite: let them through as torch does, leave the step out, or say which they are.
-
-Tests marked xfail, "BUG: ...", show bugs; whoever mends one takes the mark away.
-"""
+"""Gradients that are not finite: let them through as torch does, leave the step out, or say which they are."""
 
 from __future__ import annotations
 
@@ -27,7 +24,6 @@ __all__ = ["backend"]
 pytestmark = pytest.mark.usefixtures("backend")
 
 ODD = [math.nan, math.inf, -math.inf]
-LEFT_BEHIND = "BUG: the first step, refused, leaves state[p]['step'] behind, which torch's class can't load"
 
 by_case = pytest.mark.parametrize("case", CASES)
 
@@ -159,7 +155,6 @@ def test_a_parameter_that_comes_late_gets_no_state_from_a_skipped_step() -> None
     assert params[3] not in optimizer.state
 
 
-@pytest.mark.xfail(strict=True, reason=LEFT_BEHIND)
 def test_a_state_that_somebody_looked_at_stays_empty() -> None:
     """Reading optimizer.state[p] makes an empty dictionary of it."""
     params = WORLDS["float32"]()
@@ -258,9 +253,7 @@ def test_the_error_counts_where_there_are_no_names() -> None:
 @pytest.mark.parametrize("steps", [0, 1, 3])
 @pytest.mark.parametrize("world", ["float32", "with a rest"])
 @by_case
-def test_a_step_that_raises_changes_nothing(case: str, world: str, steps: int, request: pytest.FixtureRequest) -> None:
-    if steps == 0:
-        request.applymarker(pytest.mark.xfail(strict=True, reason=LEFT_BEHIND))
+def test_a_step_that_raises_changes_nothing(case: str, world: str, steps: int) -> None:
     params, twins = WORLDS[world](), WORLDS[world]()
     optimizer, twin = make(case, params, nonfinite="raise"), make(case, twins)
     for step in range(steps):
@@ -319,13 +312,9 @@ def test_a_norm_that_overflows_clips_to_zero_as_in_torch(nonfinite: str) -> None
 
 
 @pytest.mark.parametrize("nonfinite", ["skip", "raise"])
-def test_the_look_at_the_gradients_asks_torch_for_nothing(
-    nonfinite: str, backend: str, request: pytest.FixtureRequest
-) -> None:
+def test_the_look_at_the_gradients_asks_torch_for_nothing(nonfinite: str, backend: str) -> None:
     if backend == "eager":
         pytest.skip("operations are what the eager way consists of")
-    bug = "BUG: whether a float is finite is asked with operations on tensors; math.isfinite would do"
-    request.applymarker(pytest.mark.xfail(strict=True, reason=bug))
     params = WORLDS["float32"]()
     optimizer = make("AdamW", params, nonfinite=nonfinite)
     for step in range(3):
@@ -336,13 +325,8 @@ def test_the_look_at_the_gradients_asks_torch_for_nothing(
 
 
 @pytest.mark.parametrize("nonfinite", ["skip", "raise"])
-def test_a_step_that_is_left_out_keeps_no_gradient_alive(
-    nonfinite: str, backend: str, request: pytest.FixtureRequest
-) -> None:
+def test_a_step_that_is_left_out_keeps_no_gradient_alive(nonfinite: str) -> None:
     """Of a large model, whose kernels run without Python's lock: its plan holds the gradients meanwhile."""
-    if backend == "compiled":
-        bug = "BUG: the plan holds the gradients of a step that was left out until the next one is taken"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=bug))
     p = torch.zeros(SHORT + 1).requires_grad_()
     optimizer = optim.SGD([p], lr=0.1, nonfinite=nonfinite)
     for value in (1.0, 1.0, math.nan):

@@ -73,11 +73,12 @@ class Bucket:
     noise_keys: list[int] = field(default_factory=list)
 
     def squares(self) -> dict[int, Any]:
-        """The sum of the squares of all gradients, by group: 0-dim, on their device."""
+        """The sum of the squares of all gradients, by group: a float on a CPU, else 0-dim, on their device."""
         dense = [g.coalesce().values() if g.layout != torch.strided else g for g in self.grads]
         precise = accumulator_dtype(self.device, self.dtype)
         each = [as_real(g.detach()).to(precise).square().sum() for g in dense]
-        return {self.group_index: torch.stack(each).sum()}
+        total = torch.stack(each).sum()
+        return {self.group_index: total.item() if self.device.type == "cpu" else total}
 
     def run(self) -> Kernel:
         """Compute and store; asks for reductions that span more than this bucket on the way."""

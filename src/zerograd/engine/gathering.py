@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from zerograd.algebra.states import Scalar
+from zerograd.algebra.states import Scalar, Start
 from zerograd.algebra.tracing import Graph, is_static
 from zerograd.engine import admission
 from zerograd.engine.buckets import Bucket, DifferentiableBucket, SparseBucket, compute_dtype, started
@@ -50,7 +50,8 @@ class Gathering:
         self._steps: list[tuple[list[Tensor], list[float]]] = []
         self._new_states: list[tuple[Tensor, str, Bucket | CompiledBucket, int]] = []
         self._found: dict[tuple[Any, ...], Any] = {}
-        self._fresh: list[Tensor] = []
+        self._before: list[tuple[Tensor, frozenset[Any] | None]] = []
+        self._started: list[tuple[Tensor, int]] = []
         self._noisy = optimizer.weight_format is not None
         everyone = (p for group in optimizer.param_groups for p in group["params"])
         self._ordinals = {id(p): i for i, p in enumerate(everyone)} if self._noisy else {}
@@ -64,8 +65,12 @@ class Gathering:
         check_alike(optimizer, [(one.index, one.hypers, one.program.graph) for one in shares])
         for one in shares:
             _check_tensors(optimizer, one.live, one.hypers)
-        for one in self._divided(shares):
-            self._gather(one)
+        try:
+            for one in self._divided(shares):
+                self._gather(one)
+        except Exception:
+            self.forget()
+            raise
         for bucket in self.compiled:
             bucket.build()
 
@@ -119,7 +124,7 @@ class Gathering:
         """Sort the parameters of a share into buckets."""
         optimizer, graph, live = self.optimizer, share.program.graph, share.live
         counting = counts_steps(optimizer, graph)
-        self._fresh += [p for p in live if p not in optimizer.state]
+        self._before += [(p, frozenset(optimizer.state[p]) if p in optimizer.state else None) for p in live]
         states = [optimizer.state[p] if counting or graph.states else {} for p in live]  # none for plain SGD
         counts = [0.0] * len(live)
         if counting:
@@ -218,6 +223,8 @@ class Gathering:
                 )
             if tensor is None:
                 tensor = started(graph.states[name], p, _start_gradient(p, g, maximize), share.hypers)
+                if graph.states[name] == Start("g"):
+                    self._started.append((tensor, share.index))
             into[name].append(tensor)
 
     def _numbers(
@@ -248,8 +255,20 @@ class Gathering:
 
     def forget(self) -> None:
         """Instead of the step: leave no trace of it."""
-        for p in self._fresh:
-            self.optimizer.state.pop(p, None)
+        for p, names in self._before:
+            if names is None:
+                self.optimizer.state.pop(p, None)
+                continue
+            state = self.optimizer.state[p]
+            for name in state.keys() - names:
+                del state[name]
+
+    def clip_started(self) -> None:
+        """States that start as the gradient start as the clipped one."""
+        factors = self.buckets[0].factors if self.buckets else {}
+        for tensor, index in self._started if factors else ():
+            factor = factors.get(index, 1.0)
+            tensor.mul_(factor.to(tensor.device) if isinstance(factor, Tensor) else factor)
 
     def keep(self) -> None:
         """After all kernels: count the steps, put new states and scalar states where they belong."""

@@ -5,6 +5,7 @@ Gradients are never changed: what they are multiplied by goes into the pass that
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ NONFINITE = ("propagate", "skip", "raise")
 
 def checked_nonfinite(value: Any, optimizer: str) -> str:
     """The argument ``nonfinite``; ValueError if it is none of the three."""
-    if value not in NONFINITE:
+    if not isinstance(value, str) or value not in NONFINITE:
         raise ValueError(f"{optimizer}: nonfinite={value!r}; it is one of {', '.join(map(repr, NONFINITE))}")
     return str(value)
 
@@ -70,16 +71,17 @@ def _factors(optimizer: RuleOptimizer, squares: Mapping[int, Any]) -> dict[int, 
     own = {i: as_policy(g["clip"], name) for i, g in enumerate(optimizer.param_groups) if "clip" in g}
     others = [amount for index, amount in squares.items() if index not in own]
     common = norm_of(added(others)) if others else 0.0
+    shared = as_policy(optimizer.clip, name)
     factors: dict[int, Any] = {}
     for index, amount in squares.items():
-        policy: GlobalNorm | None = own.get(index, optimizer.clip)
+        policy: GlobalNorm | None = own.get(index, shared)
         if policy is not None:
             factors[index] = policy.factor(norm_of(amount) if index in own else common)
     return factors
 
 
 def _is_finite(norm: Any) -> bool:
-    return bool(torch.isfinite(torch.as_tensor(norm)))
+    return bool(torch.isfinite(norm)) if isinstance(norm, Tensor) else math.isfinite(norm)
 
 
 def _not_finite(optimizer: RuleOptimizer) -> list[str]:

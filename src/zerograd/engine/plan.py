@@ -15,6 +15,7 @@ from torch import Tensor
 
 from zerograd.engine import admission
 from zerograd.engine.gathering import Gathering, counts_steps
+from zerograd.engine.gradients import are_measured
 from zerograd.engine.kernel_buckets import CompiledBucket
 from zerograd.engine.numbers import Hypers, Scalars
 from zerograd.engine.witness import Witness
@@ -41,6 +42,7 @@ class Plan:
 
     def __init__(self, optimizer: RuleOptimizer, gathered: Gathering, measures: bool) -> None:
         self.optimizer, self.measures = optimizer, measures
+        self._extras = (optimizer.clip, optimizer.nonfinite, optimizer.weight_format)
         self.buckets = gathered.compiled
         self.rest = [p for bucket in gathered.eager for p in bucket.params]
         self.params = [p for bucket in self.buckets for p in bucket.params]
@@ -131,7 +133,7 @@ class Plan:
 
     def _asked(self, calls: InOrder, buckets: Sequence[CompiledBucket]) -> bool:
         """Make the calls, with the numbers of these buckets prepared; once more, if hyper-parameters had changed."""
-        if not self.witness.outside() or not (self._constant or self._settle()):
+        if not self._unchanged() or not (self._constant or self._settle()):
             return self._fits_later(False)
         for bucket in buckets:
             bucket.prepare()
@@ -145,14 +147,23 @@ class Plan:
                 row.t += 1.0
         return answer == 0 or self._fits_later(self.witness.call is not None and answer >> FAILED_CALL == 1)
 
+    def _unchanged(self) -> bool:
+        """Whether what is set on the optimizer itself is what it was."""
+        optimizer = self.optimizer
+        extras = (optimizer.clip, optimizer.nonfinite, optimizer.weight_format)
+        return self.witness.outside() and extras == self._extras
+
     def _fits_later(self, reusable: bool) -> bool:
         """No for this step; and whether the tensors' gradients were the only reason."""
         self.reusable = reusable
         return False
 
+    def release(self) -> None:
+        """After the step, or instead of it: the gradients are free to go."""
+        self._alive = []
+
     def keep(self) -> None:
         """After all kernels: count the step, put new scalar states where they belong."""
-        self._alive = []
         pool.run_short(*self.counts.advance)
         for row in self.rows:
             row.t += 1.0
@@ -164,5 +175,6 @@ class Plan:
         """Take in hyper-parameters that have changed; False if they lead to another graph."""
         changed = [hypers for hypers in self._hypers if not hypers.unchanged()]
         settled = all(hypers.settle() for hypers in changed) and self.witness.renew()
+        settled = settled and are_measured(self.optimizer) == self.measures  # a group may have got a limit of its own
         self._constant = all(hypers.constant for hypers in self._hypers)
         return settled

@@ -49,9 +49,12 @@ def _taken(optimizer: RuleOptimizer, plan: Plan) -> bool:
         return plan.take()
     if plan.rest or not plan.ready():
         return False
-    if not plan.measures or gradients.prepare(optimizer, plan.buckets):
-        run(plan.buckets)
-        plan.keep()
+    try:
+        if not plan.measures or gradients.prepare(optimizer, plan.buckets):
+            run(plan.buckets)
+            plan.keep()
+    finally:
+        plan.release()
     return True
 
 
@@ -61,11 +64,22 @@ def _gather(optimizer: RuleOptimizer) -> None:
     gathered = Gathering(optimizer, without=plan.covered if plan else frozenset())
     buckets = [*(plan.buckets if plan else []), *gathered.buckets]
     measures = gradients.are_measured(optimizer)
-    if measures and not gradients.prepare(optimizer, buckets):
-        gathered.forget()
+    taken = False
+    try:
+        taken = not measures or gradients.prepare(optimizer, buckets)
+        if taken:
+            gathered.clip_started()
+            run(buckets)
+    finally:
+        if plan:
+            plan.release()
+        if not taken:
+            gathered.forget()
+    if not taken:
         return
-    run(buckets)
     torch._C._set_grad_enabled(False)
+    if not measures:
+        optimizer.grad_norm = None
     if plan:
         plan.keep()
         if gathered.compiled:  # what was left over has become fit: the next step is gathered as a whole

@@ -49,7 +49,7 @@ class Witness:
 
     def is_group(self, answer: int) -> bool:
         """Whether an answer of ``call`` says that a group's hyper-parameters are others."""
-        return 0 < answer <= len(self._groups)
+        return self.call is not None and 0 < answer <= len(self._groups)
 
     def renew(self) -> bool:
         """Take the groups' hyper-parameters as they are now; False if a group has other keys."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,13 +33,17 @@ def as_policy(value: Any, optimizer: str) -> GlobalNorm | None:
         return value
     if isinstance(value, Tensor) and value.numel() == 1:
         value = value.item()
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(
             f"{optimizer}: clip must be a number, the largest norm of all gradients, or None; not {value!r}"
         )
-    if not value > 0 or math.isnan(value):
+    try:
+        limit = float(value)
+    except OverflowError:  # a whole number beyond all floats
+        limit = math.copysign(math.inf, value)
+    if not limit > 0:
         raise ValueError(f"{optimizer}: clip={value} must be more than 0: it is the largest norm of all gradients")
-    return GlobalNorm(float(value))
+    return GlobalNorm(limit)
 
 
 def norm_of(squares: Any) -> Any:
