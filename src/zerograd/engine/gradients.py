@@ -37,6 +37,13 @@ def are_measured(optimizer: RuleOptimizer) -> bool:
     return wanted or any(group.get("clip") is not None for group in optimizer.param_groups)
 
 
+def one_for_all(optimizer: RuleOptimizer) -> GlobalNorm | None:
+    """The limit, if one limit for all gradients is all that there is to do."""
+    own = any("clip" in group for group in optimizer.param_groups)
+    simple = not own and optimizer.nonfinite == "propagate"
+    return as_policy(optimizer.clip, type(optimizer).__name__) if simple else None
+
+
 def prepare(optimizer: RuleOptimizer, buckets: Sequence[Bucket | CompiledBucket]) -> bool:
     """Measure the gradients and set what they are multiplied by; False if the step is to be skipped.
 

@@ -90,12 +90,17 @@ class CompiledBucket:
 
     def squares(self) -> dict[int, float]:
         """The sum of the squares of all gradients, by group: one read pass, summed in float64."""
-        self.table.launch(squares_function(self.kernel.layout))
+        self.table.launch(self.measuring)
         each = self.table.summed(1)[:, 0]
-        return {
-            index: float(sum(each[member] for row in self.rows if row.group_index == index for member in row.members))
-            for index in {row.group_index for row in self.rows}
-        }
+        members: dict[int, list[int]] = {}
+        for row in self.rows:
+            members.setdefault(row.group_index, []).extend(row.members)
+        return {index: float(each[found].sum()) for index, found in members.items()}
+
+    @property
+    def measuring(self) -> int:
+        """The address of the function that sums up the squares of all gradients."""
+        return squares_function(self.kernel.layout)
 
     def prepare(self) -> None:
         """Write the rows: the numbers of this step."""

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from zerograd.engine import admission
+from zerograd.engine import admission, gradients
 from zerograd.engine.gathering import Gathering, counts_steps
-from zerograd.engine.gradients import are_measured
 from zerograd.engine.kernel_buckets import CompiledBucket
 from zerograd.engine.numbers import Hypers, Scalars
 from zerograd.engine.witness import Witness
 from zerograd.kernels.cpu import pool
 from zerograd.kernels.cpu.counting import FAILED_CALL, Counts, InOrder
 from zerograd.kernels.cpu.inspector import Inspected, Inspector
+from zerograd.kernels.cpu.scaling import Scaling
 from zerograd.kernels.cpu.table import PARALLEL, SHORT
 from zerograd.kernels.cpu.versions import Versions
+from zerograd.lifecycle.clipping import EPS
 
 if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
@@ -42,6 +43,7 @@ class Plan:
 
     def __init__(self, optimizer: RuleOptimizer, gathered: Gathering, measures: bool) -> None:
         self.optimizer, self.measures = optimizer, measures
+        self.scaling: Scaling | None = None
         self._extras = (optimizer.clip, optimizer.nonfinite, optimizer.weight_format)
         self.buckets = gathered.compiled
         self.rest = [p for bucket in gathered.eager for p in bucket.params]
@@ -67,8 +69,6 @@ class Plan:
         self._locked = total < PARALLEL
         short = small and total <= SHORT and not self.rest and not self._scalars
         self.whole = self._at_once() if short and all(bucket.single_pass for bucket in self.buckets) else None
-        if measures:
-            self.whole = None
         self.reusable = True
         self._alive: list[Tensor | None] = []
 
@@ -102,8 +102,17 @@ class Plan:
         """All of a short step as one call, where everything in it can be asked and done in machine code."""
         if self.witness.call is None or self.inspector.call is None or self.versions.call is None:
             return None
+        measuring = []
+        if self.measures:
+            policy = gradients.one_for_all(self.optimizer)
+            if policy is None:
+                return None
+            signed = [(b.table, [-1.0 if row.maximize else 1.0 for row in b.rows]) for b in self.buckets]
+            self.scaling = Scaling(signed, policy.limit, EPS)
+            measuring = [(bucket.measuring, bucket.table.descriptor) for bucket in self.buckets]
+            measuring += [self.scaling.add, self.scaling.apply]
         kernels = [(bucket.kernel.functions[0].address, bucket.table.descriptor) for bucket in self.buckets]
-        return InOrder([self._questions.call, *kernels, self.counts.advance, self.versions.call])
+        return InOrder([self._questions.call, *measuring, *kernels, self.counts.advance, self.versions.call])
 
     # ---------------------------------------------------------------------------------------------- the next step
 
@@ -115,7 +124,10 @@ class Plan:
     def take(self) -> bool:
         """Take a whole short step in one call; False, with nothing changed, if that can't be done."""
         assert self.whole is not None
-        return self._asked(self.whole, self.buckets)
+        taken = self._asked(self.whole, self.buckets)
+        if taken and self.scaling is not None:
+            self.optimizer.grad_norm = self.scaling.norm
+        return taken
 
     def ready(self) -> bool:
         """Whether this plan is right for the step to come, and everything is in its place for it."""
@@ -175,6 +187,8 @@ class Plan:
         """Take in hyper-parameters that have changed; False if they lead to another graph."""
         changed = [hypers for hypers in self._hypers if not hypers.unchanged()]
         settled = all(hypers.settle() for hypers in changed) and self.witness.renew()
-        settled = settled and are_measured(self.optimizer) == self.measures  # a group may have got a limit of its own
+        # a group may have got a limit of its own, or lost it
+        settled = settled and gradients.are_measured(self.optimizer) == self.measures
+        settled = settled and (self.scaling is None or gradients.one_for_all(self.optimizer) is not None)
         self._constant = all(hypers.constant for hypers in self._hypers)
         return settled

@@ -79,6 +79,21 @@ class Table:
             self._descriptor[word] = array.ctypes.data
         self.descriptor = int(self._descriptor.ctypes.data)
 
+    @property
+    def chunk_count(self) -> int:
+        return len(self._chunks)
+
+    @property
+    def sums_address(self) -> int:
+        """Where a pass leaves its sums, chunk by chunk."""
+        return int(self.sums.ctypes.data)
+
+    @property
+    def scales(self) -> list[int]:
+        """The addresses of what the gradients of each row are multiplied by."""
+        start, width = int(self._scalars.ctypes.data), self._scalars.strides[0]
+        return [start + row * width for row in range(len(self._scalars))]
+
     def set_row(self, row: int, scale: float, noise: int, values: Sequence[Any]) -> None:
         """The numbers of a row: what gradients are multiplied by, the noise of the step, the graph's own."""
         self._row.pack_into(self._bytes, row * self._row.size, scale, noise, *values)
