@@ -131,6 +131,8 @@ class Plan:
 
     def ready(self) -> bool:
         """Whether this plan is right for the step to come, and everything is in its place for it."""
+        # Kernels run without Python's lock then: nobody may free a gradient between this and the end of the step.
+        alive = None if self._locked else [p.grad for p in self.params]
         if self.witness.call is None and not (self.witness.holds() and self._settle()):
             return self._fits_later(False)
         if not self._asked(self._questions, ()):
@@ -139,8 +141,10 @@ class Plan:
             return False
         if not all(scalars.unchanged() for scalars in self._scalars):
             return self._fits_later(False)
-        if not self._locked:  # kernels run without Python's lock: nobody may free a gradient meanwhile
-            self._alive = [p.grad for p in self.params]
+        if alive is not None:
+            if not all(p.grad is g for p, g in zip(self.params, alive, strict=True)):
+                return self._fits_later(True)  # another thread has put in others meanwhile
+            self._alive = alive
         return True
 
     def _asked(self, calls: InOrder, buckets: Sequence[CompiledBucket]) -> bool:
