@@ -83,7 +83,8 @@ class Column:
     def _add(self, fresh: Sequence[tuple[Tensor, State, float]]) -> None:
         """Give these parameters new places, in a vector of their own; a state that was put aside keeps its number."""
         self._drop_dead_vectors()
-        vector = torch.tensor([number for *_, number in fresh], dtype=self._dtype, device="cpu")
+        with torch.inference_mode(False):
+            vector = torch.tensor([number for *_, number in fresh], dtype=self._dtype, device="cpu")
         self._vectors.append(vector)
         for i, (p, state, _) in enumerate(fresh):
             view = state[self.name] = vector[i]

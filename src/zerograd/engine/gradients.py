@@ -41,7 +41,8 @@ def one_for_all(optimizer: RuleOptimizer) -> GlobalNorm | None:
     """The limit, if one limit for all gradients is all that there is to do."""
     own = any("clip" in group for group in optimizer.param_groups)
     simple = not own and optimizer.nonfinite == "propagate"
-    return as_policy(optimizer.clip, type(optimizer).__name__) if simple else None
+    policy = as_policy(optimizer.clip, type(optimizer).__name__) if simple else None
+    return policy if policy is not None and math.isfinite(policy.limit) else None
 
 
 def prepare(optimizer: RuleOptimizer, buckets: Sequence[Bucket | CompiledBucket]) -> bool:

@@ -24,7 +24,8 @@ class Row:
     """Parameters of one group that have every host number in common. members: their places in the bucket.
 
     settled: what the prelude made of the hyper-parameters. seed: of the noise of stochastic rounding. scalars: the
-    values of the scalar states, by name; those that hang on a reduction, one for each member.
+    values of the scalar states, by name; those that hang on a reduction, one for each member. counter: in a plan, where
+    the steps taken are counted, vector and place; t is one more.
     """
 
     group_index: int
@@ -35,6 +36,7 @@ class Row:
     seed: int
     scalars: dict[str, Any]
     members: list[int] = field(default_factory=list)
+    counter: tuple[memoryview, int] | None = None
 
 
 class CompiledBucket:
@@ -107,9 +109,11 @@ class CompiledBucket:
         row_values = self.program.prelude.row
         self.values = []
         for number, row in enumerate(self.rows):
-            values = row_values(row.settled, row.t, row.first, row.scalars)
+            counter = row.counter
+            t = row.t if counter is None else counter[0][counter[1]] + 1.0
+            values = row_values(row.settled, t, row.first, row.scalars)
             scale = float(self.factors.get(row.group_index, 1.0)) if self.factors else 1.0
-            noise = step_key(row.seed, int(row.t)) if self.noisy else 0
+            noise = step_key(row.seed, int(t)) if self.noisy else 0
             self.table.set_row(number, -scale if row.maximize else scale, noise, values)
             self.values.append(values)
         self.table.rewind()

@@ -9,8 +9,9 @@ leads to the same graph. If anything differs, the step is gathered anew.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch import Tensor
 
 from zerograd.engine import admission, gradients
@@ -50,20 +51,19 @@ class Plan:
         self.params = [p for bucket in self.buckets for p in bucket.params]
         self.covered = frozenset(map(id, self.params))
         self.rows = [row for bucket in self.buckets for row in bucket.rows]
-        for row in self.rows:  # from the step that was taken to the next
-            row.first = (False,) * len(row.first)
-            row.t += 1.0
+        for row in self.rows:
+            row.first = (False,) * len(row.first)  # at the next step
         self._hypers = [Hypers(optimizer, index, self.buckets) for index in range(len(optimizer.param_groups))]
         self._constant = all(hypers.constant for hypers in self._hypers)
         self._scalars = [Scalars(optimizer, bucket) for bucket in self.buckets if bucket.program.graph.scalar_states]
-        counted = [bucket for bucket in self.buckets if counts_steps(optimizer, bucket.program.graph)]
-        column = optimizer._column("step")
-        self.counts = Counts([run for bucket in counted for run, _ in column.runs(bucket.params)])
+        self._places: list[list[tuple[memoryview, int]]] = []
+        self.counts = Counts(self._counted())
         self.inspector = self._inspected()
         self.witness = self._witnessed()
         self.versions = Versions(self.params)
         calls = [self.witness.call, self.inspector.call, self.counts.check]
         self._questions = InOrder([call for call in calls if call is not None])
+        self._counting = sum(call is not None for call in calls) - 1  # which of the calls looks at the counts
         total = sum(bucket.table.total for bucket in self.buckets)
         small = total < PARALLEL or total < TINY * len(self.params)  # other threads would gain nothing
         self._locked = total < PARALLEL
@@ -71,6 +71,29 @@ class Plan:
         self.whole = self._at_once() if short and all(bucket.single_pass for bucket in self.buckets) else None
         self.reusable = True
         self._alive: list[Tensor | None] = []
+
+    def _counted(self) -> list[np.ndarray[Any, Any]]:
+        """The vectors in which the steps are counted; each row learns where its own count is."""
+        column, vectors = self.optimizer._column("step"), []
+        for bucket in self.buckets:
+            if counts_steps(self.optimizer, bucket.program.graph):
+                places: dict[int, tuple[memoryview, int]] = {}
+                for run, positions in column.runs(bucket.params):
+                    vectors.append(run)
+                    places.update({position: (memoryview(run.data), i) for i, position in enumerate(positions)})
+                for row in bucket.rows:
+                    row.counter = places[row.members[0]]
+                    self._places.append([places[member] for member in row.members])
+        return vectors
+
+    def _recounted(self) -> bool:
+        """After a step of others, or a count set by hand: take the counts as they are, if each row's are equal."""
+        for places in self._places:
+            count = places[0][0][places[0][1]]
+            if any(vector[i] != count for vector, i in places):
+                return False
+        self.counts.renew()
+        return True
 
     def _inspected(self) -> Inspector:
         asked = Inspected()
@@ -158,9 +181,8 @@ class Plan:
             for bucket in buckets:
                 bucket.prepare()
             answer = calls.run()
-        if answer == 0 and buckets:
-            for row in self.rows:
-                row.t += 1.0
+        if answer >> FAILED_CALL == self._counting and self._recounted():
+            answer = calls.run()
         return answer == 0 or self._fits_later(self.witness.call is not None and answer >> FAILED_CALL == 1)
 
     def _unchanged(self) -> bool:
@@ -181,8 +203,6 @@ class Plan:
     def keep(self) -> None:
         """After all kernels: count the step, put new scalar states where they belong."""
         pool.run_short(*self.counts.advance)
-        for row in self.rows:
-            row.t += 1.0
         for scalars in self._scalars:
             scalars.keep()
         self.versions.count()

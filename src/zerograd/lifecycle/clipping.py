@@ -20,7 +20,12 @@ class GlobalNorm:
     limit: float
 
     def factor(self, norm: Any) -> Any:
-        """What gradients of this norm are multiplied by: at most 1, and nan for a norm that is nan, as in torch."""
+        """What gradients of this norm are multiplied by: at most 1, and nan for a norm that is nan, as in torch.
+
+        An infinite limit clips nothing, whatever the norm is.
+        """
+        if math.isinf(self.limit):
+            return 1.0
         if isinstance(norm, Tensor):
             return (self.limit / (norm + EPS)).clamp(max=1.0)
         factor = self.limit / (norm + EPS)
@@ -40,7 +45,7 @@ def as_policy(value: Any, optimizer: str) -> GlobalNorm | None:
     try:
         limit = float(value)
     except OverflowError:  # a whole number beyond all floats
-        limit = math.copysign(math.inf, value)
+        limit = math.inf if value > 0 else -math.inf
     if not limit > 0:
         raise ValueError(f"{optimizer}: clip={value} must be more than 0: it is the largest norm of all gradients")
     return GlobalNorm(limit)

@@ -34,6 +34,11 @@ class Counts:
         self.check: Call = (function_at(_CHECK), argument)
         self.advance: Call = (function_at(_ADVANCE), argument)
 
+    def renew(self) -> None:
+        """Take the counts as they are now."""
+        for vector, expected in zip(self._vectors, self.expected, strict=True):
+            expected[:] = vector
+
 
 class InOrder:
     """Several calls as one. call: runs them in order up to the first that does not return 0; its answer, and from bit

@@ -191,8 +191,9 @@ def _keys(tensor: Tensor) -> int:
 @functools.cache
 def keys_offset() -> int:
     """Where in a tensor's memory its dispatch keys are; CodeError if that can't be found out."""
-    plain = torch.zeros(2)
-    tensors = [plain, torch.zeros(1, 2, requires_grad=True), torch._neg_view(plain), torch.zeros(2, dtype=torch.int8)]
+    with torch.inference_mode(False), torch.device("cpu"):
+        plain, byte = torch.zeros(2), torch.zeros(2, dtype=torch.int8)
+        tensors = [plain, torch.zeros(1, 2, requires_grad=True), torch._neg_view(plain), byte]
     for offset in range(0, _SEARCHED, 8):
         if all(ctypes.c_int64.from_address(t._cdata + offset).value == _keys(t) for t in tensors):
             return offset
@@ -207,9 +208,13 @@ def _dtype_code(dtype: torch.dtype) -> int:
 
 def _trial() -> str | None:
     """Asks about tensors whose answers are known: torch's memory layout is not something to trust unseen."""
-    with torch.enable_grad(), torch.no_grad():
-        p, state, other = torch.zeros(3, 2), torch.ones(3, 2), torch.zeros(3, 2)
-        g, place = torch.zeros(3, 2), np.zeros(1, np.int64)
+    with torch.inference_mode(False), torch.device("cpu"):  # whatever the first step is taken under
+        return _tried()
+
+
+def _tried() -> str | None:
+    p, state, other = torch.zeros(3, 2), torch.ones(3, 2), torch.zeros(3, 2)
+    g, place = torch.zeros(3, 2), np.zeros(1, np.int64)
     p.grad = g
     asked = Inspected()
     asked.add(p, g, [state], place.ctypes.data)

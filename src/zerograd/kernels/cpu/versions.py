@@ -52,7 +52,8 @@ def _function() -> int | None:
     except (OSError, AttributeError):
         return None
     assert address is not None
-    tensor = torch.zeros(1)
+    with torch.inference_mode(False):
+        tensor = torch.zeros(1, device="cpu")
     before = tensor._version
     words = np.array([1, tensor._cdata, address], np.int64)
     pool.run_short(function_at(_SOURCE), int(words.ctypes.data))

@@ -103,7 +103,7 @@ def works() -> bool:
 @functools.cache
 def tensor_word() -> int | None:
     """The offset, in a tensor's Python object, of the address of what it stands for; None if it is not known."""
-    tensors = [torch.zeros(1), torch.zeros(2, 2), torch.nn.Parameter(torch.zeros(3))]
+    tensors = [torch.zeros(size, device="cpu") for size in (1, 2, 3)]
     for offset in range(2 * _WORD, torch.Tensor.__basicsize__ - _WORD + 1, _WORD):
         if all(ctypes.c_int64.from_address(id(t) + offset).value == t._cdata for t in tensors):
             return offset
@@ -113,7 +113,11 @@ def tensor_word() -> int | None:
 def _trial() -> bool:
     """Changes of every kind have to be seen, and nothing else."""
     key, other = object(), object()
-    items, pairs, tensor, second = [key, other], {"a": key, "b": other}, torch.zeros(2), torch.zeros(2)
+    items, pairs, tensor, second = (
+        [key, other],
+        {"a": key, "b": other},
+        *(torch.zeros(2, device="cpu") for _ in range(2)),
+    )
     watch = Watch()
     watch.add_list(items)
     watch.add_dictionary(pairs, free=["b"])
