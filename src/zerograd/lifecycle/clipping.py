@@ -45,7 +45,7 @@ def as_policy(value: Any, optimizer: str) -> GlobalNorm | None:
     try:
         limit = float(value)
     except OverflowError:  # a whole number beyond all floats
-        limit = math.inf if value > 0 else -math.inf
+        limit = math.inf if value == abs(value) else -math.inf
     if not limit > 0:
         raise ValueError(f"{optimizer}: clip={value} must be more than 0: it is the largest norm of all gradients")
     return GlobalNorm(limit)

@@ -113,11 +113,8 @@ def tensor_word() -> int | None:
 def _trial() -> bool:
     """Changes of every kind have to be seen, and nothing else."""
     key, other = object(), object()
-    items, pairs, tensor, second = (
-        [key, other],
-        {"a": key, "b": other},
-        *(torch.zeros(2, device="cpu") for _ in range(2)),
-    )
+    items, pairs = [key, other], {"a": key, "b": other}
+    tensor, second = (torch.zeros(2, device="cpu") for _ in range(2))
     watch = Watch()
     watch.add_list(items)
     watch.add_dictionary(pairs, free=["b"])
