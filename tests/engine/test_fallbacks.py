@@ -1,4 +1,4 @@
-"""Where machine code can't ask about objects or tensors, Python asks: slower, with the same answers and the same bits."""
+"""Where machine code can't ask about objects or tensors, Python asks: slower, but with the same answers and bits."""
 
 from __future__ import annotations
 
