@@ -33,6 +33,10 @@ def host_inputs(graph: Graph) -> list[Node]:
     return [wanted[i] for i in sorted(wanted)]
 
 
+_QUICK = {"div": "{} / {}", "pow": "_quick_pow({}, {})", "sqrt": "_quick_sqrt({})", "neg": "-{}"}
+"""Operations that raise where IEEE 754 has an answer: a row is computed with them, and with care if one has raised."""
+
+
 class Prelude:
     """Calls as ``prelude(hypers, t, first, scalars)`` and gives the values of ``nodes``.
 
@@ -54,6 +58,8 @@ class Prelude:
         self.source = _printed(self.nodes, graph.first_groups)
         scope: dict[str, Any] = {
             **{f"_{op}": function for op, function in HOST.items()},
+            "_quick_pow": math.pow,
+            "_quick_sqrt": math.sqrt,
             "inf": math.inf,
             "nan": math.nan,
         }
@@ -69,25 +75,37 @@ class Prelude:
 
 def _printed(nodes: Sequence[Node], first_groups: tuple[tuple[str, ...], ...]) -> str:
     moving: set[int] = set()
-    early: list[tuple[Node, str]] = []
-    late: list[tuple[Node, str]] = []
+    early: list[Node] = []
+    late: list[Node] = []
     for node in ancestors(nodes):
         if node.op in ("t", "state", "first") or any(a.id in moving for a in node.nodes):
             moving.add(node.id)
         if node.op not in ("const", "t"):
-            lines = late if node.id in moving else early
-            lines.append((node, f"    v{node.id} = {_expression(node, first_groups)}"))
-    wanted = {a.id for node, _ in late for a in node.nodes} | {node.id for node in nodes}
-    handed = [f"v{node.id}" for node, _ in early if node.id in wanted]
+            (late if node.id in moving else early).append(node)
+    wanted = {a.id for node in late for a in node.nodes} | {node.id for node in nodes}
+    handed = [f"v{node.id}" for node in early if node.id in wanted]
+    taken = [f"    {_tuple(handed)} = settled"] if handed else []
+    result = _tuple([_name(node) for node in nodes])
+
+    def lines(of: Sequence[Node], quick: bool, indent: str = "    ") -> list[str]:
+        return [f"{indent}v{node.id} = {_expression(node, first_groups, quick)}" for node in of]
+
     return "\n".join(
         [
             "def settled(hyper):",
-            *(line for _, line in early),
+            *lines(early, quick=False),
             f"    return {_tuple(handed)}",
+            "def careful(settled, t, first, scalar):",
+            *taken,
+            *lines(late, quick=False),
+            f"    return {result}",
             "def row(settled, t, first, scalar):",
-            *([f"    {_tuple(handed)} = settled"] if handed else []),
-            *(line for _, line in late),
-            f"    return {_tuple([_name(node) for node in nodes])}",
+            "    try:",
+            *(f"    {line}" for line in taken),
+            *lines(late, quick=True, indent="        "),
+            f"        return {result}",
+            "    except (ValueError, ArithmeticError):",
+            "        return careful(settled, t, first, scalar)",
         ]
     )
 
@@ -102,7 +120,7 @@ def _name(node: Node) -> str:
     return "t" if node.op == "t" else f"v{node.id}"
 
 
-def _expression(node: Node, first_groups: tuple[tuple[str, ...], ...]) -> str:
+def _expression(node: Node, first_groups: tuple[tuple[str, ...], ...], quick: bool) -> str:
     if node.op == "hyper":
         name, index = node.args
         return f"float(hyper[{name!r}])" if index is None else f"float(hyper[{name!r}][{index}])"
@@ -115,4 +133,6 @@ def _expression(node: Node, first_groups: tuple[tuple[str, ...], ...]) -> str:
         return f"{names[0]} {_INFIX[node.op]} {names[1]}"
     if node.op == "where":  # both arms have been computed; nothing here can raise
         return f"{names[1]} if {names[0]} else {names[2]}"
+    if quick and node.op in _QUICK:
+        return _QUICK[node.op].format(*names)
     return f"_{node.op}({', '.join(names)})"

@@ -1,0 +1,39 @@
+"""The table of speeds in both READMEs says what ``make bench`` has measured, digit for digit."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from docs.markdown import README, README_ZH, ROOT
+
+ROWS = [
+    ("step", "seed, SGD"),
+    ("step", "seed, AdamW"),
+    ("step", "1000 tensors of 64, AdamW"),
+    ("step", "MLP of 200k, AdamW"),
+    ("step", "148 GPT-2-shaped tensors, 20M, AdamW"),
+    ("step", "148 GPT-2-shaped tensors, 20M, AdamW, bfloat16"),
+    ("step", "one tensor of 50M, AdamW"),
+    ("update_half", "seed"),
+    ("update_half", "148 GPT-2-shaped tensors, 20M"),
+    ("update_half", "one tensor of 50M"),
+    ("training", "digits MLP, 17k"),
+    ("training", "transformer on letters, 1.0M"),
+    ("startup", "start-up, warm"),
+]
+
+
+def measured(part: str, workload: str) -> list[str]:
+    content = json.loads((ROOT / "benchmarks" / "results" / f"{part}.json").read_text(encoding="utf-8"))
+    (row,) = [row for row in content["rows"] if row["workload"] == workload]
+    return [f"{row['ratios'][name]['median']:.2f}" for name in ("torch default", "torch fused")]
+
+
+@pytest.mark.parametrize("page", [README, README_ZH], ids=lambda page: page.name)
+def test_the_table_is_what_was_measured(page: Path) -> None:
+    shown = re.findall(r"^\|.*\| (\d+\.\d\d) \| (\d+\.\d\d) \|$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [list(cells) for cells in shown] == [measured(*row) for row in ROWS]
