@@ -31,7 +31,7 @@ THIRD_PARTY = {
     "hazards": set(),
     "algebra": set(),
     "linting": set(),
-    "kernels": {"torch", "numpy", "numba", "llvmlite", "triton"},
+    "kernels": {"torch", "numpy", "llvmlite", "triton"},
     "training": {"torch", "numpy", *SCREEN},
     "racing": {"torch", "numpy", *SCREEN},
     "benchmarking": {"torch", "rich", "matplotlib", "deepspeed"},

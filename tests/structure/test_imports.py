@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 
-HEAVY = ["torch", "numpy", "numba", "triton", "matplotlib", "rich", "sklearn", "safetensors"]
+HEAVY = ["torch", "numpy", "numba", "llvmlite", "triton", "matplotlib", "rich", "sklearn", "safetensors"]
 
 
 def loaded_by(program: str, *watched: str) -> set[str]:
