@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 
 import pytest
 
-import zerograd
-from zerograd.benchmarking import startup_part, update_half_part
+from zerograd.benchmarking import startup_part
 from zerograd.benchmarking.plans import Budget, Plan
 
 TINY_PLAN = Plan(Budget(seconds=0.0, rounds=3, warm_up=1), largest=100_000, low_precision=False, repetitions=2)
-
-CLIPS = "clip" in inspect.signature(zerograd.AdamW).parameters
 
 
 @pytest.fixture
 def tiny_plan() -> Plan:
     """Three rounds, and no model of more than a hundred thousand numbers."""
     return TINY_PLAN
-
-
-@pytest.fixture(autouse=True)
-def _optimizers_that_may_not_clip_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not CLIPS:
-        monkeypatch.delitem(update_half_part.OUR_HYPERS, "clip")
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarking.conftest import CLIPS
 from zerograd.benchmarking import model_shapes, training_part
 from zerograd.benchmarking.entrants import HYPERS, Entrant, Start, deepspeed_entrant, torch_and_ours
 from zerograd.benchmarking.rows import COPY, DEFAULT, FUSED, OURS, Row
@@ -102,7 +101,6 @@ def test_each_turn_of_the_update_half_starts_from_the_same_gradients_and_ends_wi
             assert all(g is not None and not g.any() for g in grads)
 
 
-@pytest.mark.skipif(not CLIPS, reason="the constructors do not take clip yet")
 def test_the_update_half_ends_in_the_same_place() -> None:
     start = Start.drawn(SMALL, torch.float32)
     entrants = update_entrants(start)

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from engine.common import noise
 from zerograd import from_rule, optim, rules
@@ -110,15 +109,3 @@ def quarter(params: Sequence[Tensor]) -> float:
 
 def gradients(params: Sequence[Tensor]) -> list[Tensor]:
     return [p.grad.clone() for p in params if p.grad is not None]
-
-
-class Asked(TorchDispatchMode):
-    """The operations that torch was asked for, allocations included."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.operations: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.operations.append(str(func))
-        return func(*args, **(kwargs or {}))

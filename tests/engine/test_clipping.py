@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from backends import backend
+from dispatched import Asked
 from engine.clipped import (
     CASES,
     WORLDS,
-    Asked,
     MarsAdam,
     exact_norm,
     filled,

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from backends import backend
-from engine.clipped import CASES, WORLDS, Asked, filled, give, make, whole
+from dispatched import Asked
+from engine.clipped import CASES, WORLDS, filled, give, make, whole
 from engine.common import equal, noise, ours, snapshot
 from zerograd import optim
 from zerograd.kernels.cpu.table import SHORT

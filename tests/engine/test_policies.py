@@ -34,6 +34,14 @@ def run(optimizer: Any, params: list[Tensor], steps: int = 3, start: int = 0) ->
     return [p.detach() for p in params]
 
 
+def run_together(optimizers: list[Any], params: list[Tensor], steps: int = 3) -> None:
+    """Several optimizers that share out the parameters between them."""
+    for step in range(steps):
+        give_gradients(params, step)
+        for optimizer in optimizers:
+            optimizer.step()
+
+
 def straight(rule: Any, **hypers: Any) -> list[Tensor]:
     params = parameters()
     return run(optim.from_rule(rule, name="Straight", lr=LR)(params, **hypers), params)
@@ -75,10 +83,7 @@ def test_the_number_of_a_group_is_the_groups_whatever_the_policy() -> None:
     )
     apart = [optim.Adam(twins[:1], lr=LR, weight_decay=DECAY), optim.Adam(twins[1:], lr=LR)]
     run(optimizer, params)
-    for step in range(3):
-        give_gradients(twins, step)
-        for other in apart:
-            other.step()
+    run_together(apart, twins)
     assert equal([p.detach() for p in params], [p.detach() for p in twins])
 
 
@@ -101,10 +106,7 @@ def test_a_late_group_may_bring_a_policy() -> None:
         optim.from_rule(cautious_decay(lion), lr=LR)(twins[2:], weight_decay=DECAY),
     ]
     run(optimizer, params)
-    for step in range(3):
-        give_gradients(twins, step)
-        for other in apart:
-            other.step()
+    run_together(apart, twins)
     assert equal([p.detach() for p in params], [p.detach() for p in twins])
 
 

@@ -12,7 +12,7 @@ from structure.source import PACKAGE, ROOT, Module, family, imports, modules
 PARTS = [module for module in modules() if module.name != PACKAGE]
 
 FLOORS = [
-    {"errors", "hazards"},
+    {"errors", "files", "hazards"},
     {"algebra"},
     {"rules", "formats", "matrix"},
     {"kernels", "lifecycle"},
@@ -28,6 +28,7 @@ NAMES = FLOOR["optim"]
 SCREEN = {"rich", "matplotlib", "sklearn", "safetensors"}
 THIRD_PARTY = {
     "errors": set(),
+    "files": set(),
     "hazards": set(),
     "algebra": set(),
     "linting": set(),

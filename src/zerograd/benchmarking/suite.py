@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -21,6 +19,7 @@ from zerograd.benchmarking.tables import sentences, table_of
 from zerograd.benchmarking.training_part import measure_training
 from zerograd.benchmarking.update_half_part import measure_update_half
 from zerograd.errors import UsageError
+from zerograd.files import replacing
 
 MAKERS: dict[str, Callable[[Plan], tuple[Part, Iterator[Row]]]] = {
     "step": measure_step,
@@ -69,22 +68,11 @@ def claim(out: Path) -> None:
 
 def write(part: Part, machine: dict[str, object], out: Path) -> None:
     """The part as JSON and as a picture; results of a run before are replaced, by whole files only."""
-    with _whole(out / f"{part.name}.json") as file:
+    with replacing(out / f"{part.name}.json") as file:
         text = json.dumps(part.as_json(machine), indent=1, ensure_ascii=False, allow_nan=False)
         file.write_text(text + "\n", encoding="utf-8")
-    with _whole(out / f"{part.name}.png") as file:
+    with replacing(out / f"{part.name}.png") as file:
         ratio_bars(part, machine).savefig(file, format="png")
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A temporary name to write to; the file gets its own name when all of it is there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _say(console: Console, text: str) -> None:

@@ -58,12 +58,6 @@ def _fits(tensor: Tensor, p: Tensor) -> bool:
     )
 
 
-def span(tensor: Tensor) -> tuple[int, int]:
-    """The bytes of a dense tensor: from the first to after the last."""
-    start = tensor.data_ptr()
-    return start, start + tensor.numel() * tensor.element_size()
-
-
 def reach(tensor: Tensor, owner: int) -> list[tuple[int, int, int]]:
     """The bytes between the first and the last element of a strided tensor in memory; nothing of any other."""
     if (

@@ -16,6 +16,7 @@ from zerograd.engine.buckets import Bucket, DifferentiableBucket, SparseBucket, 
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
 from zerograd.engine.programs import Program
 from zerograd.formats.layout import Layout
+from zerograd.formats.memory import span
 from zerograd.formats.stochastic import WEIGHT_FORMATS, noise_key
 
 if TYPE_CHECKING:
@@ -39,8 +40,7 @@ class Share:
 class Gathering:
     """The buckets of one step, and the numbers per parameter that were read for it.
 
-    eager: the buckets that run as operations on lists. compiled: those that have a kernel. missing: parameters without
-    a gradient.
+    eager: the buckets that run as operations on lists. compiled: those that have a kernel.
     """
 
     def __init__(self, optimizer: RuleOptimizer, without: frozenset[int] = frozenset()) -> None:
@@ -104,8 +104,8 @@ class Gathering:
                 else:
                     owner = len(candidates)
                     candidates.append((number, at, layout))
-                    written += [(*admission.span(t), owner) for t in (p, *(s for _, s in states if s is not None))]
-                    read.append((*admission.span(p.grad), owner))
+                    written += [(*span(t), owner) for t in (p, *(s for _, s in states if s is not None))]
+                    read.append((*span(p.grad), owner))
         refused = admission.overlapping(written, read)
         layouts = {(n, at): layout for i, (n, at, layout) in enumerate(candidates) if i not in refused}
         divided: list[Share] = []
@@ -170,7 +170,7 @@ class Gathering:
             seed = int(group.get("noise_seed", 0))
             row = self._found[key] = Row(share.index, settled, t, first, maximize, seed, scalars)
         assert p.grad is not None
-        self._join(share, p, p.grad, held, bucket, row.maximize, bucket.states)
+        self._join(share, p, p.grad, held, bucket, row.maximize)
         bucket.add(p, self._ordinals.get(id(p), 0), p.grad, row)
         for name in graph.late_states:
             if isinstance(row.scalars[name], list):
@@ -202,20 +202,20 @@ class Gathering:
         if self._noisy:
             seed = int(self.optimizer.param_groups[share.index].get("noise_seed", 0))
             bucket.noise_keys.append(noise_key(seed, int(bucket.t), self._ordinals[id(p)], 0))
-        self._join(share, p, g, held, bucket, bucket.maximize, bucket.states)
+        self._join(share, p, g, held, bucket, bucket.maximize)
         for name in graph.late_states:
             if isinstance(bucket.scalars[name], list):
                 bucket.scalars[name].append(here[name])
 
     def _join(
         self, share: Share, p: Tensor, g: Tensor, held: list[Tensor | None], bucket: Bucket | CompiledBucket,
-        maximize: bool, into: dict[str, list[Tensor]],
+        maximize: bool,
     ) -> None:  # fmt: skip
         """Hand a parameter's states to a bucket; those that do not exist yet start here and are kept after the step."""
         graph = share.program.graph
         for name, tensor in zip(graph.tensor_states, held, strict=True):
             if tensor is None or isinstance(bucket, DifferentiableBucket):
-                self._new_states.append((p, name, bucket, len(into[name])))
+                self._new_states.append((p, name, bucket, len(bucket.states[name])))
             if tensor is not None and tensor.shape != p.shape:
                 raise RuntimeError(
                     f"{type(self.optimizer).__name__}: state {name!r} has shape {tuple(tensor.shape)}, its parameter "
@@ -225,7 +225,7 @@ class Gathering:
                 tensor = started(graph.states[name], p, _start_gradient(p, g, maximize), share.hypers)
                 if graph.states[name] == Start("g"):
                     self._started.append((tensor, share.index))
-            into[name].append(tensor)
+            bucket.states[name].append(tensor)
 
     def _numbers(
         self, share: Share, held: list[Tensor | None], t: float, here: Mapping[str, Any]

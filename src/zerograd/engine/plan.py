@@ -98,9 +98,7 @@ class Plan:
     def _inspected(self) -> Inspector:
         asked = Inspected()
         for bucket in self.buckets:
-            table = bucket.table.tensors
-            for i, p in enumerate(bucket.params):
-                place = table.ctypes.data + table.strides[0] * i + 3 * table.itemsize  # after row, p and p's noise
+            for i, (p, place) in enumerate(zip(bucket.params, bucket.table.gradient_places, strict=True)):
                 asked.add(p, bucket.grads[i], [tensors[i] for tensors in bucket.states.values()], place)
             bucket.grads = []  # the next step's gradients are others; these must be free to go
         asked.fixed += [vector for column in self.optimizer._columns.values() for vector in column.vectors]
@@ -181,7 +179,7 @@ class Plan:
             for bucket in buckets:
                 bucket.prepare()
             answer = calls.run()
-        if answer >> FAILED_CALL == self._counting and self._recounted():
+        if answer and answer >> FAILED_CALL == self._counting and self._recounted():
             answer = calls.run()
         return answer == 0 or self._fits_later(self.witness.call is not None and answer >> FAILED_CALL == 1)
 

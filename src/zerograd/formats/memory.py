@@ -24,3 +24,9 @@ def positions(tensor: Tensor) -> Tensor:
     numbers = torch.arange(tensor.numel(), dtype=torch.int64, device=tensor.device)
     dense = is_dense(tensor) and tensor.numel() > 0
     return numbers.as_strided(tensor.shape, tensor.stride()) if dense else numbers.view(tensor.shape)
+
+
+def span(tensor: Tensor) -> tuple[int, int]:
+    """The bytes of a dense tensor: from the first to after the last."""
+    start = tensor.data_ptr()
+    return start, start + tensor.numel() * tensor.element_size()

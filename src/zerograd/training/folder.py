@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zerograd.errors import UsageError
+from zerograd.files import replacing
 from zerograd.training.record import json_line
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class RunFolder:
 
     def write_config(self, config: Mapping[str, object]) -> None:
         """The settings that the run was made with."""
-        with _whole(self.path / CONFIG) as file:
+        with replacing(self.path / CONFIG) as file:
             file.write_text(json.dumps(config, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
     def append_record(self, numbers: Mapping[str, float]) -> None:
@@ -68,12 +67,12 @@ class RunFolder:
         """The model's weights and buffers."""
         from safetensors.torch import save
 
-        with _whole(self.path / MODEL) as file:
+        with replacing(self.path / MODEL) as file:
             file.write_bytes(save(model.state_dict()))
 
     def write_curves(self, figure: Figure) -> None:
         """The picture."""
-        with _whole(self.path / CURVES) as file:
+        with replacing(self.path / CURVES) as file:
             figure.savefig(file, format="png")
 
 
@@ -87,14 +86,3 @@ def _next_free(parent: Path, title: str) -> Path:
             continue
         break
     return path
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A temporary name to write to; the file gets its own name when all of it is there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

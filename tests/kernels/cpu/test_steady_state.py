@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import zerograd
+from dispatched import Asked
 from kernels.cpu.conftest import Made
 from kernels.cpu.running import UNEVEN, give, model
 from zerograd.kernels.cpu.table import COUNTER, Table
@@ -34,18 +34,6 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "Rprop": ("Rprop", {}),
     "RAdam": ("RAdam", {}),
 }
-
-
-class Asked(TorchDispatchMode):
-    """The operations that torch was asked for, allocations included."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.operations: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.operations.append(str(func))
-        return func(*args, **(kwargs or {}))
 
 
 def optimizer_of(case: str, params: Any, **more: Any) -> Any:

@@ -20,13 +20,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zerograd.formats.memory import span
 from zerograd.kernels.cpu import pool
 from zerograd.kernels.cpu.inspection_code import ABSENT, FAR, FIXED, GRADIENT, NONE, QUESTIONS, RECORD, source
 from zerograd.kernels.cpu.kernel import function_at
 from zerograd.kernels.cpu.machine import CodeError
 
 _SEARCHED = 208
-"""Bytes of a tensor's implementation that are looked through; it has no fewer since PyTorch 2.0."""
+"""Bytes of a tensor's implementation that are looked through; in PyTorch 2.13 the keys are at 168."""
 
 _GRADIENT_OF = "_ZNK3c1010TensorImpl4gradEv"  # const at::Tensor& c10::TensorImpl::grad() const
 
@@ -56,7 +57,7 @@ class Inspected:
 
     def spans(self) -> list[tuple[int, int]]:
         """The bytes that are written, in order and apart: what touches or overlaps is one span."""
-        own = [(t.data_ptr(), t.data_ptr() + t.numel() * t.element_size()) for t in self.fixed if t.numel()]
+        own = [span(t) for t in self.fixed if t.numel()]
         joined: list[tuple[int, int]] = []
         for start, end in sorted([*own, *self.elsewhere]):
             if joined and start <= joined[-1][1]:

@@ -80,6 +80,13 @@ class Table:
         self.descriptor = int(self._descriptor.ctypes.data)
 
     @property
+    def gradient_places(self) -> list[int]:
+        """The addresses at which the addresses of the gradients belong, tensor by tensor."""
+        start, width = int(self.tensors.ctypes.data), self.tensors.strides[0]
+        after = 3 * self.tensors.itemsize  # the row, the parameter and its noise
+        return [start + tensor * width + after for tensor in range(len(self.counts))]
+
+    @property
     def chunk_count(self) -> int:
         return len(self._chunks)
 
