@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zerograd import from_rule
-from zerograd.algebra import mean, norm, rule, scalar, total
+from zerograd.algebra import mean, norm, rule, scalar, sign, total
 
 REDUCTIONS = {"total": total, "norm": norm, "mean": mean}
 
@@ -139,3 +139,39 @@ def test_what_a_weight_decay_of_0_leaves_of_a_reduction_is_0() -> None:
     optimizer.step()
     assert p.grad is not None
     assert torch.equal(p, -p.grad)
+
+
+def waiting_first(g, p, sum_a=scalar(0.0), sum_b=scalar(0.0), *, lr, weight_decay=0.0):
+    """A reduction that has to wait for another one, written before one that has not."""
+    waiting = total((sign(total(p)) + weight_decay * norm(p)) * g, per="group")
+    return p, waiting, total(g * g, per="group")
+
+
+def waiting_for_decay(g, p, sum_a=scalar(0.0), sum_b=scalar(0.0), *, lr, weight_decay=0.0):
+    """The same, but it has to wait only if there is decay."""
+    waiting = total((1 + weight_decay * norm(p)) * g, per="group")
+    return p, waiting, total(g * g, per="group")
+
+
+@pytest.mark.parametrize("function", [waiting_first, waiting_for_decay])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.5])
+def test_backends_that_share_reductions_take_them_in_the_same_order(function: Any, weight_decay: float) -> None:
+    """A gradient laid out unlike its parameter, and a negative view, go other ways than a compiled kernel."""
+    params = given((4, 5), (3, 2), (7,), (2,))
+    params[0].grad = params[0].grad.t().contiguous().t()  # type: ignore[union-attr]
+    negative = torch._neg_view(params[3].detach()).requires_grad_()
+    negative.grad = params[3].grad
+    params[3] = negative
+    with torch.no_grad():
+        for p in params:
+            p.fill_(1.0)  # of positive sum, and of norm sqrt(numel)
+    grads = [p.grad.double() for p in params if p.grad is not None]
+    wanted = {
+        "sum_a": sum(((1 + weight_decay * g.numel() ** 0.5) * g).sum().item() for g in grads),
+        "sum_b": sum(g.square().sum().item() for g in grads),
+    }
+    optimizer = from_rule(function, name="Waiting", lr=1.0)(params, weight_decay=weight_decay)
+    optimizer.step()
+    for p in params:
+        # 1e-6: the square root of a norm is rounded to float32 where it meets the elements
+        assert {k: optimizer.state[p][k].item() for k in wanted} == pytest.approx(wanted, rel=1e-6)

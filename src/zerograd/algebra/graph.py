@@ -73,6 +73,12 @@ class Node:
         return f"%{self.id} = {self.op}({inside})"
 
 
+def by_stage(nodes: Iterable[Node]) -> list[Node]:
+    """Nodes in the order in which every backend computes them: pass by pass, a pass after the reductions that end the
+    one before. Backends that share a reduction over a group ask for the parts of it in the same order then."""
+    return sorted(nodes, key=lambda n: (n.stage, n.op not in REDUCTIONS, n.id))
+
+
 def ancestors(nodes: Iterable[Node]) -> list[Node]:
     """The nodes and all that they are computed from, each after those that it needs."""
     seen: dict[int, Node] = {}

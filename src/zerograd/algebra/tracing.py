@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from zerograd.algebra.graph import REDUCTIONS, Level, Node, ancestors
+from zerograd.algebra.graph import REDUCTIONS, Level, Node, ancestors, by_stage
 from zerograd.algebra.notation import Rule, RuleFunction
 from zerograd.algebra.states import Scalar, StateSpec, level_of
 from zerograd.algebra.symbols import SymbolBuilder, host_value
@@ -97,7 +97,7 @@ class Graph:
         self._static = static_part(plain)
         old = {name: symbols.state(name, spec) for name, spec in rule.states.items()}
         changed = [name for name in rule.states if new[name] is not old[name]]
-        self.nodes = ancestors([self.p, *(new[name] for name in changed)])
+        self.nodes = by_stage(ancestors([self.p, *(new[name] for name in changed)]))
         read = {n.args[0] for n in self.nodes if n.op == "state"}
         self.states = {name: spec for name, spec in rule.states.items() if name in changed or name in read}
         self.new = {name: new[name] for name in self.states}
@@ -201,7 +201,7 @@ class Tracer:
             if graph.fits(values):
                 return graph
         graph = Graph(self.rule, values)
-        if self._zeros and not graph.over_all:  # a reduction over all groups has to be in every group's graph
+        if self._zeros and not graph.spans_tensors:  # backends share such reductions: every graph has to have them all
             graph = Graph(self.rule, values, self._zeros)
         self._graphs.append(graph)
         return graph
