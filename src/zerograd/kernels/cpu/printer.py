@@ -190,14 +190,6 @@ class PassPrinter:
     def _loop(self, body: list[str]) -> list[str]:
         """The loop over elements. Sums are kept in float64: the loop waits for memory, not for them."""
         count = len(self.one.sums)
-        stores = []
-        for k in range(count):
-            stores += [
-                f"  %out{k}.place = mul i64 %chunk, {count}",
-                f"  %out{k}.index = add i64 %out{k}.place, {k}",
-                f"  %out{k} = getelementptr double, ptr %sums, i64 %out{k}.index",
-                f"  store double %sum{k}.next, ptr %out{k}, align 8",
-            ]
         return [
             "  br label %loop",
             "loop:",
@@ -208,9 +200,20 @@ class PassPrinter:
             "  %more = icmp slt i64 %i.next, %length",
             "  br i1 %more, label %loop, label %finish",
             "finish:",
-            *stores,
-            "  br label %next",
+            *self._finish([f"%sum{k}.next" for k in range(count)]),
         ]
+
+    def _finish(self, totals: Sequence[str]) -> list[str]:
+        """The end of a chunk: its sums go into their table."""
+        lines = []
+        for k, total in enumerate(totals):
+            lines += [
+                f"  %out{k}.place = mul i64 %chunk, {len(totals)}",
+                f"  %out{k}.index = add i64 %out{k}.place, {k}",
+                f"  %out{k} = getelementptr double, ptr %sums, i64 %out{k}.index",
+                f"  store double {total}, ptr %out{k}, align 8",
+            ]
+        return [*lines, "  br label %next"]
 
     # ----------------------------------------------------------------------------------------------- one element
 
