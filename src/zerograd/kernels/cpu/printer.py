@@ -66,7 +66,7 @@ class PassPrinter:
         body = [f"  {line}" for line in self._body()]
         lines = [
             f"; {self.title}: {self.layout}",
-            f"define i64 @{ENTRY}(i64 %descriptor) {{",
+            f"define i64 @{ENTRY}(i64 %descriptor){self._width()} {{",
             *self._opening(),
             *(f"  {line}" for line in self._chunk()),
             *self._loop(body),
@@ -85,6 +85,11 @@ class PassPrinter:
         return tuple(sorted({f"{OUTSIDE[n.op]}{suffix}" for n in self.one.elements() if n.op in OUTSIDE}))
 
     # ------------------------------------------------------------------------------------------------- the frame
+
+    def _width(self) -> str:
+        """Sums are twice as wide as the float32 elements they are of. Where LLVM would rather not use registers of 512
+        bits, whole ones of sums are still worth it: else the elements fill halves of 256."""
+        return ' "prefer-vector-width"="512"' if self.one.sums and self.kind == "float" else ""
 
     def _opening(self) -> list[str]:
         lines = ["entry:", "  %words = inttoptr i64 %descriptor to ptr"]
