@@ -14,6 +14,7 @@ from zerograd.engine.programs import Program
 from zerograd.formats.stochastic import step_key, stream_key
 from zerograd.kernels.cpu import late
 from zerograd.kernels.cpu.kernel import Kernel as Compiled
+from zerograd.kernels.cpu.rows import Rows, can_be_printed
 from zerograd.kernels.cpu.squares import squares_function
 from zerograd.kernels.cpu.table import Entry, Table, host_values
 from zerograd.kernels.reducing import Kernel, Partial
@@ -37,6 +38,14 @@ class Row:
     scalars: dict[str, Any]
     members: list[int] = field(default_factory=list)
     counter: tuple[memoryview, int] | None = None
+
+    @property
+    def counter_address(self) -> tuple[int, bool]:
+        """Where the steps taken are counted in memory, and whether in float64; 0 if they are not."""
+        if self.counter is None:
+            return 0, False
+        vector, place = np.asarray(self.counter[0]), self.counter[1]
+        return int(vector.ctypes.data) + place * vector.itemsize, vector.itemsize == 8
 
 
 class CompiledBucket:
@@ -116,7 +125,13 @@ class CompiledBucket:
             noise = step_key(row.seed, int(t)) if self.noisy else 0
             self.table.set_row(number, -scale if row.maximize else scale, noise, values)
             self.values.append(values)
-        self.table.rewind()
+
+    def native_rows(self) -> Rows | None:
+        """What writes the rows of the steps to come in machine code, where that can be done. Settle it first."""
+        if self.noisy or not can_be_printed(self.program.prelude):
+            return None
+        self.prepare()  # the words of a row that stay as they are
+        return Rows(self.program.prelude, self.table, [row.counter_address for row in self.rows])
 
     def launch(self) -> None:
         """Run a kernel of one pass, in one call."""

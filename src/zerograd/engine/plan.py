@@ -22,6 +22,7 @@ from zerograd.engine.witness import Witness
 from zerograd.kernels.cpu import pool
 from zerograd.kernels.cpu.counting import FAILED_CALL, Counts, InOrder
 from zerograd.kernels.cpu.inspector import Inspected, Inspector
+from zerograd.kernels.cpu.rows import Rows
 from zerograd.kernels.cpu.scaling import Scaling
 from zerograd.kernels.cpu.table import PARALLEL, SHORT
 from zerograd.kernels.cpu.versions import Versions
@@ -39,7 +40,8 @@ class Plan:
 
     measures: whether the norm of the gradients is wanted. covered: the ids of the parameters. rest: the parameters
     that go the eager way, gathered each time. reusable: after a step that it did not fit, whether it may fit a later
-    one: other parameters had gradients. whole: the calls of a short step, if it can be taken in one.
+    one: other parameters had gradients. whole: the calls of a short step, if it can be taken in one; it writes the rows
+    of most tables itself, those of the others are written by hand before.
     """
 
     def __init__(self, optimizer: RuleOptimizer, gathered: Gathering, measures: bool) -> None:
@@ -68,6 +70,8 @@ class Plan:
         small = total < PARALLEL or total < TINY * len(self.params)  # other threads would gain nothing
         self._locked = total < PARALLEL
         short = small and total <= SHORT and not self.rest and not self._scalars
+        self._native: list[tuple[CompiledBucket, Rows]] = []
+        self._by_hand = self.buckets
         self.whole = self._at_once() if short and all(bucket.single_pass for bucket in self.buckets) else None
         self.reusable = True
         self._alive: list[Tensor | None] = []
@@ -132,8 +136,19 @@ class Plan:
             self.scaling = Scaling(signed, policy.limit, EPS)
             measuring = [(bucket.measuring, bucket.table.descriptor) for bucket in self.buckets]
             measuring += [self.scaling.add, self.scaling.apply]
+        found = [(bucket, bucket.native_rows()) for bucket in self.buckets]
+        self._native = [(bucket, rows) for bucket, rows in found if rows is not None]
+        self._by_hand = [bucket for bucket, rows in found if rows is None]
+        self._settle_rows()
+        numbers = [rows.call for _, rows in self._native]
         kernels = [(bucket.kernel.functions[0].address, bucket.table.descriptor) for bucket in self.buckets]
-        return InOrder([self._questions.call, *measuring, *kernels, self.counts.advance, self.versions.call])
+        return InOrder([self._questions.call, *numbers, *measuring, *kernels, self.counts.advance, self.versions.call])
+
+    def _settle_rows(self) -> None:
+        """Hand what the hyper-parameters settle to the rows that machine code computes."""
+        for bucket, rows in self._native:
+            for number, row in enumerate(bucket.rows):
+                rows.settle(number, row.settled)
 
     # ---------------------------------------------------------------------------------------------- the next step
 
@@ -145,7 +160,7 @@ class Plan:
     def take(self) -> bool:
         """Take a whole short step in one call; False, with nothing changed, if that can't be done."""
         assert self.whole is not None
-        taken = self._asked(self.whole, self.buckets)
+        taken = self._asked(self.whole, self._by_hand)
         if taken and self.scaling is not None:
             self.optimizer.grad_norm = self.scaling.norm
         return taken
@@ -172,16 +187,18 @@ class Plan:
         """Make the calls, with the numbers of these buckets prepared; once more, if hyper-parameters had changed."""
         if not self._unchanged() or not (self._constant or self._settle()):
             return self._fits_later(False)
+        answer = self._run(calls, buckets)
+        if self.witness.is_group(answer) and self._settle():
+            answer = self._run(calls, buckets)
+        if answer and answer >> FAILED_CALL == self._counting and self._recounted():
+            answer = self._run(calls, buckets)
+        return answer == 0 or self._fits_later(self.witness.call is not None and answer >> FAILED_CALL == 1)
+
+    def _run(self, calls: InOrder, buckets: Sequence[CompiledBucket]) -> int:
         for bucket in buckets:
             bucket.prepare()
-        answer = calls.run()
-        if self.witness.is_group(answer) and self._settle():
-            for bucket in buckets:
-                bucket.prepare()
-            answer = calls.run()
-        if answer and answer >> FAILED_CALL == self._counting and self._recounted():
-            answer = calls.run()
-        return answer == 0 or self._fits_later(self.witness.call is not None and answer >> FAILED_CALL == 1)
+            bucket.table.rewind()
+        return calls.run()
 
     def _unchanged(self) -> bool:
         """Whether what is set on the optimizer itself is what it was."""
@@ -213,4 +230,5 @@ class Plan:
         settled = settled and gradients.are_measured(self.optimizer) == self.measures
         settled = settled and (self.scaling is None or gradients.one_for_all(self.optimizer) is not None)
         self._constant = all(hypers.constant for hypers in self._hypers)
+        self._settle_rows()
         return settled

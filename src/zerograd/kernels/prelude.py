@@ -45,7 +45,8 @@ class Prelude:
     scalar states that the host knows. The scalar states' new values are in ``new``: name -> place in the result.
 
     What hangs on the hyper-parameters alone is ``settled`` apart, so that a step whose hyper-parameters are those of
-    the last one computes the rest only: ``row(settled(hypers), t, first, scalars)``.
+    the last one computes the rest only: ``row(settled(hypers), t, first, scalars)``. settled_nodes: what ``settled``
+    gives. moving: what ``row`` computes, each after what it needs.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -55,7 +56,8 @@ class Prelude:
         self.nodes = tuple(nodes.values())
         places = {node.id: i for i, node in enumerate(self.nodes)}
         self.new = {name: places[node.id] for name, node in states.items()}
-        self.source = _printed(self.nodes, graph.first_groups)
+        self.settled_nodes, self.moving = _divided(self.nodes)
+        self.source = _printed(self.nodes, self.settled_nodes, self.moving, graph.first_groups)
         scope: dict[str, Any] = {
             **{f"_{op}": function for op, function in HOST.items()},
             "_quick_pow": math.pow,
@@ -73,17 +75,24 @@ class Prelude:
         return self.row(self.settled(hypers), t, first, scalars)
 
 
-def _printed(nodes: Sequence[Node], first_groups: tuple[tuple[str, ...], ...]) -> str:
-    moving: set[int] = set()
-    early: list[Node] = []
-    late: list[Node] = []
+def _divided(nodes: Sequence[Node]) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
+    """What hangs on hyper-parameters alone and is wanted beyond that; and what moves with the steps or the states."""
+    moving: dict[int, Node] = {}
+    settled: list[Node] = []
     for node in ancestors(nodes):
         if node.op in ("t", "state", "first") or any(a.id in moving for a in node.nodes):
-            moving.add(node.id)
-        if node.op not in ("const", "t"):
-            (late if node.id in moving else early).append(node)
-    wanted = {a.id for node in late for a in node.nodes} | {node.id for node in nodes}
-    handed = [f"v{node.id}" for node in early if node.id in wanted]
+            moving[node.id] = node
+        elif node.op != "const":
+            settled.append(node)
+    wanted = {a.id for node in moving.values() for a in node.nodes} | {node.id for node in nodes}
+    return tuple(n for n in settled if n.id in wanted), tuple(n for n in moving.values() if n.op != "t")
+
+
+def _printed(
+    nodes: Sequence[Node], settled: Sequence[Node], late: Sequence[Node], first_groups: tuple[tuple[str, ...], ...]
+) -> str:
+    early = [node for node in ancestors(settled) if node.op != "const"]
+    handed = [_name(node) for node in settled]
     taken = [f"    {_tuple(handed)} = settled"] if handed else []
     result = _tuple([_name(node) for node in nodes])
 
