@@ -38,7 +38,7 @@ def parts_of_step(optimizer: Any) -> dict[str, Callable[[], object]]:
         "check of objects": lambda: pool.run_short(*plan.witness.call),
         "check of tensors": lambda: pool.run_short(*plan.inspector.call),
         "check of step counts": lambda: pool.run_short(*plan.counts.check),
-        "numbers of the step": bucket.prepare,
+        "numbers of the step": lambda: pool.run_short(*plan.numbers[0]),
         "kernel": lambda: bucket.table.launch(bucket.kernel.functions[0].address),
         "version counters": lambda: pool.run_short(*plan.versions.call),
         "empty call": InOrder([]).run,

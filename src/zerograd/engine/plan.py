@@ -20,7 +20,7 @@ from zerograd.engine.kernel_buckets import CompiledBucket
 from zerograd.engine.numbers import Hypers, Scalars
 from zerograd.engine.witness import Witness
 from zerograd.kernels.cpu import pool
-from zerograd.kernels.cpu.counting import FAILED_CALL, Counts, InOrder
+from zerograd.kernels.cpu.counting import FAILED_CALL, Call, Counts, InOrder
 from zerograd.kernels.cpu.inspector import Inspected, Inspector
 from zerograd.kernels.cpu.rows import Rows
 from zerograd.kernels.cpu.scaling import Scaling
@@ -40,8 +40,8 @@ class Plan:
 
     measures: whether the norm of the gradients is wanted. covered: the ids of the parameters. rest: the parameters
     that go the eager way, gathered each time. reusable: after a step that it did not fit, whether it may fit a later
-    one: other parameters had gradients. whole: the calls of a short step, if it can be taken in one; it writes the rows
-    of most tables itself, those of the others are written by hand before.
+    one: other parameters had gradients. whole: the calls of a short step, if it can be taken in one. numbers: those of
+    them that write the rows of tables; the rows of other tables are written in Python before.
     """
 
     def __init__(self, optimizer: RuleOptimizer, gathered: Gathering, measures: bool) -> None:
@@ -72,6 +72,7 @@ class Plan:
         short = small and total <= SHORT and not self.rest and not self._scalars
         self._native: list[tuple[CompiledBucket, Rows]] = []
         self._by_hand = self.buckets
+        self.numbers: list[Call] = []
         self.whole = self._at_once() if short and all(bucket.single_pass for bucket in self.buckets) else None
         self.reusable = True
         self._alive: list[Tensor | None] = []
@@ -140,9 +141,9 @@ class Plan:
         self._native = [(bucket, rows) for bucket, rows in found if rows is not None]
         self._by_hand = [bucket for bucket, rows in found if rows is None]
         self._settle_rows()
-        numbers = [rows.call for _, rows in self._native]
+        self.numbers = [rows.call for _, rows in self._native]
         kernels = [(bucket.kernel.functions[0].address, bucket.table.descriptor) for bucket in self.buckets]
-        return InOrder([self._questions.call, *numbers, *measuring, *kernels, self.counts.advance, self.versions.call])
+        return InOrder([self._questions.call, *self.numbers, *measuring, *kernels, self.counts.advance, self.versions.call])
 
     def _settle_rows(self) -> None:
         """Hand what the hyper-parameters settle to the rows that machine code computes."""
