@@ -29,8 +29,8 @@ def watched() -> Iterator[set[int]]:
         served.update(id(p) for bucket in gathering.compiled for p in bucket.params)
         keep(gathering)
 
-    def taken(plan: Plan) -> bool:
-        fits = take(plan)
+    def taken(plan: Plan, scale: float) -> bool:
+        fits = take(plan, scale)
         served.update(plan.covered if fits else ())
         return fits
 

@@ -1,4 +1,4 @@
-"""GradScaler works in the plain way: it unscales first, and leaves the step out where a gradient is not finite."""
+"""GradScaler's fast path: gradients stay scaled, the pass of the step unscales them, an overflow leaves all alone."""
 
 from __future__ import annotations
 
@@ -47,5 +47,156 @@ def test_an_overflow_leaves_the_step_out_and_counts_nothing(name: str) -> None:
         assert all(torch.equal(held[0][key], held[1][key]) for key in held[0])
 
 
-def test_no_class_asks_the_scaler_to_step_on_scaled_gradients() -> None:
-    assert not any(getattr(getattr(optim, name), "_step_supports_amp_scaling", False) for name in [*SHARED, *OWN])
+def scaled_step(optimizer: Any, params: list[torch.Tensor], scale: float = 512.0) -> torch.amp.GradScaler:
+    """One step of a quadratic through a scaler."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    loss = sum(((p - 1) ** 2).sum() for p in params)
+    optimizer.zero_grad()
+    scaler.scale(loss).backward()
+    scaler.step(optimizer)
+    return scaler
+
+
+def plain_step(optimizer: Any, params: list[torch.Tensor]) -> None:
+    optimizer.zero_grad()
+    sum(((p - 1) ** 2).sum() for p in params).backward()  # type: ignore[union-attr]
+    optimizer.step()
+
+
+SIZES = {"one native call": [(3,), (2, 2)], "several threads": [(300, 200), (7,)]}
+EXTRAS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "clipped": {"clip": 0.25},
+    "clipped by group": {"clip": None, "groups": 0.25},
+    "skipping": {"nonfinite": "skip"},
+    "climbing": {"maximize": True},
+}
+
+
+def twins(shapes: list[tuple[int, ...]], extras: dict[str, Any]) -> Any:
+    """Two optimizers that are the same."""
+    for _ in range(2):
+        params = [noise(i, *shape).requires_grad_() for i, shape in enumerate(shapes)]
+        own = {"clip": extras["groups"]} if "groups" in extras else {}
+        groups = [{"params": params[:1], **own}, {"params": params[1:]}]
+        yield optim.AdamW(groups, **{k: v for k, v in extras.items() if k != "groups"}), params
+
+
+@pytest.mark.parametrize("extras", EXTRAS)
+@pytest.mark.parametrize("size", SIZES)
+def test_scaled_and_plain_steps_may_alternate(size: str, extras: str) -> None:
+    """The scale is a power of two: not even rounding differs from a run without it."""
+    (with_scaler, params), (without, others) = twins(SIZES[size], EXTRAS[extras])
+    for step in range(6):
+        if step in (0, 2, 3):
+            scaled_step(with_scaler, params, scale=2.0 ** (5 + step))
+        else:
+            plain_step(with_scaler, params)
+        plain_step(without, others)
+        assert with_scaler.grad_norm == without.grad_norm
+        for p, other in zip(params, others, strict=True):
+            assert torch.equal(p, other)
+    assert (with_scaler._plan.whole is not None) == (
+        size == "one native call" and extras in ("plain", "clipped", "climbing")
+    )
+
+
+def test_the_step_is_called_with_scaled_gradients_and_leaves_them_so() -> None:
+    p = noise(0, 3).requires_grad_()
+    optimizer, seen = optim.AdamW([p], clip=1.0), []
+
+    def look(*_: Any) -> None:
+        assert p.grad is not None
+        seen.append((p.grad.clone(), float(optimizer.grad_scale), float(optimizer.found_inf)))
+
+    optimizer.register_step_pre_hook(look)
+    wanted = 2 * (p.detach() - 1)
+    scaled_step(optimizer, [p])
+    ((gradient, scale, found),) = seen
+    assert (scale, found) == (512.0, 0.0)
+    assert torch.equal(gradient, wanted * 512)
+    assert p.grad is not None
+    assert torch.equal(p.grad, gradient)
+    assert optimizer.grad_norm == pytest.approx(wanted.norm().item(), rel=1e-6)  # the norm in float32 has 7 digits
+    assert not hasattr(optimizer, "grad_scale")
+    assert not hasattr(optimizer, "found_inf")
+
+
+def test_an_overflow_in_one_optimizer_is_none_in_another() -> None:
+    p, q = noise(0, 3).requires_grad_(), noise(1, 3).requires_grad_()
+    first, second = optim.AdamW([p]), optim.SGD([q], momentum=0.9)
+    scaler = torch.amp.GradScaler("cpu", init_scale=64.0)
+    before = p.detach().clone(), q.detach().clone()
+    scaler.scale((p * float("inf")).sum() + (q**2).sum()).backward()
+    for optimizer in (first, second):
+        scaler.step(optimizer)
+    scaler.update()
+    assert torch.equal(p, before[0])
+    assert not first.state
+    assert not torch.equal(q, before[1])
+    assert scaler.get_scale() == 32.0
+
+
+def test_a_second_step_before_update_is_refused_as_with_torch() -> None:
+    p = noise(0, 3).requires_grad_()
+    optimizer = optim.AdamW([p])
+    scaler = scaled_step(optimizer, [p])
+    with pytest.raises(RuntimeError, match="already been called"):
+        scaler.step(optimizer)
+
+
+def test_only_the_scaler_is_told_that_steps_unscale() -> None:
+    """Lightning refuses to clip if it is told so; it asks as everybody else does."""
+    for name in [*SHARED, *OWN]:
+        assert not getattr(getattr(optim, name)([noise(0, 2).requires_grad_()]), "_step_supports_amp_scaling", False)
+
+
+def takes_the_fast_path(optimizer: Any, p: torch.Tensor) -> bool:
+    """Whether the scaler left the unscaling to the step: the gradient is scaled afterwards."""
+    before = p.detach().clone()
+    scaled_step(optimizer, [p])
+    assert p.grad is not None
+    return torch.equal(p.grad, 512 * 2 * (before - 1))
+
+
+def test_a_scheduler_leaves_the_fast_path_open() -> None:
+    p = noise(0, 3).requires_grad_()
+    optimizer = optim.SGD([p], lr=0.1)
+    torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    assert takes_the_fast_path(optimizer, p)
+
+
+def test_who_counts_the_calls_of_step_sees_none_for_an_overflow() -> None:
+    """Accelerate finds out so that a step was left out."""
+    p = noise(0, 3).requires_grad_()
+    optimizer, calls = optim.SGD([p], lr=0.1), []
+    step = optimizer.step
+    optimizer.step = lambda *given: (calls.append(1), step(*given))[1]  # type: ignore[method-assign]
+    assert not takes_the_fast_path(optimizer, p)
+    assert calls == [1]
+    p.grad = None
+    scaler = torch.amp.GradScaler("cpu")
+    scaler.scale((p * float("inf")).sum()).backward()
+    scaler.step(optimizer)
+    assert calls == [1]
+
+
+def test_autocast_to_bfloat16_needs_no_scaler() -> None:
+    """The same operations in the same order: the same run as with torch's, but for rounding in float32."""
+
+    def losses(kind: Any) -> list[float]:
+        torch.manual_seed(3)
+        net = torch.nn.Sequential(torch.nn.Linear(6, 16), torch.nn.ReLU(), torch.nn.Linear(16, 1))
+        x, y = torch.randn(32, 6), torch.randn(32, 1)
+        optimizer, found = kind(net.parameters(), lr=0.01), []
+        for _ in range(20):
+            optimizer.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = torch.nn.functional.mse_loss(net(x), y)
+            loss.backward()
+            optimizer.step()
+            found.append(loss.item())
+        return found
+
+    # bfloat16 has 8 bits: a last-bit difference of a weight may round an activation the other way
+    assert losses(optim.AdamW) == pytest.approx(losses(torch.optim.AdamW), rel=2**-7)

@@ -35,7 +35,7 @@ def test_parts_that_take_turns_are_gathered_a_few_times_only(
 ) -> None:
     gathered: list[int] = []
     gather = stepping._gather
-    monkeypatch.setattr(stepping, "_gather", lambda optimizer: (gathered.append(1), gather(optimizer)))
+    monkeypatch.setattr(stepping, "_gather", lambda *given: (gathered.append(1), gather(*given)))
     pair = [[torch.ones(size).requires_grad_() for _ in range(5)] for _ in range(2)]
     ours, theirs = getattr(optim, name)(pair[0], lr=0.1), getattr(torch.optim, name)(pair[1], lr=0.1, foreach=False)
     steps = 40

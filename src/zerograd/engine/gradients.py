@@ -45,31 +45,43 @@ def one_for_all(optimizer: RuleOptimizer) -> GlobalNorm | None:
     return policy if policy is not None and math.isfinite(policy.limit) else None
 
 
-def prepare(optimizer: RuleOptimizer, buckets: Sequence[Bucket | CompiledBucket]) -> bool:
-    """Measure the gradients and set what they are multiplied by; False if the step is to be skipped.
+def prepare(optimizer: RuleOptimizer, buckets: Sequence[Bucket | CompiledBucket], scale: float, measures: bool) -> bool:
+    """Set what the gradients are multiplied by, measuring them if that is wanted; False if the step is to be skipped.
 
-    Raises RuntimeError, with nothing changed, for gradients that are not finite if the optimizer is to raise.
+    scale: what all gradients are multiplied by before anything else looks at them. Raises RuntimeError, with nothing
+    changed, for gradients that are not finite if the optimizer is to raise.
     """
+    if measures:
+        squares = _squares(buckets, scale)
+        norm = optimizer.grad_norm = norm_of(added(list(squares.values())))
+        if optimizer.nonfinite != "propagate" and not _is_finite(norm):
+            culprits = _not_finite(optimizer)
+            if culprits and optimizer.nonfinite == "skip":
+                return False
+            if culprits:
+                raise RuntimeError(
+                    f"{type(optimizer).__name__}: nan or infinite values in the gradients of {', '.join(culprits)}; "
+                    "nothing was changed. Look at the loss of this batch, lower the learning rate, or skip such steps "
+                    "with nonfinite='skip'"
+                )
+        factors = _factors(optimizer, squares)
+    else:
+        factors = {}
+    if scale != 1.0:
+        factors = {index: factors.get(index, 1.0) * scale for index in range(len(optimizer.param_groups))}
+    for bucket in buckets:
+        bucket.factors = factors
+    return True
+
+
+def _squares(buckets: Sequence[Bucket | CompiledBucket], scale: float) -> dict[int, Any]:
+    """The sum of the squares of the scaled gradients, by group."""
     parts: dict[int, list[Any]] = {}
     for bucket in buckets:
         for index, amount in bucket.squares().items():
             parts.setdefault(index, []).append(amount)
     squares = {index: added(amounts) for index, amounts in parts.items()}
-    norm = optimizer.grad_norm = norm_of(added(list(squares.values())))
-    if optimizer.nonfinite != "propagate" and not _is_finite(norm):
-        culprits = _not_finite(optimizer)
-        if culprits and optimizer.nonfinite == "skip":
-            return False
-        if culprits:
-            raise RuntimeError(
-                f"{type(optimizer).__name__}: nan or infinite values in the gradients of {', '.join(culprits)}; "
-                "nothing was changed. Look at the loss of this batch, lower the learning rate, or skip such steps with "
-                "nonfinite='skip'"
-            )
-    factors = _factors(optimizer, squares)
-    for bucket in buckets:
-        bucket.factors = factors
-    return True
+    return {index: amount * scale * scale for index, amount in squares.items()} if scale != 1.0 else squares
 
 
 def _factors(optimizer: RuleOptimizer, squares: Mapping[int, Any]) -> dict[int, Any]:

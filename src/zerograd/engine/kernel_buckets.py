@@ -126,12 +126,15 @@ class CompiledBucket:
             self.table.set_row(number, -scale if row.maximize else scale, noise, values)
             self.values.append(values)
 
-    def native_rows(self) -> Rows | None:
-        """What writes the rows of the steps to come in machine code, where that can be done. Settle it first."""
+    def native_rows(self, scale: int) -> Rows | None:
+        """What writes the rows of the steps to come in machine code, where that can be done. Settle it first.
+
+        scale: the address of what the gradients of a step are multiplied by.
+        """
         if self.noisy or not can_be_printed(self.program.prelude):
             return None
-        self.prepare()  # the words of a row that stay as they are
-        return Rows(self.program.prelude, self.table, [row.counter_address for row in self.rows])
+        places = [(*row.counter_address, row.maximize) for row in self.rows]
+        return Rows(self.program.prelude, self.table, places, scale)
 
     def launch(self) -> None:
         """Run a kernel of one pass, in one call."""

@@ -24,6 +24,7 @@ from zerograd.engine.validation import check_hypers
 from zerograd.errors import nearest
 from zerograd.formats.stochastic import WEIGHT_FORMATS
 from zerograd.lifecycle.clipping import GlobalNorm, as_policy
+from zerograd.lifecycle.loss_scaling import UnscalingSteps, step_scale
 
 if TYPE_CHECKING:
     from zerograd.engine.plan import Plan
@@ -61,6 +62,7 @@ class RuleOptimizer(torch.optim.Optimizer):
     nonfinite: str = "propagate"
     weight_format: str | None = None
     grad_norm: Any = None
+    _step_supports_amp_scaling = UnscalingSteps()
     _evaluating: bool
     _policy: Policy | None
     _plans: list[Plan]
@@ -114,7 +116,9 @@ class RuleOptimizer(torch.optim.Optimizer):
                 f"{type(self).__name__}.step() in evaluation mode: the parameters hold the weights to evaluate; "
                 "call optimizer.train() before going on with training"
             )
-        stepping.take(self)
+        scale = step_scale(self.__dict__) if "found_inf" in self.__dict__ else 1.0
+        if scale is not None:
+            stepping.take(self, scale)
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:

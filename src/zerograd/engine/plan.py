@@ -73,6 +73,8 @@ class Plan:
         self._native: list[tuple[CompiledBucket, Rows]] = []
         self._by_hand = self.buckets
         self.numbers: list[Call] = []
+        self._scale = 1.0
+        self._given = np.array([1.0])
         self.whole = self._at_once() if short and all(bucket.single_pass for bucket in self.buckets) else None
         self.reusable = True
         self._alive: list[Tensor | None] = []
@@ -134,16 +136,18 @@ class Plan:
             if policy is None:
                 return None
             signed = [(b.table, [-1.0 if row.maximize else 1.0 for row in b.rows]) for b in self.buckets]
-            self.scaling = Scaling(signed, policy.limit, EPS)
+            self.scaling = Scaling(signed, policy.limit, EPS, int(self._given.ctypes.data))
             measuring = [(bucket.measuring, bucket.table.descriptor) for bucket in self.buckets]
             measuring += [self.scaling.add, self.scaling.apply]
-        found = [(bucket, bucket.native_rows()) for bucket in self.buckets]
+        found = [(bucket, bucket.native_rows(int(self._given.ctypes.data))) for bucket in self.buckets]
         self._native = [(bucket, rows) for bucket, rows in found if rows is not None]
         self._by_hand = [bucket for bucket, rows in found if rows is None]
         self._settle_rows()
         self.numbers = [rows.call for _, rows in self._native]
         kernels = [(bucket.kernel.functions[0].address, bucket.table.descriptor) for bucket in self.buckets]
-        return InOrder([self._questions.call, *self.numbers, *measuring, *kernels, self.counts.advance, self.versions.call])
+        return InOrder(
+            [self._questions.call, *self.numbers, *measuring, *kernels, self.counts.advance, self.versions.call]
+        )
 
     def _settle_rows(self) -> None:
         """Hand what the hyper-parameters settle to the rows that machine code computes."""
@@ -158,9 +162,16 @@ class Plan:
         read = [(a, b, 1) for p in self.rest if p.grad is not None for a, b, _ in admission.reach(p.grad, 1)]
         return bool(admission.overlapping([(start, end, 0) for start, end in self.spans], read)) if read else False
 
-    def take(self) -> bool:
-        """Take a whole short step in one call; False, with nothing changed, if that can't be done."""
+    def take(self, scale: float) -> bool:
+        """Take a whole short step in one call; False, with nothing changed, if that can't be done.
+
+        scale: what the gradients are multiplied by first.
+        """
         assert self.whole is not None
+        if scale != self._scale:
+            self._scale = self._given[0] = scale
+            for bucket in self._by_hand:
+                bucket.factors = dict.fromkeys(range(len(self._hypers)), scale)
         taken = self._asked(self.whole, self._by_hand)
         if taken and self.scaling is not None:
             self.optimizer.grad_norm = self.scaling.norm

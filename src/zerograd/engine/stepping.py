@@ -25,11 +25,14 @@ PLANS = 4
 """How many plans are kept: parts of a model may take turns in getting gradients."""
 
 
-def take(optimizer: RuleOptimizer) -> None:
-    """One update of every parameter that has a gradient."""
+def take(optimizer: RuleOptimizer, scale: float = 1.0) -> None:
+    """One update of every parameter that has a gradient.
+
+    scale: what the gradients are multiplied by before anything else is done to them.
+    """
     plans = optimizer._plans
     for plan in plans:
-        if _taken(optimizer, plan):
+        if _taken(optimizer, plan, scale):
             if plan is not plans[0]:
                 plans.remove(plan)
                 plans.insert(0, plan)
@@ -38,19 +41,19 @@ def take(optimizer: RuleOptimizer) -> None:
     enabled = torch.is_grad_enabled()
     torch._C._set_grad_enabled(bool(optimizer.defaults.get("differentiable")))
     try:
-        _gather(optimizer)
+        _gather(optimizer, scale)
     finally:
         torch._C._set_grad_enabled(enabled)
 
 
-def _taken(optimizer: RuleOptimizer, plan: Plan) -> bool:
+def _taken(optimizer: RuleOptimizer, plan: Plan, scale: float) -> bool:
     """Take the step by a plan; False, with nothing changed, if the plan does not fit or leaves something over."""
     if plan.whole is not None:
-        return plan.take()
+        return plan.take(scale)
     if plan.rest or not plan.ready():
         return False
     try:
-        if not plan.measures or gradients.prepare(optimizer, plan.buckets):
+        if gradients.prepare(optimizer, plan.buckets, scale, plan.measures):
             run(plan.buckets)
             plan.keep()
     finally:
@@ -58,7 +61,7 @@ def _taken(optimizer: RuleOptimizer, plan: Plan) -> bool:
     return True
 
 
-def _gather(optimizer: RuleOptimizer) -> None:
+def _gather(optimizer: RuleOptimizer, scale: float) -> None:
     """A step of which all, or what a plan leaves over, is gathered anew."""
     plan = next((plan for plan in optimizer._plans if plan.rest and not plan.entangled() and plan.ready()), None)
     gathered = Gathering(optimizer, without=plan.covered if plan else frozenset())
@@ -66,7 +69,7 @@ def _gather(optimizer: RuleOptimizer) -> None:
     measures = gradients.are_measured(optimizer)
     taken = False
     try:
-        taken = not measures or gradients.prepare(optimizer, buckets)
+        taken = gradients.prepare(optimizer, buckets, scale, measures)
         if taken:
             gathered.clip_started()
             run(buckets)

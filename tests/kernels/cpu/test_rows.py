@@ -55,13 +55,16 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
 def test_rows_have_the_bits_of_the_prelude(case: str, steps: int) -> None:
     kind, hypers = CASES[case]
     for bucket in plan_of(kind, steps, **hypers).buckets:
-        rows = bucket.native_rows()
+        scale = np.array([0.5])
+        rows = bucket.native_rows(int(scale.ctypes.data))
         assert rows is not None
+        bucket.factors = dict.fromkeys(range(2), 0.5)
         bucket.prepare()
         wanted = np.array(bucket.table._scalars)
         for number, row in enumerate(bucket.rows):
             rows.settle(number, row.settled)
-        bucket.table._scalars[:, 2:] = 7.0
+        bucket.table._scalars[:] = 7.0
+        wanted[:, 1] = 7.0  # the noise, of which there is none
         bucket.table._descriptor[0] = 7
         assert pool.run_short(*rows.call) == 0
         assert np.array_equal(bucket.table._scalars, wanted, equal_nan=True)

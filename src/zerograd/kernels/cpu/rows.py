@@ -15,7 +15,7 @@ import numpy as np
 from zerograd.algebra.graph import Node
 from zerograd.kernels.cpu.counting import LOOP, Call
 from zerograd.kernels.cpu.kernel import function_at
-from zerograd.kernels.cpu.printer import COUNTER, FIRST_SCALAR
+from zerograd.kernels.cpu.printer import COUNTER, FIRST_SCALAR, SCALE
 from zerograd.kernels.cpu.table import Table
 from zerograd.kernels.cpu.words import OUTSIDE, constant, operation
 from zerograd.kernels.prelude import Prelude
@@ -32,16 +32,16 @@ def can_be_printed(prelude: Prelude) -> bool:
 class Rows:
     """The rows of one table. call: computes all of them, and makes the table's chunks ready to be taken.
 
-    counters: of each row, the address of the number of steps taken, and whether it is float64 (else float32); 0 where
-    the steps are not counted.
+    places: of each row, the address of the number of steps taken, 0 where these are not counted; whether it is float64
+    (else float32); whether the rule climbs. scale: the address of what the gradients of a step are multiplied by.
     """
 
-    def __init__(self, prelude: Prelude, table: Table, counters: Sequence[tuple[int, bool]]) -> None:
-        self._settled = np.zeros((len(counters), max(1, len(prelude.settled_nodes))), np.float64)
+    def __init__(self, prelude: Prelude, table: Table, places: Sequence[tuple[int, bool, bool]], scale: int) -> None:
+        self._settled = np.zeros((len(places), max(1, len(prelude.settled_nodes))), np.float64)
         start, width = int(self._settled.ctypes.data), self._settled.strides[0]
-        words = [len(counters)]
-        for number, ((counter, wide), scale) in enumerate(zip(counters, table.scales, strict=True)):
-            words += [start + number * width, counter, wide, scale, table.descriptor]
+        words = [len(places)]
+        for number, ((counter, wide, climbs), row) in enumerate(zip(places, table.scales, strict=True)):
+            words += [start + number * width, counter, wide, row, table.descriptor, scale, climbs]
         self._words = np.array(words, np.int64)
         source, needs = _printed(prelude)
         self.call: Call = (function_at(source, needs), int(self._words.ctypes.data))
@@ -56,6 +56,7 @@ def _printed(prelude: Prelude) -> tuple[str, tuple[str, ...]]:
     """The module that computes rows, and the functions of the C library that it calls."""
     lines = _load("ptr", "out", "%row", 3) + _load("ptr", "table", "%row", 4)
     lines += [f"%chunks.at = getelementptr i64, ptr %table, i64 {COUNTER}", "store i64 0, ptr %chunks.at, align 8"]
+    lines += _SCALE
     lines += ["%settled = inttoptr i64 %first to ptr", *_COUNT]
     lines += [line for i, node in enumerate(prelude.settled_nodes) for line in _settled(node, i)]
     lines += [line for node in prelude.moving for line in _computed(node)]
@@ -70,7 +71,7 @@ def _printed(prelude: Prelude) -> tuple[str, tuple[str, ...]]:
     declared = [f"declare double @{name}({'double, double' if name == 'pow' else 'double'})" for name in needs]
     declared += [f"declare double @llvm.{name}.f64(double)" for name in ("sqrt", "fabs")]
     work = "\n".join(line if line.endswith(":") else f"  {line}" for line in [*lines, "br label %done"])
-    return "\n".join([LOOP.format(width=5, work=work), *declared, ""]), needs
+    return "\n".join([LOOP.format(width=7, work=work), *declared, ""]), needs
 
 
 def _load(kind: str, name: str, base: str, word: int) -> list[str]:
@@ -100,6 +101,19 @@ _COUNT = [
     "%t = fadd double %taken, 1.0",
 ]
 """The step to come is one more than the steps taken, where these are counted."""
+
+
+_SCALE = [
+    *_load("ptr", "given", "%row", 5),
+    *_load("i64", "climbs", "%row", 6),
+    "%upward = load double, ptr %given, align 8",
+    "%downward = fneg double %upward",
+    "%is.climbing = icmp ne i64 %climbs, 0",
+    "%scale = select i1 %is.climbing, double %downward, double %upward",
+    f"%scale.at = getelementptr double, ptr %out, i64 {SCALE}",
+    "store double %scale, ptr %scale.at, align 8",
+]
+"""What the gradients of the row are multiplied by; clipping, if there is any, comes later and has its own."""
 
 
 def _name(node: Node) -> str:

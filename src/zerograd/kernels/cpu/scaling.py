@@ -16,11 +16,13 @@ class Scaling:
     """One limit for the norm of all gradients in some tables.
 
     tables: each with the sign of every row, -1 where the rule climbs. add: the calls that sum up what the passes left
-    in the tables; apply: the call that writes the rows. norm: after them, of all gradients.
+    in the tables; apply: the call that writes the rows. norm: after them, of all gradients. scale: the address of what
+    the gradients are multiplied by before anything else, the norm included.
     """
 
-    def __init__(self, tables: Sequence[tuple[Table, Sequence[float]]], limit: float, eps: float) -> None:
-        self._numbers = np.array([0.0, 0.0, limit, eps])  # sum of squares, norm, limit, eps
+    def __init__(self, tables: Sequence[tuple[Table, Sequence[float]]], limit: float, eps: float, scale: int) -> None:
+        self._numbers = np.array([0.0, 0.0, limit, eps, 0.0])  # sum of squares, norm, limit, eps, address of the scale
+        self._numbers[4:].view(np.int64)[0] = scale
         base = int(self._numbers.ctypes.data)
         sums = [(table.sums_address, table.chunk_count, table.descriptor) for table, _ in tables]
         self._sums = np.array([1, base, len(sums), *(word for row in sums for word in row)], np.int64)
@@ -70,8 +72,13 @@ added:
   %open.t = icmp slt i64 %t.next, %second
   br i1 %open.t, label %table, label %norm
 norm:
-  %root = call double @llvm.sqrt.f64(double %sum)
-  store double %sum, ptr %numbers, align 8
+  %given.at = getelementptr i64, ptr %numbers, i64 4
+  %given = load ptr, ptr %given.at, align 8
+  %scale = load double, ptr %given, align 8
+  %once = fmul double %sum, %scale
+  %scaled = fmul double %once, %scale
+  %root = call double @llvm.sqrt.f64(double %scaled)
+  store double %scaled, ptr %numbers, align 8
   %norm.at = getelementptr double, ptr %numbers, i64 1
   store double %root, ptr %norm.at, align 8
   br label %done""",
@@ -95,7 +102,11 @@ _APPLY = LOOP.format(
   %norm.eps = fadd double %norm, %eps
   %ratio = fdiv double %limit, %norm.eps
   %above = fcmp ogt double %ratio, 1.0
-  %factor = select i1 %above, double 1.0, double %ratio
+  %clipped = select i1 %above, double 1.0, double %ratio
+  %given.at = getelementptr i64, ptr %numbers, i64 4
+  %given = load ptr, ptr %given.at, align 8
+  %upfront = load double, ptr %given, align 8
+  %factor = fmul double %clipped, %upfront
   %negative = fneg double %factor
   %scale = select i1 %climbs, double %negative, double %factor
   store double %scale, ptr %scale.at, align 8
