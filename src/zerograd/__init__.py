@@ -18,7 +18,7 @@ _HOMES = {
     "zerograd.engine.optimizer": "RuleOptimizer",
     "zerograd.algebra": "rule scalar start view wrapper",
     "zerograd.rules": "cautious cautious_decay decoupled ema l2 lookahead mars trust_ratio",
-    "zerograd.errors": "RuleError UsageError ZerogradError",
+    "zerograd.errors": "HazardError HazardWarning RuleError UsageError ZerogradError",
     "torch.optim": "Muon swap_in_optimizer_params_and_state",
 }
 _MODULES = ("algebra", "errors", "lr_scheduler", "optim", "rules", "swa_utils")

@@ -19,6 +19,8 @@ from zerograd.algebra import view as view
 from zerograd.algebra import wrapper as wrapper
 from zerograd.engine.construction import from_rule as from_rule
 from zerograd.engine.optimizer import RuleOptimizer as RuleOptimizer
+from zerograd.errors import HazardError as HazardError
+from zerograd.errors import HazardWarning as HazardWarning
 from zerograd.errors import RuleError as RuleError
 from zerograd.errors import UsageError as UsageError
 from zerograd.errors import ZerogradError as ZerogradError
@@ -65,6 +67,8 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "HazardError",
+    "HazardWarning",
     "Lion",
     "Muon",
     "NAdam",

@@ -1,8 +1,11 @@
 """Every exception that zerograd raises on its own, and the words that errors share.
 
 ZerogradError
+├── HazardError (RuntimeError)   the guard has found a hazard, and was asked to raise
 ├── RuleError (TypeError)        a rule does something that the language does not allow
 └── UsageError (ValueError)      a command or a task was given something it can't use
+
+HazardWarning (UserWarning)      the guard has found a hazard
 
 Where torch.optim has an exception for a mistake (TypeError, ValueError, RuntimeError, KeyError), zerograd raises
 that very type, so that programs which catch it go on working.
@@ -16,6 +19,14 @@ from collections.abc import Iterable
 
 class ZerogradError(Exception):
     """Base of the exceptions that are zerograd's own."""
+
+
+class HazardError(ZerogradError, RuntimeError):
+    """A gradient was lost, used twice or never used, and ``guard(..., action="raise")`` was asked to stop there."""
+
+
+class HazardWarning(UserWarning):
+    """A gradient was lost, used twice or never used: the program runs, but does not train as it is meant to."""
 
 
 class RuleError(ZerogradError, TypeError):
