@@ -8,7 +8,6 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 
-from zerograd.errors import UsageError, did_you_mean
 from zerograd.hazards.hazard import Hazard, Severity
 
 NAMES = {
@@ -16,16 +15,13 @@ NAMES = {
 }
 """All codes, in order."""
 
-__all__ = ["NAMES", "Hazard", "Severity", "hazard"]
+__all__ = ["NAMES", "Hazard", "Severity", "find"]
 
 
 @cache
-def hazard(code: str) -> Hazard:
-    """The entry of a code, or of a name. Raises UsageError with the nearest one for what is neither."""
-    codes = {**{code: code for code in NAMES}, **{name: code for code, name in NAMES.items()}}
-    if code not in codes:
-        raise UsageError(f"There is no hazard {code!r}. {did_you_mean(code, codes)}")
-    found = codes[code]
-    stem = f"{found}_{NAMES[found]}".lower().replace("-", "_")
+def find(code: str) -> Hazard:
+    """The entry of a code, or of a name. Raises KeyError for what is neither."""
+    known = code if code in NAMES else {name: code for code, name in NAMES.items()}[code]
+    stem = f"{known}_{NAMES[known]}".lower().replace("-", "_")
     entry: Hazard = import_module(f"zerograd.hazards.{stem}").HAZARD
     return entry
