@@ -23,8 +23,8 @@ from zerograd.kernels.reducing import Kernel, accumulator_dtype
 
 
 def as_real(tensor: Tensor) -> Tensor:
-    """A complex tensor seen as pairs of real numbers, any other as it is."""
-    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+    """A complex tensor seen as pairs of real numbers, any other as it is; of a lazily conjugated one a copy."""
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
 
 
 def started(spec: StateSpec, p: Tensor, g: Tensor, hypers: Mapping[str, Any]) -> Tensor:
@@ -168,20 +168,30 @@ class SparseBucket(Bucket):
 
     def run(self) -> Kernel:
         (p,), (g,) = self.params, self.grads
+        p = p.detach()
+        slope = self.program.slope
+        if slope is not None and not self.noise_keys and p.dtype == g.dtype:  # p + slope * g: no need to sort rows
+            host = self.program.prelude(self.hypers, self.t, self.first, self.scalars)
+            factor = self.factors.get(self.group_index, 1.0) * (-1.0 if self.maximize else 1.0)
+            p.add_(g, alpha=float(host[slope] * factor))
+            return
         g = g.coalesce()
         index = tuple(g.indices())
-        whole = {name: tensors[0] for name, tensors in self.states.items()}
+        whole = [p, *(tensors[0] for tensors in self.states.values())]
+        parts = [t.index_select(0, index[0]) if len(index) == 1 else t[index] for t in whole]
         rows = Bucket(
             self.program, self.group_index, self.hypers, self.device, self.dtype, self.t, self.first, self.maximize,
-            params=[p.detach()[index]],
+            params=parts[:1],
             grads=[g.values()],
-            states={name: [state[index]] for name, state in whole.items()},
+            states={name: [part] for name, part in zip(self.states, parts[1:], strict=True)},
             scalars=self.scalars,
             factors=self.factors,
             noise_keys=self.noise_keys,
         )  # fmt: skip
         yield from rows.run()
-        p.detach()[index] = rows.params[0]
-        for name, state in whole.items():
-            state[index] = rows.states[name][0]
+        for t, (part,) in zip(whole, (rows.params, *rows.states.values()), strict=True):
+            if len(index) == 1:
+                t.index_copy_(0, index[0], part)
+            else:
+                t[index] = part
         self.new_scalars = rows.new_scalars
