@@ -70,6 +70,11 @@ def is_plain(tensor: Tensor) -> bool:
     )
 
 
+def is_common(kind: type[Tensor]) -> bool:
+    """Whether tensors of a class go through torch's own operations."""
+    return bool(kind.__torch_dispatch__ is _NO_DISPATCH)
+
+
 def _fits(tensor: Tensor, p: Tensor) -> bool:
     """A plain tensor with its elements where p, which is dense, has them."""
     if not is_plain(tensor) or tensor.shape != p.shape or (tensor.dtype in PAIRS) != (p.dtype in PAIRS):

@@ -8,7 +8,7 @@ as float32 copies that are rounded once, when they are stored.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from zerograd.algebra.states import Scalar, Start, StateSpec
+from zerograd.engine import admission
 from zerograd.engine.programs import Program
 from zerograd.formats.stochastic import rounded
 from zerograd.kernels.eager import plain
@@ -157,6 +158,33 @@ class DifferentiableBucket(Bucket):
         self.new_scalars = {name: _as_number(new[name], graph.scalar_states[name]) for name in graph.scalar_states}
 
 
+@dataclass
+class LinearBucket(Bucket):
+    """Parameters to which only a multiple of the gradient is added, as plain SGD does: one operation takes them all,
+    however they lie, sparse gradients too."""
+
+    def run(self) -> Kernel:
+        host = self.program.prelude(self.hypers, self.t, self.first, self.scalars)
+        assert self.program.slope is not None
+        factor = self.factors.get(self.group_index, 1.0) * (-1.0 if self.maximize else 1.0)
+        torch._foreach_add_(self.params, self.grads, alpha=float(host[self.program.slope] * factor))
+        yield from ()
+
+    @staticmethod
+    def serves(program: Program, params: Sequence[Tensor], grads: Sequence[Tensor]) -> bool:
+        """Whether these may be moved so. Not where numbers would be rounded to 16 bits on the way, and not views
+        through a negation, which can't be changed in lists."""
+        return (
+            program.slope is not None
+            and all(admission.is_common(kind) for kind in set(map(type, params)))
+            and all(p.dtype in _WIDE and p.dtype == g.dtype for p, g in zip(params, grads, strict=True))
+            and not any(not p.is_cpu or p.is_neg() or p.is_conj() or p.is_inference() for p in params)
+        )
+
+
+_WIDE = {torch.float32, torch.float64, torch.complex64, torch.complex128}
+
+
 def _as_number(value: Any, spec: Scalar) -> Any:
     number = value.item() if isinstance(value, Tensor) else value
     return [number] if spec.per == "tensor" else number
@@ -169,12 +197,6 @@ class SparseBucket(Bucket):
     def run(self) -> Kernel:
         (p,), (g,) = self.params, self.grads
         p = p.detach()
-        slope = self.program.slope
-        if slope is not None and not self.noise_keys and p.dtype == g.dtype:  # p + slope * g: no need to sort rows
-            host = self.program.prelude(self.hypers, self.t, self.first, self.scalars)
-            factor = self.factors.get(self.group_index, 1.0) * (-1.0 if self.maximize else 1.0)
-            p.add_(g, alpha=float(host[slope] * factor))
-            return
         g = g.coalesce()
         index = tuple(g.indices())
         whole = [p, *(tensors[0] for tensors in self.states.values())]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zerograd.algebra.states import Scalar, Start
 from zerograd.algebra.tracing import Graph, is_static
-from zerograd.engine.buckets import Bucket, DifferentiableBucket, SparseBucket, compute_dtype, started
+from zerograd.engine.buckets import Bucket, DifferentiableBucket, LinearBucket, SparseBucket, compute_dtype, started
 from zerograd.engine.dividing import Share, divided, eagerly
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
 from zerograd.engine.sharding import ShardBucket, has_dtensor, sharded_alike
@@ -73,8 +73,8 @@ class Gathering:
             _check_tensors(optimizer, one)
         try:
             if not differentiable:
-                light = quick and not self.again and not _heavy(shares)
-                shares = eagerly(optimizer, shares) if light else divided(optimizer, shares)
+                eager = eagerly(optimizer, shares) if quick and not self.again else []
+                shares = eager if eager and not _heavy(eager) else divided(optimizer, shares)
             for one in shares:
                 self._gather(one)
         except Exception:
@@ -101,6 +101,10 @@ class Gathering:
         optimizer, graph, live = self.optimizer, share.program.graph, share.live
         counting = counts_steps(optimizer, graph)
         stateful = counting or bool(graph.states)  # plain SGD has none
+        plain = not (stateful or share.kernels or self._differentiable or self._noisy)
+        if plain and LinearBucket.serves(share.program, live, share.grads):
+            self._put_all(share)
+            return
         states: list[Any] = [{}] * len(live)
         if stateful:
             self._before += [(p, frozenset(optimizer.state[p]) if p in optimizer.state else None) for p in live]
@@ -195,6 +199,14 @@ class Gathering:
         for name in graph.late_states:
             if isinstance(bucket.scalars[name], list):
                 bucket.scalars[name].append(here[name])
+
+    def _put_all(self, share: Share) -> None:
+        """Put the parameters of a rule that only adds the gradient into one bucket."""
+        maximize = bool(self.optimizer.param_groups[share.index].get("maximize", False))
+        live, dtype = share.live, compute_dtype(*{p.dtype for p in share.live})
+        bucket = LinearBucket(share.program, share.index, share.hypers, live[0].device, dtype, 1.0, (), maximize)
+        bucket.params, bucket.grads = live, share.grads
+        self.eager.append(bucket)
 
     def _join(
         self, share: Share, p: Tensor, g: Tensor, held: Sequence[Tensor | None], bucket: Bucket | CompiledBucket,
