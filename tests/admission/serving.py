@@ -21,12 +21,13 @@ def eagerly() -> Iterator[None]:
 
 @contextmanager
 def watched() -> Iterator[set[int]]:
-    """The ids of the parameters that compiled kernels have served inside: gathered for a step, or taken from a plan."""
+    """The ids of the parameters that compiled kernels have served inside by their own memory and their gradients':
+    gathered for a step, or taken from a plan. (Copies of gradients lie in nobody's way.)"""
     served: set[int] = set()
     keep, take, go_on = Gathering.keep, Plan.take, Plan.keep
 
     def kept(gathering: Gathering) -> None:
-        served.update(id(p) for bucket in gathering.compiled for p in bucket.params)
+        served.update(id(p) for bucket in gathering.lasting for p in bucket.params)
         keep(gathering)
 
     def taken(plan: Plan, scale: float) -> bool:

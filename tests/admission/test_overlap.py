@@ -26,6 +26,10 @@ def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.zeros(shape, dtype=dtype)
 
 
+def complexes(*shape: int) -> Tensor:
+    return torch.zeros(shape, dtype=torch.complex64)
+
+
 def channels_last() -> Tensor:
     return zeros(2, 3, 4, 5).contiguous(memory_format=torch.channels_last)
 
@@ -89,7 +93,15 @@ UNSAFE: dict[str, Callable[[], Parts]] = {
     "imaginary g without dimensions": lambda: (zeros(), imaginary(), zeros()),
     "sparse g": lambda: (zeros(4), zeros(4).to_sparse(), zeros(4)),
     "integer state": lambda: (zeros(4), zeros(4), zeros(4, dtype=torch.int32)),
-    "complex p": lambda: (zeros(4, dtype=torch.complex64),) * 3,
+    "complex p, real g": lambda: (complexes(4), zeros(4), complexes(4)),
+    "real p, complex g": lambda: (zeros(4), complexes(4), zeros(4)),
+    "complex p, real state": lambda: (complexes(4), complexes(4), zeros(4)),
+    "complex p, its pairs as state": lambda: (complexes(4), complexes(4), zeros(4, 2)),
+    "conjugate p": lambda: (complexes(4).conj(), complexes(4), complexes(4)),
+    "conjugate g": lambda: (complexes(4), complexes(4).conj(), complexes(4)),
+    "conjugate state": lambda: (complexes(4), complexes(4), complexes(4).conj()),
+    "conjugate g of one element": lambda: (complexes(1), complexes(1).conj(), complexes(1)),
+    "complex p with gaps": lambda: (complexes(8)[::2], complexes(4), complexes(4)),
     "state of another device": lambda: (zeros(4), zeros(4), zeros(4).to("meta")),
     "g of another device": lambda: (zeros(4), zeros(4).to("meta"), zeros(4)),
     "g that decides for itself": lambda: (zeros(4), dispatching(), zeros(4)),
@@ -112,6 +124,8 @@ SAFE: dict[str, Callable[[], Parts]] = {
     "at odd offsets": lambda: (zeros(9)[3:7], zeros(9)[1:5], zeros(9)[5:]),
     "other dtypes": lambda: (zeros(4, dtype=torch.bfloat16), zeros(4), zeros(4, dtype=torch.float64)),
     "inference g": lambda: (zeros(4), inference(4), zeros(4)),
+    "complex": lambda: (complexes(3, 4), complexes(3, 4), complexes(3, 4)),
+    "complex transposed": lambda: (complexes(3, 4).t(), complexes(3, 4).t(), complexes(3, 4).t()),
     "a subclass without dispatch": lambda: (zeros(4).as_subclass(Named), zeros(4), zeros(4)),
 }
 
@@ -127,9 +141,11 @@ def test_safe_layouts_are_let_through(name: str) -> None:
     p, g, state = SAFE[name]()
     layout = admission.layout_of(p, g, [("m", state), ("to come", None)])
     assert layout is not None
-    assert layout.weight.dtype == p.dtype
-    assert layout.grad.dtype == g.dtype
-    assert [(n, form.dtype) for n, form in layout.states] == [("m", state.dtype), ("to come", p.dtype)]
+    real = [
+        torch.zeros(0, dtype=t.dtype).real.dtype for t in (p, g, state)
+    ]  # a complex tensor is pairs of real numbers
+    assert [layout.weight.dtype, layout.grad.dtype] == real[:2]
+    assert [(n, form.dtype) for n, form in layout.states] == [("m", real[2]), ("to come", real[0])]
 
 
 def test_overlapping_finds_what_comparing_all_pairs_finds() -> None:

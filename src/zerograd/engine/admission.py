@@ -25,46 +25,79 @@ def layout_of(
     """The layout of a parameter with its gradient and states, or None if a kernel may not touch one of them.
 
     states: name and tensor, None where it will be made like the parameter. weights: the formats of parameters.
+    Complex tensors count as pairs of real numbers: all of them are complex then.
     """
     if not is_plain(p) or p.is_inference() or not is_dense(p) or not _fits(g, p):
         return None
-    formats: list[tuple[str, Format]] = []
-    for name, state in states:
+    for _, state in states:
         if state is not None and (not _fits(state, p) or state.is_inference()):
             return None
-        formats.append((name, PLAIN[p.dtype if state is None else state.dtype]))
-    return Layout(weights[p.dtype], PLAIN[g.dtype], tuple(formats))
+    dtype = p.dtype
+    weight = real_format(dtype) if dtype in PAIRS else weights[dtype]
+    key = (weight.name, dtype, g.dtype, *[(name, dtype if state is None else state.dtype) for name, state in states])
+    layout = _LAYOUTS.get(key)
+    if layout is None:
+        formats = tuple((name, real_format(dtype if state is None else state.dtype)) for name, state in states)
+        layout = _LAYOUTS[key] = Layout(weight, real_format(g.dtype), formats)
+    return layout
+
+
+_LAYOUTS: dict[tuple[object, ...], Layout] = {}
+"""One object for each layout: asking for one must cost nothing."""
+
+PAIRS = {torch.complex64: torch.float32, torch.complex128: torch.float64}
+"""Complex dtypes, and what they are pairs of."""
+
+_KNOWN = PLAIN.keys() | PAIRS.keys()
+
+
+def real_format(dtype: torch.dtype) -> Format:
+    """The format of the numbers of a tensor; of a complex one, of its parts."""
+    return PLAIN[PAIRS.get(dtype, dtype)]
 
 
 def is_plain(tensor: Tensor) -> bool:
-    """A tensor of floating-point numbers in this machine's memory, and nothing else."""
+    """A tensor of floating-point or complex numbers in this machine's memory, and nothing else."""
     return (
         tensor.layout == torch.strided
-        and tensor.device.type == "cpu"
-        and tensor.dtype in PLAIN
+        and tensor.is_cpu
+        and tensor.dtype in _KNOWN
         and type(tensor).__torch_dispatch__ is _NO_DISPATCH  # no wrapper round other tensors (DTensor, FakeTensor)
         and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
         and not tensor.is_neg()  # memory holds the opposite
-        and (tensor.numel() == 0 or tensor.data_ptr() != 0)
+        and not tensor.is_conj()
+        and (tensor.data_ptr() != 0 or tensor.numel() == 0)
     )
+
+
+def is_common(kind: type[Tensor]) -> bool:
+    """Whether tensors of a class go through torch's own operations."""
+    return bool(kind.__torch_dispatch__ is _NO_DISPATCH)
 
 
 def _fits(tensor: Tensor, p: Tensor) -> bool:
-    """A plain tensor with its elements where p has them."""
-    return (
-        is_plain(tensor)
-        and tensor.shape == p.shape
-        and all(a == b or size == 1 for a, b, size in zip(tensor.stride(), p.stride(), p.shape, strict=True))
-    )
+    """A plain tensor with its elements where p, which is dense, has them."""
+    if not is_plain(tensor) or tensor.shape != p.shape or (tensor.dtype in PAIRS) != (p.dtype in PAIRS):
+        return False
+    if tensor.is_contiguous() and p.is_contiguous():
+        return True
+    return all(a == b or size == 1 for a, b, size in zip(tensor.stride(), p.stride(), p.shape, strict=True))
+
+
+def relaid(p: Tensor, g: Tensor) -> Tensor | None:
+    """Room for a gradient as it would have to lie for a kernel, where only that keeps it from one; else None."""
+    if g.layout != torch.strided or not g.is_cpu or g.dtype not in _KNOWN or g.shape != p.shape:
+        return None
+    if type(g).__torch_dispatch__ is not _NO_DISPATCH or torch._C._functorch.is_functorch_wrapped_tensor(g):
+        return None
+    if g.data_ptr() == 0 and g.numel() and not g.is_neg() and not g.is_conj():
+        return None
+    return torch.empty_like(p, dtype=g.dtype, requires_grad=False) if is_plain(p) else None
 
 
 def reach(tensor: Tensor, owner: int) -> list[tuple[int, int, int]]:
     """The bytes between the first and the last element of a strided tensor in memory; nothing of any other."""
-    if (
-        tensor.layout != torch.strided
-        or tensor.device.type != "cpu"
-        or type(tensor).__torch_dispatch__ is not _NO_DISPATCH
-    ):
+    if tensor.layout != torch.strided or not tensor.is_cpu or type(tensor).__torch_dispatch__ is not _NO_DISPATCH:
         return []
     if tensor.numel() == 0 or torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         return []
@@ -77,6 +110,13 @@ def overlapping(written: Sequence[tuple[int, int, int]], read: Sequence[tuple[in
     """The owners of spans (start, end, owner) that share a byte with another span, one of the two being written."""
     found: set[int] = set()
     spans = sorted((*one, writes) for spans, writes in ((written, True), (read, False)) for one in spans)
+    last = 0
+    for start, end, *_ in spans:
+        if start < last:
+            break
+        last = end
+    else:
+        return found  # nearly always: all apart
     open_: list[tuple[int, int, bool]] = []
     for start, end, owner, writes in spans:
         if start == end:

@@ -8,7 +8,7 @@ as float32 copies that are rounded once, when they are stored.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from zerograd.algebra.states import Scalar, Start, StateSpec
+from zerograd.engine import admission
 from zerograd.engine.programs import Program
 from zerograd.formats.stochastic import rounded
 from zerograd.kernels.eager import plain
@@ -23,8 +24,8 @@ from zerograd.kernels.reducing import Kernel, accumulator_dtype
 
 
 def as_real(tensor: Tensor) -> Tensor:
-    """A complex tensor seen as pairs of real numbers, any other as it is."""
-    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+    """A complex tensor seen as pairs of real numbers, any other as it is; of a lazily conjugated one a copy."""
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
 
 
 def started(spec: StateSpec, p: Tensor, g: Tensor, hypers: Mapping[str, Any]) -> Tensor:
@@ -157,6 +158,33 @@ class DifferentiableBucket(Bucket):
         self.new_scalars = {name: _as_number(new[name], graph.scalar_states[name]) for name in graph.scalar_states}
 
 
+@dataclass
+class LinearBucket(Bucket):
+    """Parameters to which only a multiple of the gradient is added, as plain SGD does: one operation takes them all,
+    however they lie, sparse gradients too."""
+
+    def run(self) -> Kernel:
+        host = self.program.prelude(self.hypers, self.t, self.first, self.scalars)
+        assert self.program.slope is not None
+        factor = self.factors.get(self.group_index, 1.0) * (-1.0 if self.maximize else 1.0)
+        torch._foreach_add_(self.params, self.grads, alpha=float(host[self.program.slope] * factor))
+        yield from ()
+
+    @staticmethod
+    def serves(program: Program, params: Sequence[Tensor], grads: Sequence[Tensor]) -> bool:
+        """Whether these may be moved so. Not where numbers would be rounded to 16 bits on the way, and not views
+        through a negation, which can't be changed in lists."""
+        return (
+            program.slope is not None
+            and all(admission.is_common(kind) for kind in set(map(type, params)))
+            and all(p.dtype in _WIDE and p.dtype == g.dtype for p, g in zip(params, grads, strict=True))
+            and not any(not p.is_cpu or p.is_neg() or p.is_conj() or p.is_inference() for p in params)
+        )
+
+
+_WIDE = {torch.float32, torch.float64, torch.complex64, torch.complex128}
+
+
 def _as_number(value: Any, spec: Scalar) -> Any:
     number = value.item() if isinstance(value, Tensor) else value
     return [number] if spec.per == "tensor" else number
@@ -168,20 +196,24 @@ class SparseBucket(Bucket):
 
     def run(self) -> Kernel:
         (p,), (g,) = self.params, self.grads
+        p = p.detach()
         g = g.coalesce()
         index = tuple(g.indices())
-        whole = {name: tensors[0] for name, tensors in self.states.items()}
+        whole = [p, *(tensors[0] for tensors in self.states.values())]
+        parts = [t.index_select(0, index[0]) if len(index) == 1 else t[index] for t in whole]
         rows = Bucket(
             self.program, self.group_index, self.hypers, self.device, self.dtype, self.t, self.first, self.maximize,
-            params=[p.detach()[index]],
+            params=parts[:1],
             grads=[g.values()],
-            states={name: [state[index]] for name, state in whole.items()},
+            states={name: [part] for name, part in zip(self.states, parts[1:], strict=True)},
             scalars=self.scalars,
             factors=self.factors,
             noise_keys=self.noise_keys,
         )  # fmt: skip
         yield from rows.run()
-        p.detach()[index] = rows.params[0]
-        for name, state in whole.items():
-            state[index] = rows.states[name][0]
+        for t, (part,) in zip(whole, (rows.params, *rows.states.values()), strict=True):
+            if len(index) == 1:
+                t.index_copy_(0, index[0], part)
+            else:
+                t[index] = part
         self.new_scalars = rows.new_scalars

@@ -15,7 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-State = MutableMapping[Any, Any]
+State = MutableMapping[str, Any]
+
+
+class _Vector:
+    """Numbers of parameters that came together. views: what was given out, each the 0-dim view of its place."""
+
+    __slots__ = ("numbers", "views")
+
+    def __init__(self, numbers: Tensor) -> None:
+        self.numbers = numbers
+        self.views: list[weakref.ref[Tensor]] = []
 
 
 class Column:
@@ -27,82 +37,85 @@ class Column:
 
     def __init__(self, name: str, dtype: torch.dtype) -> None:
         self.name, self._dtype = name, dtype
-        self._vectors: list[Tensor] = []
-        self._views: list[weakref.ref[Tensor]] = []
-        self._slots: dict[int, int] = {}
+        self._vectors: list[_Vector] = []
+        self._slots: dict[int, tuple[_Vector, int]] = {}
+        self._crowded = 8
+        """From how many vectors on dead ones are looked for: each time for all would be quadratic."""
 
     def read(self, params: Sequence[Tensor], states: Sequence[State], initial: float) -> list[float]:
         """The numbers of these parameters, whose states are given; one that has none yet gets ``initial``."""
-        fresh: list[tuple[Tensor, State, float]] = []
-        for p, state in zip(params, states, strict=True):
+        fresh: list[tuple[int, Tensor, State, float]] = []
+        known: dict[_Vector, tuple[list[float], int, int]] = {}
+        numbers = [initial] * len(params)
+        for at, (p, state) in enumerate(zip(params, states, strict=True)):
             held = state.get(self.name)
-            slot = self._slots.get(id(p))
-            if held is None or slot is None or held is not self._views[slot]():
-                fresh.append((p, state, initial if held is None else float(held)))
+            if held is not None:
+                slot = self._slots.get(id(p))
+                view = None if slot is None else slot[0].views[slot[1]]()
+                if slot is not None and view is not None and view is held:
+                    vector, place = slot
+                    if vector not in known:
+                        memory = vector.numbers
+                        known[vector] = memory.tolist(), memory.data_ptr(), memory.element_size()
+                    values, start, size = known[vector]
+                    if view.data_ptr() == start + place * size:  # else somebody has set its ``data``
+                        numbers[at] = values[place]
+                        continue
+                numbers[at] = float(held)
+            fresh.append((at, p, state, numbers[at]))
         if fresh:
             self._add(fresh)
-        values = self._values()
-        return [values[self._slots[id(p)]] for p in params]
+        return numbers
 
     @property
     def vectors(self) -> list[Tensor]:
         """What holds the numbers; ``share_memory_()`` of a state moves it."""
-        return self._vectors
+        return [vector.numbers for vector in self._vectors]
 
     def runs(self, params: Sequence[Tensor]) -> list[tuple[np.ndarray[Any, Any], list[int]]]:
         """Where the numbers of parameters that were read before are: pieces of the vectors, as NumPy sees the same
         memory, each with the positions in ``params`` that its numbers belong to."""
-        order = sorted((self._slots[id(p)], position) for position, p in enumerate(params))
+        inside: dict[_Vector, list[tuple[int, int]]] = {}
+        for position, p in enumerate(params):
+            vector, place = self._slots[id(p)]
+            inside.setdefault(vector, []).append((place, position))
         found: list[tuple[np.ndarray[Any, Any], list[int]]] = []
-        base = 0
-        for vector in self._vectors:
-            memory = vector.numpy()
-            inside = [(slot - base, at) for slot, at in order if 0 <= slot - base < vector.numel()]
+        for vector, places in inside.items():
+            places.sort()
+            memory = vector.numbers.numpy()
             begin = 0
-            for i, (slot, _) in enumerate(inside):
-                if i + 1 == len(inside) or inside[i + 1][0] != slot + 1:
-                    run = inside[begin : i + 1]
-                    found.append((memory[run[0][0] : slot + 1], [at for _, at in run]))
+            for i, (place, _) in enumerate(places):
+                if i + 1 == len(places) or places[i + 1][0] != place + 1:
+                    run = places[begin : i + 1]
+                    found.append((memory[run[0][0] : place + 1], [at for _, at in run]))
                     begin = i + 1
-            base += vector.numel()
         return found
 
     def write(self, params: Sequence[Tensor], numbers: Sequence[float]) -> None:
         """Set the numbers of parameters that were read before."""
-        values = self._values()
+        memories: dict[_Vector, np.ndarray[Any, Any]] = {}
         for p, number in zip(params, numbers, strict=True):
-            values[self._slots[id(p)]] = number
-        start = 0
-        for vector in self._vectors:
-            vector.copy_(torch.tensor(values[start : start + vector.numel()], dtype=self._dtype, device="cpu"))
-            start += vector.numel()
+            vector, place = self._slots[id(p)]
+            memory = memories.get(vector)
+            if memory is None:
+                memory = memories[vector] = vector.numbers.numpy()
+            memory[place] = number
 
-    def _values(self) -> list[float]:
-        return [value for vector in self._vectors for value in vector.tolist()]
-
-    def _add(self, fresh: Sequence[tuple[Tensor, State, float]]) -> None:
+    def _add(self, fresh: Sequence[tuple[int, Tensor, State, float]]) -> None:
         """Give these parameters new places, in a vector of their own; a state that was put aside keeps its number."""
-        self._drop_dead_vectors()
+        if len(self._vectors) >= self._crowded:
+            self._drop_dead_vectors()
         with torch.inference_mode(False):
-            vector = torch.tensor([number for *_, number in fresh], dtype=self._dtype, device="cpu")
+            vector = _Vector(torch.tensor([number for *_, number in fresh], dtype=self._dtype, device="cpu"))
         self._vectors.append(vector)
-        for i, (p, state, _) in enumerate(fresh):
-            view = state[self.name] = vector[i]
-            self._slots[id(p)] = len(self._views)
-            self._views.append(weakref.ref(view))
+        for place, (_, p, state, _) in enumerate(fresh):
+            view = state[self.name] = vector.numbers[place]
+            self._slots[id(p)] = vector, place
+            vector.views.append(weakref.ref(view))
 
     def _drop_dead_vectors(self) -> None:
         """Forget the vectors of which no state holds a number any more."""
-        vectors: list[Tensor] = []
-        views: list[weakref.ref[Tensor]] = []
-        moved: dict[int, int] = {}
-        start = 0
-        for vector in self._vectors:
-            places = range(start, start + vector.numel())
-            start += vector.numel()
-            if any(self._views[place]() is not None for place in places):
-                moved.update({place: len(views) + i for i, place in enumerate(places)})
-                vectors.append(vector)
-                views += [self._views[place] for place in places]
-        self._vectors, self._views = vectors, views
-        self._slots = {key: moved[place] for key, place in self._slots.items() if place in moved}
+        self._vectors = [v for v in self._vectors if any(view() is not None for view in v.views)]
+        alive = set(self._vectors)
+        self._slots = {key: slot for key, slot in self._slots.items() if slot[0] in alive}
+        self._crowded = 2 * len(self._vectors) + 8

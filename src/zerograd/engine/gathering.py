@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,13 +10,11 @@ from torch import Tensor
 
 from zerograd.algebra.states import Scalar, Start
 from zerograd.algebra.tracing import Graph, is_static
-from zerograd.engine import admission
-from zerograd.engine.buckets import Bucket, DifferentiableBucket, SparseBucket, compute_dtype, started
+from zerograd.engine.buckets import Bucket, DifferentiableBucket, LinearBucket, SparseBucket, compute_dtype, started
+from zerograd.engine.dividing import Share, divided, eagerly
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
-from zerograd.engine.programs import Program
-from zerograd.formats.layout import Layout
-from zerograd.formats.memory import span
-from zerograd.formats.stochastic import WEIGHT_FORMATS, noise_key
+from zerograd.engine.sharding import ShardBucket, has_dtensor, sharded_alike
+from zerograd.formats.stochastic import noise_key
 
 if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
@@ -25,25 +22,28 @@ if TYPE_CHECKING:
 # On a CPU an operation on a list is a loop over it. Lists this long stay in the cache from one operation to the next.
 CPU_ELEMENTS = 262_144
 
-
-@dataclass
-class Share:
-    """What one backend serves of one group. layouts: of each parameter, where a compiled kernel serves them."""
-
-    index: int
-    live: list[Tensor]
-    hypers: Mapping[str, Any]
-    program: Program
-    layouts: Sequence[Layout] | None = None
+# For a step that will not come again: finding out whether a kernel may touch a tensor costs about as much time as
+# reading and writing this many elements once more, and the kernel's table as much as eight tensors.
+GATE = 32_768
 
 
 class Gathering:
     """The buckets of one step, and the numbers per parameter that were read for it.
 
-    eager: the buckets that run as operations on lists. compiled: those that have a kernel.
+    eager: the buckets that run as operations on lists. compiled: those that have a kernel; a plan can be made of the
+    ``lasting`` ones, the others read copies of gradients.
+
+    without: ids of parameters that are left out. again: whether a plan is wanted of a step of the parameters with these
+    ids. quick: if it is not, small tensors go the eager way unseen.
     """
 
-    def __init__(self, optimizer: RuleOptimizer, without: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self,
+        optimizer: RuleOptimizer,
+        without: frozenset[int] = frozenset(),
+        again: Callable[[frozenset[int]], bool] = lambda _: True,
+        quick: bool = False,
+    ) -> None:
         self.optimizer = optimizer
         self.eager: list[Bucket] = []
         self.compiled: list[CompiledBucket] = []
@@ -55,18 +55,27 @@ class Gathering:
         self._noisy = optimizer.weight_format is not None
         everyone = (p for group in optimizer.param_groups for p in group["params"])
         self._ordinals = {id(p): i for i, p in enumerate(everyone)} if self._noisy else {}
+        differentiable = self._differentiable = bool(optimizer.defaults.get("differentiable"))
         shares: list[Share] = []
         for index, group in enumerate(optimizer.param_groups):
-            live = [p for p in group["params"] if p.grad is not None and id(p) not in without]
+            live = [(p, g) for p in group["params"] if (g := p.grad) is not None and id(p) not in without]
             if live:
                 hypers = optimizer._hypers(group)
-                compiled = any(p.device.type == "cpu" for p in live) and not optimizer.defaults.get("differentiable")
-                shares.append(Share(index, live, hypers, optimizer._programs(group).find(hypers, whole=compiled)))
+                compiled = not differentiable and any(p.is_cpu for p, _ in live)
+                program = optimizer._programs(group).find(hypers, whole=compiled)
+                shares.append(Share(index, [p for p, _ in live], [g for _, g in live], hypers, program))
+        self.ids = frozenset([id(p) for one in shares for p in one.live])
+        """The parameters that have a gradient."""
+        self.again = again(self.ids)
+        """Whether a plan is to be made of this step, if it can be."""
         check_alike(optimizer, [(one.index, one.hypers, one.program.graph) for one in shares])
         for one in shares:
-            _check_tensors(optimizer, one.live, one.hypers)
+            _check_tensors(optimizer, one)
         try:
-            for one in self._divided(shares):
+            if not differentiable:
+                eager = eagerly(optimizer, shares) if quick and not self.again else []
+                shares = eager if eager and not _heavy(eager) else divided(optimizer, shares)
+            for one in shares:
                 self._gather(one)
         except Exception:
             self.forget()
@@ -75,57 +84,31 @@ class Gathering:
             bucket.build()
 
     @property
-    def ids(self) -> frozenset[int]:
-        """The parameters that have a gradient, by their ids."""
-        return frozenset(id(p) for bucket in self.buckets for p in bucket.params)
-
-    @property
     def buckets(self) -> list[Bucket | CompiledBucket]:
         return [*self.compiled, *self.eager]
 
-    def _divided(self, shares: Sequence[Share]) -> list[Share]:
-        """The shares of each backend: what passes the gate goes to a compiled kernel, the rest the eager way."""
-        optimizer = self.optimizer
-        if optimizer.defaults.get("differentiable"):
-            return list(shares)
-        candidates: list[tuple[int, int, Layout]] = []
-        written: list[tuple[int, int, int]] = []
-        read: list[tuple[int, int, int]] = []
-        for number, one in enumerate(shares):
-            program = one.program
-            for at, p in enumerate(one.live):
-                held = optimizer.state.get(p, {})
-                states = [(name, held.get(name)) for name in program.graph.tensor_states]
-                assert p.grad is not None
-                layout = admission.layout_of(p, p.grad, states, WEIGHT_FORMATS[optimizer.weight_format])
-                if layout is None or program.kernel(layout) is None:
-                    written += admission.reach(p, -1)
-                    read += admission.reach(p.grad, -1)
-                else:
-                    owner = len(candidates)
-                    candidates.append((number, at, layout))
-                    written += [(*span(t), owner) for t in (p, *(s for _, s in states if s is not None))]
-                    read.append((*span(p.grad), owner))
-        refused = admission.overlapping(written, read)
-        layouts = {(n, at): layout for i, (n, at, layout) in enumerate(candidates) if i not in refused}
-        divided: list[Share] = []
-        for number, one in enumerate(shares):
-            taken = [at for at in range(len(one.live)) if (number, at) in layouts]
-            left = [p for at, p in enumerate(one.live) if (number, at) not in layouts]
-            if taken:
-                own = [layouts[number, at] for at in taken]
-                divided.append(Share(one.index, [one.live[at] for at in taken], one.hypers, one.program, own))
-            if left:
-                programs = optimizer._programs(optimizer.param_groups[one.index])
-                divided.append(Share(one.index, left, one.hypers, programs.find(one.hypers)))
-        return divided
+    @property
+    def lasting(self) -> list[CompiledBucket]:
+        return [bucket for bucket in self.compiled if not bucket.copied]
+
+    @property
+    def passing(self) -> list[Bucket | CompiledBucket]:
+        """What is gathered for this step alone."""
+        return [*(bucket for bucket in self.compiled if bucket.copied), *self.eager]
 
     def _gather(self, share: Share) -> None:
         """Sort the parameters of a share into buckets."""
         optimizer, graph, live = self.optimizer, share.program.graph, share.live
         counting = counts_steps(optimizer, graph)
-        self._before += [(p, frozenset(optimizer.state[p]) if p in optimizer.state else None) for p in live]
-        states = [optimizer.state[p] if counting or graph.states else {} for p in live]  # none for plain SGD
+        stateful = counting or bool(graph.states)  # plain SGD has none
+        plain = not (stateful or share.kernels or self._differentiable or self._noisy)
+        if plain and LinearBucket.serves(share.program, live, share.grads):
+            self._put_all(share)
+            return
+        states: list[Any] = [{}] * len(live)
+        if stateful:
+            self._before += [(p, frozenset(optimizer.state[p]) if p in optimizer.state else None) for p in live]
+            states = [optimizer.state[p] for p in live]
         counts = [0.0] * len(live)
         if counting:
             counts = optimizer._column("step").read(live, states, 0.0)
@@ -139,26 +122,24 @@ class Gathering:
         numbers = [values for name, values in columns.items() if name not in graph.late_states]
         moving = [counts] if graph.reads_t or self._noisy else []
         cohorts = list(zip(*moving, *numbers, strict=True)) or [()] * len(live)
-        for at, (p, state) in enumerate(zip(live, states, strict=True)):
-            held = [state.get(name) for name in graph.tensor_states]
-            here = {name: values[at] for name, values in columns.items()}
-            if share.layouts is not None:
-                self._take(share, at, held, counts[at] + 1, here, cohorts[at])
-            else:
-                self._put(share, p, held, counts[at] + 1, here, cohorts[at])
+        put = self._take if share.kernels else self._put
+        names = graph.tensor_states
+        nothing: Any = {}
+        for at, state in enumerate(states):
+            held = [state.get(name) for name in names] if names else _NO_STATES
+            here = {name: values[at] for name, values in columns.items()} if columns else nothing
+            put(share, at, held, counts[at] + 1, here, cohorts[at])
 
     def _take(
-        self, share: Share, at: int, held: list[Tensor | None], t: float, here: Mapping[str, Any], cohort: Any
+        self, share: Share, at: int, held: Sequence[Tensor | None], t: float, here: Mapping[str, Any], cohort: Any
     ) -> None:
         """Put a parameter into the compiled bucket of its layout, in the row of its numbers."""
-        assert share.layouts is not None
-        p, layout, graph = share.live[at], share.layouts[at], share.program.graph
+        p, g, kernel, graph = share.live[at], share.grads[at], share.kernels[at], share.program.graph
         apart = share.index if graph.spans_tensors else None
-        bucket = self._found.get((id(share.program), layout, apart))
+        bucket = self._found.get((id(share.program), id(kernel), apart, share.copied))
         if bucket is None:
-            kernel = share.program.kernel(layout)
-            assert kernel is not None
-            bucket = self._found[id(share.program), layout, apart] = CompiledBucket(share.program, kernel)
+            bucket = CompiledBucket(share.program, kernel, copied=share.copied)
+            self._found[id(share.program), id(kernel), apart, share.copied] = bucket
             self.compiled.append(bucket)
         key = (id(bucket), share.index, cohort, *(tensor is None for tensor in held))
         row = self._found.get(key)
@@ -169,46 +150,66 @@ class Gathering:
             maximize = bool(group.get("maximize", False))
             seed = int(group.get("noise_seed", 0))
             row = self._found[key] = Row(share.index, settled, t, first, maximize, seed, scalars)
-        assert p.grad is not None
-        self._join(share, p, p.grad, held, bucket, row.maximize)
-        bucket.add(p, self._ordinals.get(id(p), 0), p.grad, row)
+        self._join(share, p, g, held, bucket, row.maximize)
+        bucket.add(p, self._ordinals.get(id(p), 0), g, row)
         for name in graph.late_states:
             if isinstance(row.scalars[name], list):
                 row.scalars[name].append(here[name])
 
     def _put(
-        self, share: Share, p: Tensor, held: list[Tensor | None], t: float, here: Mapping[str, Any], cohort: Any
+        self, share: Share, at: int, held: Sequence[Tensor | None], t: float, here: Mapping[str, Any], cohort: Any
     ) -> None:
         """Put a parameter into an eager bucket."""
-        graph = share.program.graph
-        assert p.grad is not None
-        kind, g = self._kind(p, p.grad, graph)
-        dtypes = [None if tensor is None else tensor.dtype for tensor in held]
-        key = (share.index, p.dtype, g.dtype, p.device, type(p), *dtypes, *cohort)
+        p, g, graph = share.live[at], share.grads[at], share.program.graph
+        kind: type[Bucket] = Bucket
+        if g.layout != torch.strided or self._differentiable or p.is_neg() or p.is_conj() or _any_lazy(held):
+            kind, g = self._kind(p, g, held, graph)
+        if p.is_inference() and not torch.is_inference_mode_enabled():
+            raise RuntimeError(
+                "Inplace update to inference tensor outside InferenceMode is not allowed: "
+                f"{type(self.optimizer).__name__} holds a parameter that was made under torch.inference_mode(); "
+                "call step() there too, or give the optimizer a clone"
+            )
+        if has_dtensor(p):
+            kind, g = self._sharded(p, g, held, graph, kind)
+        on_cpu = p.is_cpu
+        key = (share.index, kind, p.dtype, g.dtype, on_cpu or p.device, type(p), *cohort)
+        if held:
+            key = (*key, *(None if tensor is None else tensor.dtype for tensor in held))
         bucket = self._found.get(key)
-        if bucket is None or kind is not Bucket or bucket.elements >= CPU_ELEMENTS:
+        if bucket is None or kind not in (Bucket, ShardBucket) or bucket.elements >= CPU_ELEMENTS:
             dtype = compute_dtype(p.dtype, g.dtype, *(tensor.dtype for tensor in held if tensor is not None))
             t, first, scalars = self._numbers(share, held, t, here)
             maximize = bool(self.optimizer.param_groups[share.index].get("maximize", False))
             bucket = kind(share.program, share.index, share.hypers, p.device, dtype, t, first, maximize)
             bucket.scalars = scalars
             bucket.states.update({name: [] for name in graph.tensor_states})
-            if kind is Bucket:  # the others hold one parameter
+            if kind is Bucket or kind is ShardBucket:  # the others hold one parameter
                 self._found[key] = bucket
             self.eager.append(bucket)
         bucket.params.append(p)
-        bucket.elements += p.numel() if p.device.type == "cpu" else 0
         bucket.grads.append(g)
+        if on_cpu:
+            bucket.elements += p.numel()
         if self._noisy:
             seed = int(self.optimizer.param_groups[share.index].get("noise_seed", 0))
             bucket.noise_keys.append(noise_key(seed, int(bucket.t), self._ordinals[id(p)], 0))
-        self._join(share, p, g, held, bucket, bucket.maximize)
+        if held:
+            self._join(share, p, g, held, bucket, bucket.maximize)
         for name in graph.late_states:
             if isinstance(bucket.scalars[name], list):
                 bucket.scalars[name].append(here[name])
 
+    def _put_all(self, share: Share) -> None:
+        """Put the parameters of a rule that only adds the gradient into one bucket."""
+        maximize = bool(self.optimizer.param_groups[share.index].get("maximize", False))
+        live, dtype = share.live, compute_dtype(*{p.dtype for p in share.live})
+        bucket = LinearBucket(share.program, share.index, share.hypers, live[0].device, dtype, 1.0, (), maximize)
+        bucket.params, bucket.grads = live, share.grads
+        self.eager.append(bucket)
+
     def _join(
-        self, share: Share, p: Tensor, g: Tensor, held: list[Tensor | None], bucket: Bucket | CompiledBucket,
+        self, share: Share, p: Tensor, g: Tensor, held: Sequence[Tensor | None], bucket: Bucket | CompiledBucket,
         maximize: bool,
     ) -> None:  # fmt: skip
         """Hand a parameter's states to a bucket; those that do not exist yet start here and are kept after the step."""
@@ -228,7 +229,7 @@ class Gathering:
             bucket.states[name].append(tensor)
 
     def _numbers(
-        self, share: Share, held: list[Tensor | None], t: float, here: Mapping[str, Any]
+        self, share: Share, held: Sequence[Tensor | None], t: float, here: Mapping[str, Any]
     ) -> tuple[float, tuple[bool, ...], dict[str, Any]]:
         """What the prelude needs besides hyper-parameters: step, which states are new, values of the scalar states."""
         graph = share.program.graph
@@ -242,16 +243,24 @@ class Gathering:
                 scalars[name] = [] if name in graph.late_states else here[name]
         return t, first, scalars
 
-    def _kind(self, p: Tensor, g: Tensor, graph: Graph) -> tuple[type[Bucket], Tensor]:
-        """Which kind of bucket serves a gradient, and the gradient as it takes it."""
-        if self.optimizer.defaults.get("differentiable") or p.is_neg() or p.is_conj():
-            # out of place: lists of negative views can't be changed in place
-            return DifferentiableBucket, g if g.layout == torch.strided else g.to_dense()
+    def _kind(self, p: Tensor, g: Tensor, held: Sequence[Tensor | None], graph: Graph) -> tuple[type[Bucket], Tensor]:
+        """Which kind of bucket serves an odd parameter, and its gradient as that takes it."""
+        # Out of place: autograd goes through it, and lists of negative or conjugate views can't be changed in place.
+        apart = self._differentiable or _any_lazy([p, *held])
         if g.layout == torch.strided:
-            return Bucket, g
-        if self.optimizer.sparse == "rows" or not graph.tensor_states:
+            return DifferentiableBucket, g
+        if not apart and (self.optimizer.sparse == "rows" or not graph.tensor_states):
             return SparseBucket, g
-        return Bucket, g.to_dense()  # every element's state moves, with or without a gradient
+        return DifferentiableBucket if apart else Bucket, g.to_dense()  # every element's state moves
+
+    def _sharded(
+        self, p: Tensor, g: Tensor, held: Sequence[Tensor | None], graph: Graph, kind: type[Bucket]
+    ) -> tuple[type[Bucket], Tensor]:
+        """The bucket of a DTensor: its own part, where every element is for itself and all lie alike."""
+        parts = [p, g, *(t for t in held if t is not None)]
+        if kind is Bucket and not graph.reductions and not self._noisy and sharded_alike(parts):
+            return ShardBucket, g
+        return (DifferentiableBucket if kind is Bucket else kind), g  # DTensors lack some operations on lists
 
     def forget(self) -> None:
         """Instead of the step: leave no trace of it."""
@@ -282,6 +291,28 @@ class Gathering:
         written = [p for bucket in self.compiled for p in bucket.params]
         if written:
             torch.autograd.graph.increment_version(written)
+
+
+_NO_STATES: Sequence[Tensor | None] = ()
+
+
+def _any_lazy(tensors: Sequence[Tensor | None]) -> bool:
+    """Whether one of the tensors is a negative or conjugate view: its memory holds other numbers than it has."""
+    return bool(tensors) and any(t is not None and (t.is_neg() or t.is_conj()) for t in tensors)
+
+
+def _heavy(shares: Sequence[Share]) -> bool:
+    """Whether what kernels save is worth looking at each tensor, if only for this step: passes over memory, and lists
+    of a tensor each where every parameter has a step number of its own."""
+    if any(one.program.graph.reads_t for one in shares):
+        return True
+    if not shares:
+        return False
+    further = max(one.program.operations for one in shares) - 2  # a kernel and a scaled sum read and write once
+    if further <= 0:
+        return False
+    elements = sum([p.numel() for one in shares for p in one.live])
+    return elements * further > GATE * (8 + sum(len(one.live) for one in shares))
 
 
 def counts_steps(optimizer: RuleOptimizer, graph: Graph) -> bool:
@@ -352,17 +383,15 @@ def _kept(value: Any) -> Any:
     return value.item() if isinstance(value, Tensor) and value.device.type == "cpu" else value
 
 
-def _check_tensors(optimizer: RuleOptimizer, live: Sequence[Tensor], hypers: Mapping[str, Any]) -> None:
+def _check_tensors(optimizer: RuleOptimizer, share: Share) -> None:
     name = type(optimizer).__name__
-    for p in live:
-        g = p.grad
-        assert g is not None
-        if g.layout != torch.strided and optimizer.sparse is None:
+    if any(g.layout != torch.strided for g in share.grads):
+        if optimizer.sparse is None:
             raise RuntimeError(f"{name} does not support sparse gradients, please consider SparseAdam instead")
-        if g.layout != torch.strided and hypers.get("weight_decay", 0.0) != 0:
+        if share.hypers.get("weight_decay", 0.0) != 0:
             raise RuntimeError(f"{name}: weight_decay option is not compatible with sparse gradients; set it to 0")
-        if p.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
-            raise RuntimeError(
-                f"{name}: a step computes its scalars on the host and can't be captured in a CUDA graph; "
-                "capture forward and backward, and call step() outside"
-            )
+    if any(p.is_cuda for p in share.live) and torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(
+            f"{name}: a step computes its scalars on the host and can't be captured in a CUDA graph; "
+            "capture forward and backward, and call step() outside"
+        )

@@ -49,10 +49,13 @@ class Row:
 
 
 class CompiledBucket:
-    """One kernel and its table. ``build`` makes the table, when all parameters are in."""
+    """One kernel and its table. ``build`` makes the table, when all parameters are in.
 
-    def __init__(self, program: Program, kernel: Compiled) -> None:
-        self.program, self.kernel = program, kernel
+    copied: the gradients are copies, made for this step.
+    """
+
+    def __init__(self, program: Program, kernel: Compiled, *, copied: bool = False) -> None:
+        self.program, self.kernel, self.copied = program, kernel, copied
         self.noisy = kernel.layout.weight.stochastic
         self.params: list[Tensor] = []
         self.ordinals: list[int] = []
@@ -74,8 +77,8 @@ class CompiledBucket:
     def add(self, p: Tensor, ordinal: int, g: Tensor, row: Row) -> None:
         """Take a parameter in, the ordinal-th of the optimizer; its row may be new. Its states are put into ``states``
         by the caller."""
-        number = next((i for i, known in enumerate(self.rows) if known is row), len(self.rows))
-        if number == len(self.rows):
+        number = self.row_of[row.members[0]] if row.members else len(self.rows)
+        if not row.members:
             self.rows.append(row)
         row.members.append(len(self.params))
         self.row_of.append(number)
@@ -89,7 +92,7 @@ class CompiledBucket:
         entries = [
             Entry(
                 [tensors[i].data_ptr() for tensors in columns],
-                p.numel(),
+                p.numel() * (2 if p.is_complex() else 1),
                 self.row_of[i],
                 [stream_key(self.ordinals[i], max(0, k - 1)) for k in range(len(columns))] if self.noisy else (),
             )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zerograd.engine.gathering import check_alike, keep_scalars, shared_scalar
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
+from zerograd.engine.programs import is_constant
 
 if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
@@ -28,7 +29,7 @@ class Hypers:
         names = [name for name in group if name != "params" and name not in self.free]
         self._read = itemgetter(*names, names[0])  # at least two names: a tuple
         self._values = self._read(group)
-        self.constant = all(map(_is_constant, self._values))
+        self.constant = all(map(is_constant, self._values))
 
     def unchanged(self) -> bool:
         """Whether all are what they were; never sure of those that can change in place."""
@@ -57,15 +58,8 @@ class Hypers:
             row.settled = program.prelude.settled(hypers)
             row.seed = int(group.get("noise_seed", 0))
         self._values = values
-        self.constant = all(map(_is_constant, values))
+        self.constant = all(map(is_constant, values))
         return True
-
-
-def _is_constant(value: Any) -> bool:
-    """A value that can't change without becoming another object."""
-    if isinstance(value, tuple):
-        return all(map(_is_constant, value))
-    return value is None or isinstance(value, (bool, int, float, str))
 
 
 class Scalars:

@@ -202,6 +202,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         self._columns: dict[str, Column] = {}
         self._plans = []
         self._stepped: list[frozenset[int]] = []
+        self._irregular = 0  # how many more steps were gathered than taken by plans
         self._policy_programs: dict[Policy, Programs] = {}
         self._evaluating = False
 

@@ -48,8 +48,8 @@ class Plan:
         self.optimizer, self.measures = optimizer, measures
         self.scaling: Scaling | None = None
         self._extras = (optimizer.clip, optimizer.nonfinite, optimizer.weight_format)
-        self.buckets = gathered.compiled
-        self.rest = [p for bucket in gathered.eager for p in bucket.params]
+        self.buckets = gathered.lasting
+        self.rest = [p for bucket in gathered.passing for p in bucket.params]
         self.params = [p for bucket in self.buckets for p in bucket.params]
         self.covered = frozenset(map(id, self.params))
         self.rows = [row for bucket in self.buckets for row in bucket.rows]
@@ -77,6 +77,7 @@ class Plan:
         self._given = np.array([1.0])
         self.whole = self._at_once() if short and all(bucket.single_pass for bucket in self.buckets) else None
         self.reusable = True
+        self.rests = 0  # steps for which the rest was gathered
         self._alive: list[Tensor | None] = []
 
     def _counted(self) -> list[np.ndarray[Any, Any]]:
@@ -109,6 +110,7 @@ class Plan:
                 asked.add(p, bucket.grads[i], [tensors[i] for tensors in bucket.states.values()], place)
             bucket.grads = []  # the next step's gradients are others; these must be free to go
         asked.fixed += [vector for column in self.optimizer._columns.values() for vector in column.vectors]
+        asked.fixed += [held["step"] for p in self.params if "step" in (held := self.optimizer.state.get(p, {}))]
         asked.elsewhere = [(start, end) for p in self.rest for start, end, _ in admission.reach(p, 0)]
         self.spans = asked.spans()
         elsewhere = self.covered | frozenset(map(id, self.rest))

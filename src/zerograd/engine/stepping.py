@@ -6,6 +6,7 @@ that point, adds their parts up and goes on. Nothing is counted before every ker
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 PLANS = 4
 """How many plans are kept: parts of a model may take turns in getting gradients."""
 
+PATIENCE, RETRY = 8, 16
+"""So many more steps gathered than taken by plans, and steps do not repeat themselves: then gathering has to be quick,
+and a plan is tried at each 16th such step."""
+
 
 def take(optimizer: RuleOptimizer, scale: float = 1.0) -> None:
     """One update of every parameter that has a gradient.
@@ -33,6 +38,7 @@ def take(optimizer: RuleOptimizer, scale: float = 1.0) -> None:
     plans = optimizer._plans
     for plan in plans:
         if _taken(optimizer, plan, scale):
+            optimizer._irregular = max(0, optimizer._irregular - 1)
             if plan is not plans[0]:
                 plans.remove(plan)
                 plans.insert(0, plan)
@@ -64,7 +70,11 @@ def _taken(optimizer: RuleOptimizer, plan: Plan, scale: float) -> bool:
 def _gather(optimizer: RuleOptimizer, scale: float) -> None:
     """A step of which all, or what a plan leaves over, is gathered anew."""
     plan = next((plan for plan in optimizer._plans if plan.rest and not plan.entangled() and plan.ready()), None)
-    gathered = Gathering(optimizer, without=plan.covered if plan else frozenset())
+    score = optimizer._irregular
+    if plan:
+        score, plan.rests = plan.rests, plan.rests + 1
+    again = functools.partial(_worth_a_plan, optimizer, score)
+    gathered = Gathering(optimizer, plan.covered if plan else frozenset(), again, score > PATIENCE)
     buckets = [*(plan.buckets if plan else []), *gathered.buckets]
     measures = gradients.are_measured(optimizer)
     taken = False
@@ -85,18 +95,26 @@ def _gather(optimizer: RuleOptimizer, scale: float) -> None:
         optimizer.grad_norm = None
     if plan:
         plan.keep()
-        if gathered.compiled:  # what was left over has become fit: the next step is gathered as a whole
+        if gathered.lasting:  # what was left over has become fit: the next step is gathered as a whole
             optimizer._plans.remove(plan)
     gathered.keep()
-    if not plan and gathered.compiled and _worth_a_plan(optimizer, gathered.ids):
+    optimizer._stepped = [gathered.ids, *(one for one in optimizer._stepped if one != gathered.ids)][:PLANS]
+    score = optimizer._irregular
+    optimizer._irregular = max(0, score - 1) if plan else score + 1 if score < 4 * RETRY else 3 * RETRY + 1
+    if optimizer._irregular > 2 * PATIENCE:
+        optimizer._plans[:] = [plan for plan in optimizer._plans if plan.rest]  # asking them costs time too
+    if not plan and gathered.lasting and gathered.again:
         optimizer._plans[:] = [Plan(optimizer, gathered, measures), *optimizer._plans[: PLANS - 1]]
 
 
-def _worth_a_plan(optimizer: RuleOptimizer, ids: frozenset[int]) -> bool:
-    """Whether a step of just these parameters will come again: the first of all, or one that has come before."""
+def _worth_a_plan(optimizer: RuleOptimizer, score: int, ids: frozenset[int]) -> bool:
+    """Whether a step of just these parameters will come again: the first of all, or one that has come before.
+
+    score: how often they came to nothing; where it is high, because something is exchanged before every step, or a
+    gradient lies oddly every time, plans are made now and then only.
+    """
     again = not optimizer._stepped or ids in optimizer._stepped
-    optimizer._stepped = [ids, *(one for one in optimizer._stepped if one != ids)][:PLANS]
-    return again
+    return again and (score <= PATIENCE or score % RETRY == 0)
 
 
 def run(buckets: Sequence[Bucket | CompiledBucket]) -> None:
