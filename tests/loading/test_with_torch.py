@@ -141,6 +141,7 @@ def test_a_checkpoint_of_the_sister_class_decays_as_in_torch(names: tuple[str, s
         second = getattr(module, names[1])(list(params.values()))
         second.load_state_dict(first.state_dict())
         go_on(second, params, range(2, 5))
+        assert second.param_groups[0]["decoupled_weight_decay"] is True
         runs.append(values(params))
     # float64 parameters with torch's float32 step counts: exact numbers; the rest is the order of operations.
     torch.testing.assert_close(*runs, rtol=1e-10, atol=1e-12)
