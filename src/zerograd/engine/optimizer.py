@@ -268,8 +268,8 @@ class RuleOptimizer(torch.optim.Optimizer):
         return None if strict else report
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("_policy", "clip", "weight_format", "nonfinite")
-        return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
+        own = ("_policy", "clip", "weight_format", "nonfinite", "grad_norm")
+        return {**super().__getstate__(), **{name: self.__dict__[name] for name in own if name in self.__dict__}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
