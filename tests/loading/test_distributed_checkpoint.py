@@ -73,6 +73,22 @@ def test_a_run_goes_on(name: str, change: tuple[ModuleType, ModuleType], way: st
         torch.testing.assert_close(p, q, rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_parameters_in_another_order_get_their_own_state(way: str) -> None:
+    """The names in torch's dictionary stay in the order in which they were saved; its keys do not."""
+    options = StateDictOptions(**WAYS[way])
+    first, second = model(), model()
+    one = optim.AdamW(first.named_parameters())
+    go_on(first, one, range(3))
+    backwards = list(second.named_parameters())[::-1]
+    other = optim.AdamW(backwards)
+    saved = copy.deepcopy(get_optimizer_state_dict(first, one, options=options))
+    set_optimizer_state_dict(second, other, saved, options=options)
+    for p, q in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one.state[p]["exp_avg"], other.state[q]["exp_avg"])
+    assert other.param_groups[0]["param_names"] == [name for name, _ in backwards]
+
+
 @pytest.mark.filterwarnings("ignore:.*single process:UserWarning")
 def test_through_files(tmp_path: Path) -> None:
     first = model()

@@ -39,6 +39,7 @@ def matched(own: Sequence[Group], saved: Sequence[Group], caller: str, *, strict
     Raises ValueError where that can't be done: by position, if the numbers differ and strict; by name, if a group
     would take its options from saved groups that do not agree.
     """
+    saved = [_with_names_in_order(group) for group in saved]
     exact, bare = ((_names(own, told), _names(saved, told)) for told in (str, _bare))
     for mine, theirs in (exact, bare):
         if mine and theirs and mine.keys() == theirs.keys():
@@ -47,6 +48,15 @@ def matched(own: Sequence[Group], saved: Sequence[Group], caller: str, *, strict
     if mine and theirs and not mine.keys().isdisjoint(theirs):
         return _by_name(own, saved, mine, theirs, caller)
     return _by_position(own, saved, caller, strict)  # without a name in common they tell nothing
+
+
+def _with_names_in_order(group: Group) -> Group:
+    """A saved group whose keys are names, as torch.distributed.checkpoint makes them: it puts the keys into the
+    optimizer's order and leaves ``param_names`` in the order in which they were saved."""
+    keys = group["params"]
+    if "param_names" in group and keys and all(isinstance(key, str) for key in keys):
+        return {**group, "param_names": list(keys)}
+    return group
 
 
 def _names(groups: Sequence[Group], told: Callable[[str], str]) -> dict[str, tuple[int, int]] | None:
