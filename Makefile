@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup train test check bench lock stubs clean
+.PHONY: setup train test check bench conformance lock stubs clean
 .DEFAULT_GOAL := test
 
 setup: $(READY)
@@ -33,6 +33,9 @@ bench: setup  ## time the update half against torch.optim, into benchmarks/resul
 
 stubs: setup  ## write the committed .pyi files anew
 	$(BIN)/python tools/make_stubs.py
+
+conformance: setup  ## write docs/conformance.md anew: the differences from torch.optim, measured
+	$(BIN)/python tools/make_conformance.py
 
 lock:  ## resolve requirements.lock anew, in a throw-away environment
 	$(PYTHON) tools/make_lock.py

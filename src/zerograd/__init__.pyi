@@ -11,6 +11,7 @@ from zerograd import errors as errors
 from zerograd import lr_scheduler as lr_scheduler
 from zerograd import optim as optim
 from zerograd import rules as rules
+from zerograd import safetensors_io as safetensors_io
 from zerograd import swa_utils as swa_utils
 from zerograd.algebra import rule as rule
 from zerograd.algebra import scalar as scalar
@@ -98,6 +99,7 @@ __all__ = [
     "optim",
     "rule",
     "rules",
+    "safetensors_io",
     "scalar",
     "start",
     "swa_utils",

@@ -5,6 +5,9 @@ Where torch has a class of the same name, the constructor's arguments, their ord
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch.optim import LBFGS, Adafactor, Optimizer, SparseAdam
 
@@ -14,6 +17,20 @@ from zerograd.rules import decoupled, l2, torch_decay
 
 if hasattr(torch.optim, "Muon"):  # torch 2.9 and later
     from torch.optim import Muon as Muon
+
+
+def _as_torchs_adam(given: Mapping[str, Any]) -> None:
+    """Raise torch's errors for arguments that its implementations of Adam can't take together."""
+    tensors = [isinstance(beta, torch.Tensor) for beta in given["betas"]]
+    if any(tensors) and not all(tensors):
+        raise ValueError("betas must be either both floats or both Tensors; make both the same")
+    named = {"lr": given["lr"], **{f"betas[{i}]": beta for i, beta in enumerate(given["betas"])}}
+    for name, value in named.items():
+        if isinstance(value, torch.Tensor) and given["foreach"] and not given["capturable"]:
+            raise ValueError(
+                f"{name} as a Tensor is not supported for capturable=False and foreach=True; leave foreach out"
+            )
+
 
 SGD = from_rule(
     l2(rules.sgd),
@@ -28,6 +45,7 @@ Adam = from_rule(
     name="Adam",
     lr=1e-3,
     order="lr betas eps weight_decay amsgrad * foreach maximize capturable differentiable fused decoupled_weight_decay",
+    check=_as_torchs_adam,
 )
 AdamW = from_rule(
     decoupled(rules.adam),
@@ -36,6 +54,8 @@ AdamW = from_rule(
     weight_decay=1e-2,
     order="lr betas eps weight_decay amsgrad * maximize foreach capturable differentiable fused",
     base=Adam,  # as in torch
+    group_keys={"decoupled_weight_decay": True},  # by which torch's Adam knows how a loaded group decays
+    check=_as_torchs_adam,
 )
 NAdam = from_rule(
     torch_decay(rules.nadam),

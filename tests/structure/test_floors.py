@@ -17,7 +17,7 @@ FLOORS = [
     {"rules", "formats", "matrix"},
     {"kernels", "lifecycle"},
     {"engine", "linting"},
-    {"optim", "groups", "schedules", "losses", "lr_scheduler", "swa_utils"},
+    {"optim", "groups", "schedules", "losses", "lr_scheduler", "safetensors_io", "swa_utils"},
     {"training", "racing", "benchmarking", "describing"},
     {"cli"},
 ]
@@ -33,6 +33,7 @@ THIRD_PARTY = {
     "algebra": set(),
     "linting": set(),
     "kernels": {"torch", "numpy", "llvmlite", "triton"},
+    "safetensors_io": {"torch", "safetensors"},
     "training": {"torch", "numpy", *SCREEN},
     "racing": {"torch", "numpy", *SCREEN},
     "benchmarking": {"torch", "rich", "matplotlib", "deepspeed"},

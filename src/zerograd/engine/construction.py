@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -42,6 +43,8 @@ def from_rule(
     sparse: str | None = None,
     view: View | None = None,
     base: type[RuleOptimizer] = RuleOptimizer,
+    group_keys: Mapping[str, Any] | None = None,
+    check: Callable[[Mapping[str, Any]], None] | None = None,
     **defaults: Any,
 ) -> type[RuleOptimizer]:
     """An optimizer class from a rule, with torch.optim's interface.
@@ -52,7 +55,9 @@ def from_rule(
     hyper-parameters, then the flags by keyword. keeps_step: keep a step count even if the rule does not read it.
     sparse: None refuses sparse gradients, "rows" leaves rows without a gradient alone, "dense" takes them as zeros.
     view: the weights that ``eval()`` puts into the parameters; by default the rule's.
-    base: a class that this one counts as. defaults: other defaults for hyper-parameters.
+    base: a class that this one counts as. group_keys: fixed keys that every group has, for readers of its checkpoints.
+    check: called with the constructor's arguments by name; raises for what can't go together.
+    defaults: other defaults for hyper-parameters.
 
     Objects pickle by the rule's qualified name, so a rule that is to be pickled needs one (not a lambda).
 
@@ -76,7 +81,8 @@ def from_rule(
         raise TypeError(f"from_rule(): {made.name} uses the reserved names {', '.join(sorted(clash))}")
     _check_view(made, view or made.view)
     recipe = {
-        "name": name, "lr": lr, "order": order, "keeps_step": keeps_step, "sparse": sparse, "view": view, **defaults,
+        "name": name, "lr": lr, "order": order, "keeps_step": keeps_step, "sparse": sparse, "view": view,
+        "group_keys": group_keys, "check": check, **defaults,
     }  # fmt: skip
     values = {"lr": _EMPTY if lr is None else lr, **made.hypers, **defaults, **FLAGS, **EXTRAS}
     names = _order(made, order, values)
@@ -102,7 +108,9 @@ def from_rule(
         "keeps_step": keeps_step,
         "sparse": sparse,
         "view": view or made.view,
+        "group_keys": dict(group_keys or {}),
         "class_programs": Programs(made),
+        "_check": staticmethod(check) if check else None,
         "_recipe": recipe,
         "__doc__": LazyDocument(),
     }

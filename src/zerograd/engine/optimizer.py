@@ -8,32 +8,32 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import torch
 from torch import Tensor
 
 from zerograd.algebra.notation import Policy, Rule, View
 from zerograd.engine import evaluation, stepping
-from zerograd.engine.checkpoints import Kept, kept_state, settled_state
+from zerograd.engine.checkpoints import load, stray_parameters
 from zerograd.engine.columns import Column
 from zerograd.engine.gradients import checked_nonfinite
 from zerograd.engine.hooks import hooked
 from zerograd.engine.programs import Programs
-from zerograd.engine.validation import check_hypers
+from zerograd.engine.validation import OTHER_NAMES, check_hypers, warn_of_misspelt
 from zerograd.errors import nearest
 from zerograd.formats.stochastic import WEIGHT_FORMATS
 from zerograd.lifecycle.clipping import GlobalNorm, as_policy
 from zerograd.lifecycle.loss_scaling import UnscalingSteps, step_scale
 
 if TYPE_CHECKING:
+    from zerograd.engine.incompatible import IncompatibleKeys
     from zerograd.engine.plan import Plan
 
 # torch hides these from its compiler with a decorator that imports the compiler (2 s) at the first call.
 _BASE = torch.optim.Optimizer
 _base_add_param_group: Callable[..., None] = inspect.unwrap(_BASE.add_param_group)
 _base_state_dict: Callable[..., dict[str, Any]] = inspect.unwrap(_BASE.state_dict)
-_base_load_state_dict: Callable[..., None] = inspect.unwrap(_BASE.load_state_dict)
 
 POLICY = "decay_policy"
 """The key of a group to which the user gave a weight-decay policy of its own."""
@@ -44,7 +44,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     rule: what moves the parameters. order: the constructor's arguments. keeps_step: ``state[p]["step"]`` exists even
     if the rule does not read it, as in torch. sparse: None, "rows" (rows without a gradient are left alone) or
-    "dense". view: what ``eval()`` puts into the parameters.
+    "dense". view: what ``eval()`` puts into the parameters. group_keys: what every group holds, for torch to read.
 
     clip: the largest norm of all gradients together, as a policy. weight_format: None, or "stochastic" for bfloat16
     weights that are rounded so; each group then holds the ``noise_seed``. nonfinite: what is done about gradients that
@@ -57,7 +57,9 @@ class RuleOptimizer(torch.optim.Optimizer):
     keeps_step: ClassVar[bool]
     sparse: ClassVar[str | None]
     view: ClassVar[View | None]
+    group_keys: ClassVar[Mapping[str, Any]] = {}
     class_programs: ClassVar[Programs]
+    _check: ClassVar[Any] = None
     clip: GlobalNorm | None = None
     nonfinite: str = "propagate"
     weight_format: str | None = None
@@ -82,12 +84,14 @@ class RuleOptimizer(torch.optim.Optimizer):
         placed = self._placed(self._policy)
         own = placed.hypers if self._policy is not None else {}
         check_hypers(placed, {**self.rule.hypers, **own, **values}, type(self).__name__)
+        if self._check is not None:
+            self._check(values)
         if values.get("fused") and (values.get("foreach") or values.get("differentiable")):
             other = "foreach" if values.get("foreach") else "differentiable"
             raise RuntimeError(f"`fused` and `{other}` cannot be `True` together.")
         if self.weight_format is not None:  # in the groups, so that a checkpoint goes on with the same noise
             values["noise_seed"] = torch.initial_seed() & 0x7FFFFFFFFFFFFFFF
-        super().__init__(params, values)
+        super().__init__(params, {**values, **self.group_keys})
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -164,13 +168,17 @@ class RuleOptimizer(torch.optim.Optimizer):
     # ---------------------------------------------------------------------------------------------------- groups
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group, as torch's; its hyper-parameters are checked, and weight_decay may be a policy of its own."""
+        """Add a group, as torch's; its hyper-parameters are checked, and weight_decay may be a policy of its own.
+
+        A key that is no hyper-parameter is kept, as in torch; UserWarning if it is spelt much like one.
+        """
         if isinstance(param_group, dict):
             decay = param_group.get("weight_decay")
             own = {POLICY: decay, "weight_decay": decay.weight_decay} if isinstance(decay, Policy) else {}
             merged = {**param_group, **own}
             check_hypers(self._group_rule(merged), self._hypers(merged), type(self).__name__)
             as_policy(merged.get("clip"), type(self).__name__)
+            warn_of_misspelt(param_group, self.defaults, type(self).__name__)
             param_group.update(own)
         _base_add_param_group(self, param_group)
 
@@ -231,47 +239,44 @@ class RuleOptimizer(torch.optim.Optimizer):
         handle = self.register_state_dict_post_hook(plain, prepend=True)  # before the user's, which may change it all
         try:
             return _base_state_dict(self)
+        except KeyError:
+            if not (strays := stray_parameters(self)):
+                raise
+            raise KeyError(
+                f"{type(self).__name__}.state_dict(): the state has {len(strays)} parameters that are in no group, the "
+                f"first of shape {strays[0]}; delete their entries of optimizer.state, or put them into a group"
+            ) from None
         finally:
             handle.remove()
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+    @overload
+    def load_state_dict(self, state_dict: Mapping[str, Any], *, strict: Literal[True] = True) -> None: ...
+    @overload
+    def load_state_dict(self, state_dict: Mapping[str, Any], *, strict: Literal[False]) -> IncompatibleKeys: ...
+    def load_state_dict(self, state_dict: Mapping[str, Any], *, strict: bool = True) -> IncompatibleKeys | None:
         """Load what ``state_dict()`` of this class, or of torch's of the same name, gave.
 
-        Tensors keep their dtype and move to their parameter's device. Group keys that the checkpoint lacks are kept.
-        Raises ValueError if the groups do not match, RuntimeError in evaluation mode.
+        Parameters are paired by name where both sides have ``param_names``, in any order and however they are split
+        into groups, else by position as in torch. Tensors keep their dtype and move to their parameter's device. Group
+        keys that the checkpoint lacks are kept. strict: whether everything must fit; with ``strict=False`` what fits is
+        loaded, the rest keeps its state, and the report says what was left out.
+        Raises ValueError, before anything is changed, if parameters, groups or shapes do not match or a group would
+        take its options from two that differ; KeyError for a dictionary that is no state dict; RuntimeError in
+        evaluation mode.
         """
         if self._evaluating:
             raise RuntimeError(
                 f"{type(self).__name__}.load_state_dict() in evaluation mode would lose the training weights; "
                 "call optimizer.train() first"
             )
-        own = [dict(group) for group in self.param_groups]
-
-        def keep(_: Any, loaded: dict[str, Any]) -> dict[str, Any]:
-            return {**loaded, "state": kept_state(loaded["state"])}
-
-        handle = self.register_load_state_dict_pre_hook(keep)  # after the user's, which see the tensors
-        try:
-            _base_load_state_dict(self, dict(state_dict))
-        finally:
-            handle.remove()
-        for group, before in zip(self.param_groups, own, strict=True):
-            for name, value in before.items():
-                if name not in self._group_rule(before).states:
-                    group.setdefault(name, value)
+        report = load(self, state_dict, strict)
+        return None if strict else report
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("_policy", "clip", "weight_format", "nonfinite")
-        return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
+        own = ("_policy", "clip", "weight_format", "nonfinite", "grad_norm")
+        return {**super().__getstate__(), **{name: self.__dict__[name] for name in own if name in self.__dict__}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if any(
-            isinstance(v, Kept)
-            for held in state.get("state", {}).values()
-            if isinstance(held, dict)
-            for v in held.values()
-        ):
-            state = {**state, "state": settled_state(state["state"])}
         super().__setstate__(state)
         if "_policy" not in self.__dict__:
             self._policy = None
@@ -293,15 +298,11 @@ def _checked_format(value: Any, optimizer: str) -> str | None:
     return value if value is None else str(value)
 
 
-_OTHER_NAMES = {"learning_rate": "lr", "epsilon": "eps", "decay": "weight_decay", "wd": "weight_decay"}
-"""What other frameworks call the same thing."""
-
-
 def bind(signature: inspect.Signature, name: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a constructor by name; TypeError with the nearest valid name for one that it does not have."""
     for key in keywords:
         if key not in signature.parameters:
-            meant = _OTHER_NAMES.get(key)
+            meant = OTHER_NAMES.get(key)
             near = meant if meant in signature.parameters else nearest(key, signature.parameters)
             hint = f"; did you mean {near!r}?" if near else f"; it takes {', '.join(signature.parameters)}"
             raise TypeError(f"{name}() got an unexpected keyword argument {key!r}{hint}")

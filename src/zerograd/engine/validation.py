@@ -7,7 +7,9 @@ The standard names are checked the same for every rule, with torch's messages; a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
+from difflib import SequenceMatcher
 from typing import Any
 
 import torch
@@ -21,6 +23,39 @@ _NOT_NEGATIVE = {
     "momentum": "Invalid momentum value: {}",
     "weight_decay": "Invalid weight_decay value: {}",
 }
+
+
+OTHER_NAMES = {"learning_rate": "lr", "epsilon": "eps", "decay": "weight_decay", "wd": "weight_decay"}
+"""What other frameworks call the same thing."""
+
+UNMISTAKABLE = ("learning_rate", "epsilon")
+"""Those of them that nobody gives a key of his own: groups are marked ``{"decay": False}`` for other reasons."""
+
+NEARLY_THE_SAME = 0.86
+"""Keys of schedulers and layers, such as lr_scale, initial_lr or max_momentum, are less like any hyper-parameter."""
+
+
+class TooFewValuesError(ValueError, IndexError):
+    """A tuple of hyper-parameters is too short: a bad value, and the IndexError that torch.optim runs into."""
+
+
+def warn_of_misspelt(group: Iterable[str], known: Iterable[str], optimizer: str) -> None:
+    """Warn of keys of a group that have no effect but look as if they were meant to; others are the user's own."""
+    known = list(known)
+    for key in group:
+        if not isinstance(key, str) or key in known:
+            continue
+        near = max(known, key=lambda name: _likeness(key, name))
+        meant = (
+            near if _likeness(key, near) >= NEARLY_THE_SAME else OTHER_NAMES.get(key) if key in UNMISTAKABLE else None
+        )
+        if meant in known:
+            message = f"{optimizer}: a parameter group has the key {key!r}, which does nothing; did you mean {meant!r}?"
+            warnings.warn(message, UserWarning, stacklevel=3)
+
+
+def _likeness(a: str, b: str) -> float:
+    return SequenceMatcher(None, a, b).ratio()
 
 
 def check_hypers(rule: Rule, values: Mapping[str, Any], optimizer: str) -> None:
@@ -44,11 +79,10 @@ def _check_kind(name: str, value: Any, default: Any, optimizer: str) -> None:
         if not isinstance(value, (tuple, list)):
             raise TypeError(f"{optimizer}: {name} must be a tuple like {default}, not {value!r}")
         if len(value) != len(default):
-            raise ValueError(
-                f"{optimizer}: {name} takes {len(default)} values like {default}, not {len(value)}: {value!r}"
-            )
-        for one, example in zip(value, default, strict=True):
-            _check_kind(name, one, example, optimizer)
+            wrong = TooFewValuesError if len(value) < len(default) else ValueError
+            raise wrong(f"{optimizer}: {name} takes {len(default)} values like {default}, not {len(value)}: {value!r}")
+        for i, (one, example) in enumerate(zip(value, default, strict=True)):
+            _check_kind(f"{name}[{i}]", one, example, optimizer)
     elif isinstance(value, torch.Tensor):
         if value.numel() != 1:
             raise ValueError(

@@ -24,6 +24,6 @@ def adadelta(g, square_avg, acc_delta, *, rho=0.9, eps=1e-6):
     return u, square_avg, rho * acc_delta + (1 - rho) * u * u
 
 
-@adadelta.requires("Invalid rho value: {rho}")
+@adadelta.requires("Invalid rho value: {rho}; it must be from 0 to 1")
 def _(rho):
     return 0 <= rho <= 1

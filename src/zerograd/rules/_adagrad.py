@@ -24,11 +24,11 @@ def adagrad(g, sum=start("initial_accumulator_value"), *, lr_decay=0.0, initial_
     return g / (sqrt(sum) + eps) / (1 + (t - 1) * lr_decay), sum
 
 
-@adagrad.requires("Invalid lr_decay value: {lr_decay}")
+@adagrad.requires("Invalid lr_decay value: {lr_decay}; it must be 0 or more")
 def _(lr_decay):
     return lr_decay >= 0
 
 
-@adagrad.requires("Invalid initial_accumulator_value value: {initial_accumulator_value}")
+@adagrad.requires("Invalid initial_accumulator_value value: {initial_accumulator_value}; it must be 0 or more")
 def _(initial_accumulator_value):
     return initial_accumulator_value >= 0

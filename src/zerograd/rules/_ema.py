@@ -19,7 +19,7 @@ def ema(move, g, p, average=start("p"), *, ema_decay=0.999):
     return p, lerp(average, p, 1 - ema_decay)
 
 
-@ema.requires("Invalid ema_decay value: {ema_decay}")
+@ema.requires("Invalid ema_decay value: {ema_decay}; it must be from 0 to 1")
 def _(ema_decay):
     return 0 <= ema_decay <= 1
 

@@ -20,6 +20,6 @@ def lookahead(move, g, p, slow=start("p"), *, every=5, alpha=0.5, t):
     return where(t % every == 0, slow, p), slow
 
 
-@lookahead.requires("Invalid every value: {every}; it counts steps")
+@lookahead.requires("Invalid every value: {every}; it counts steps, so it must be a whole number above 0")
 def _(every):
     return every >= 1 and every == int(every)

@@ -30,6 +30,6 @@ def nadam(g, exp_avg, exp_avg_sq, mu_product=scalar(1.0), *, betas=(0.9, 0.999),
     return n / (sqrt(v / (1 - betas[1] ** t)) + eps), m, v, mu_product
 
 
-@nadam.requires("Invalid momentum_decay value: {momentum_decay}")
+@nadam.requires("Invalid momentum_decay value: {momentum_decay}; it must be 0 or more")
 def _(momentum_decay):
     return momentum_decay >= 0

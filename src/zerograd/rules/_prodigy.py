@@ -67,6 +67,6 @@ def prodigy(
     return p, m, v, s, p0, k, d_new, d_max, d_numerator
 
 
-@prodigy.requires("Invalid d0 value: {d0}")
+@prodigy.requires("Invalid d0 value: {d0}; it must be above 0")
 def _(d0):
     return d0 > 0

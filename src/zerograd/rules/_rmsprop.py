@@ -33,6 +33,6 @@ def rmsprop(g, square_avg, momentum_buffer, grad_avg, *, alpha=0.99, eps=1e-8, m
     return u, square_avg, momentum_buffer, grad_avg
 
 
-@rmsprop.requires("Invalid alpha value: {alpha}")
+@rmsprop.requires("Invalid alpha value: {alpha}; it must be 0 or more")
 def _(alpha):
     return alpha >= 0

@@ -27,6 +27,6 @@ def rprop(g, p, prev, step_size=start("lr"), *, lr, etas=(0.5, 1.2), step_sizes=
     return p - sign(g) * step_size, g, step_size
 
 
-@rprop.requires("Invalid eta values: {etas[0]}, {etas[1]}")
+@rprop.requires("Invalid eta values: {etas[0]}, {etas[1]}; they must be 0 < etas[0] < 1 < etas[1]")
 def _(etas):
     return 0 < etas[0] < 1 < etas[1]

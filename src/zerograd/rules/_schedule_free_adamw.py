@@ -55,7 +55,7 @@ def schedule_free_adamw(
     return y, z - lr_t * n, v, k, lr_max, weight_sum
 
 
-@schedule_free_adamw.requires("Invalid warmup_steps value: {warmup_steps}")
+@schedule_free_adamw.requires("Invalid warmup_steps value: {warmup_steps}; it must be 0 or more")
 def _(warmup_steps):
     return warmup_steps >= 0
 
