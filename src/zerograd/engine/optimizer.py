@@ -20,6 +20,7 @@ from zerograd.engine.columns import Column
 from zerograd.engine.gradients import checked_nonfinite
 from zerograd.engine.hooks import hooked
 from zerograd.engine.programs import Programs
+from zerograd.engine.untraced import untraced
 from zerograd.engine.validation import check_hypers
 from zerograd.errors import nearest
 from zerograd.formats.stochastic import WEIGHT_FORMATS
@@ -117,6 +118,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         stepping.take(self)
         return loss
 
+    @untraced
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients: set them to None or, with ``set_to_none=False``, to zeros in place."""
         if set_to_none:
@@ -159,6 +161,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     # ---------------------------------------------------------------------------------------------------- groups
 
+    @untraced
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, as torch's; its hyper-parameters are checked, and weight_decay may be a policy of its own."""
         if isinstance(param_group, dict):
@@ -213,6 +216,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             self._columns[name] = Column(name, counts if name == "step" else torch.float64)
         return self._columns[name]
 
+    @untraced
     def state_dict(self) -> dict[str, Any]:
         """The state and the groups, as torch's: loads into the torch class of the same name, and back."""
 
@@ -229,6 +233,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         finally:
             handle.remove()
 
+    @untraced
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Load what ``state_dict()`` of this class, or of torch's of the same name, gave.
 
