@@ -1,11 +1,9 @@
-"""Common to all tests here: one thread, Keras on torch, and the warnings of other packages are their own."""
+"""Common to all tests here: one thread, Keras on torch, nothing from the network."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-
-import pytest
 
 os.environ["KERAS_BACKEND"] = "torch"
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -16,8 +14,3 @@ import torch
 
 torch.set_num_threads(1)
 
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        item.add_marker(pytest.mark.filterwarnings("ignore"))
-        item.add_marker(pytest.mark.filterwarnings("error:::zerograd"))
