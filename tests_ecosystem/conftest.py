@@ -13,4 +13,3 @@ os.environ.setdefault("ZEROGRAD_CACHE", str(Path(__file__).parents[1] / ".pytest
 import torch
 
 torch.set_num_threads(1)
-

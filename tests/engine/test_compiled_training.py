@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import zerograd as optim
 from engine.common import OWN, SHARED, noise, ours
-from zerograd.engine.untraced import untraced
+from zerograd.engine.dynamo import untraced
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:torch"),
@@ -168,7 +168,5 @@ def test_the_first_step_of_all_may_lie_in_a_compiled_function() -> None:
         assert float(optimizer.state[model.weight]["step"]) == 3
         assert len(graphs) <= 2, len(graphs)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

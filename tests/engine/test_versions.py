@@ -1,4 +1,4 @@
-"""Autograd sees that a step wrote: a backward that needs the old weights raises and never computes with the new ones."""
+"""Autograd sees that a step wrote: a backward that needs the old weights raises, never computes with the new ones."""
 
 from __future__ import annotations
 

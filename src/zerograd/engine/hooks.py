@@ -14,7 +14,7 @@ import torch
 from torch.autograd import profiler
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from zerograd.engine.untraced import untraced
+from zerograd.engine.dynamo import untraced
 
 
 def hooked(step: Callable[..., Any]) -> Callable[..., Any]:

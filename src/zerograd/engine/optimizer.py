@@ -17,10 +17,10 @@ from zerograd.algebra.notation import Policy, Rule, View
 from zerograd.engine import evaluation, stepping
 from zerograd.engine.checkpoints import Kept, kept_state, settled_state
 from zerograd.engine.columns import Column
+from zerograd.engine.dynamo import untraced
 from zerograd.engine.gradients import checked_nonfinite
 from zerograd.engine.hooks import hooked
 from zerograd.engine.programs import Programs
-from zerograd.engine.untraced import untraced
 from zerograd.engine.validation import check_hypers
 from zerograd.errors import nearest
 from zerograd.formats.stochastic import WEIGHT_FORMATS

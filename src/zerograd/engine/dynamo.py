@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import torch
+from torch import _compile
 from torch._C._dynamo import eval_frame
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -30,7 +30,8 @@ def untraced(function: F) -> F:
     code = getattr(function, "__code__", None)
     mark = getattr(eval_frame, "set_code_exec_strategy", None)
     if mark is None or not isinstance(code, types.CodeType):
-        return torch._disable_dynamo(function)  # type: ignore[no-any-return]
+        wrapped: F = _compile._disable_dynamo(function)  # type: ignore[assignment]
+        return wrapped
     skip = eval_frame._FrameAction.SKIP
     mark(code, eval_frame._FrameExecStrategy(skip, skip))
     function._torchdynamo_disable = True  # type: ignore[attr-defined]
