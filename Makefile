@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+OTHERS := .venv-ecosystem
 
-.PHONY: setup train test check bench conformance lock stubs clean
+.PHONY: setup train test test-ecosystem check bench conformance lock stubs clean
 .DEFAULT_GOAL := test
 
 setup: $(READY)
@@ -20,6 +21,15 @@ train: setup  ## train the main job: handwritten digits, AdamW
 
 test: setup
 	$(BIN)/python -m pytest -n 2
+
+test-ecosystem: $(OTHERS)/.ready  ## with Lightning, Accelerate, Hugging Face's Trainer, Keras and optax themselves
+	$(OTHERS)/bin/python -m pytest -n 2 tests_ecosystem
+
+$(OTHERS)/.ready: requirements-ecosystem.lock pyproject.toml
+	$(PYTHON) -m venv $(OTHERS)
+	$(OTHERS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-ecosystem.lock
+	$(OTHERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
 
 check: setup  ## format, lint, types, stubs
 	$(BIN)/ruff format --check .
@@ -37,8 +47,8 @@ stubs: setup  ## write the committed .pyi files anew
 conformance: setup  ## write docs/conformance.md anew: the differences from torch.optim, measured
 	$(BIN)/python tools/make_conformance.py
 
-lock:  ## resolve requirements.lock anew, in a throw-away environment
+lock:  ## resolve both lock files anew, each in a throw-away environment
 	$(PYTHON) tools/make_lock.py
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(OTHERS) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -7,6 +7,7 @@ from torch.optim import Muon as Muon
 from torch.optim import swap_in_optimizer_params_and_state as swap_in_optimizer_params_and_state
 
 from zerograd import algebra as algebra
+from zerograd import compat as compat
 from zerograd import errors as errors
 from zerograd import lr_scheduler as lr_scheduler
 from zerograd import optim as optim
@@ -88,6 +89,7 @@ __all__ = [
     "algebra",
     "cautious",
     "cautious_decay",
+    "compat",
     "decoupled",
     "ema",
     "errors",

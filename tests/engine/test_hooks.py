@@ -136,3 +136,29 @@ def test_state_dict_hooks_work() -> None:
     assert saved["note"] == 1
     optimizer.load_state_dict(saved)
     assert seen == ["save", "load", "loaded"]
+
+
+@pytest.mark.parametrize("home", [optim, torch.optim], ids=["zerograd", "torch"])
+@pytest.mark.parametrize("name", ["SGD", "AdamW"])
+def test_hooks_stand_round_the_closure_which_runs_with_gradients_enabled(name: str, home: Any) -> None:
+    params = parameters()
+    optimizer = getattr(home, name)(params)
+    seen: list[Any] = []
+
+    def closure() -> float:
+        seen.append(("closure", torch.is_grad_enabled()))
+        give_gradients(params, 0)
+        return 2.5
+
+    handles = [
+        optimizer.register_step_pre_hook(lambda *_: seen.append(("pre", params[0].grad is None))),
+        optimizer.register_step_post_hook(lambda *_: seen.append(("post", params[0].grad is None))),
+        register_optimizer_step_pre_hook(lambda *_: seen.append("pre of all")),
+        register_optimizer_step_post_hook(lambda *_: seen.append("post of all")),
+    ]
+    with torch.no_grad():
+        assert optimizer.step(closure) == 2.5
+        assert not torch.is_grad_enabled()
+    for handle in handles:
+        handle.remove()
+    assert seen == ["pre of all", ("pre", True), ("closure", True), ("post", False), "post of all"]

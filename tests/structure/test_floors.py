@@ -17,7 +17,7 @@ FLOORS = [
     {"rules", "formats", "matrix"},
     {"kernels", "lifecycle"},
     {"engine", "linting"},
-    {"optim", "groups", "schedules", "losses", "lr_scheduler", "safetensors_io", "swa_utils"},
+    {"optim", "groups", "schedules", "losses", "lr_scheduler", "safetensors_io", "swa_utils", "compat"},
     {"training", "racing", "benchmarking", "describing"},
     {"cli"},
 ]

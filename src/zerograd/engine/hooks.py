@@ -14,6 +14,8 @@ import torch
 from torch.autograd import profiler
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
+from zerograd.engine.dynamo import untraced
+
 
 def hooked(step: Callable[..., Any]) -> Callable[..., Any]:
     """``step`` with torch's hooks; applied once to every class that defines a step."""
@@ -35,5 +37,6 @@ def hooked(step: Callable[..., Any]) -> Callable[..., Any]:
                 self._hooks_fire = False
         return step(self, *args, **kwargs)
 
+    wrapper = untraced(wrapper)
     wrapper.hooked = True  # type: ignore[attr-defined]  # torch leaves a step with this mark alone
     return wrapper

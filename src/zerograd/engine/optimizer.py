@@ -17,6 +17,7 @@ from zerograd.algebra.notation import Policy, Rule, View
 from zerograd.engine import evaluation, stepping
 from zerograd.engine.checkpoints import load, stray_parameters
 from zerograd.engine.columns import Column
+from zerograd.engine.dynamo import untraced
 from zerograd.engine.gradients import checked_nonfinite
 from zerograd.engine.hooks import hooked
 from zerograd.engine.programs import Programs
@@ -125,6 +126,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             stepping.take(self, scale)
         return loss
 
+    @untraced
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients: set them to None or, with ``set_to_none=False``, to zeros in place."""
         if set_to_none:
@@ -167,6 +169,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     # ---------------------------------------------------------------------------------------------------- groups
 
+    @untraced
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, as torch's; its hyper-parameters are checked, and weight_decay may be a policy of its own.
 
@@ -226,6 +229,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             self._columns[name] = Column(name, counts if name == "step" else torch.float64)
         return self._columns[name]
 
+    @untraced
     def state_dict(self) -> dict[str, Any]:
         """The state and the groups, as torch's: loads into the torch class of the same name, and back."""
 
@@ -253,6 +257,7 @@ class RuleOptimizer(torch.optim.Optimizer):
     def load_state_dict(self, state_dict: Mapping[str, Any], *, strict: Literal[True] = True) -> None: ...
     @overload
     def load_state_dict(self, state_dict: Mapping[str, Any], *, strict: Literal[False]) -> IncompatibleKeys: ...
+    @untraced
     def load_state_dict(self, state_dict: Mapping[str, Any], *, strict: bool = True) -> IncompatibleKeys | None:
         """Load what ``state_dict()`` of this class, or of torch's of the same name, gave.
 
