@@ -178,6 +178,21 @@ def test_sparse_gradients_go_as_torchs(name: str, coalesced: bool, maximize: boo
         torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)  # float64 in another order
 
 
+@pytest.mark.parametrize("coalesced", [False, True])
+def test_a_sparse_gradient_of_a_slice_moves_that_slice_only(coalesced: bool) -> None:
+    """torch 2.13 adds a coalesced one in a wrong place, beyond the slice."""
+    memory = torch.zeros(30)
+    p = memory[10:14].requires_grad_()
+    optimizer = ours("SGD", [p], lr=1.0)
+    for _ in range(12):  # also when gathered the quick way
+        p.grad = torch.sparse_coo_tensor(torch.tensor([[0, 3]]), torch.ones(2), (4,), check_invariants=True)
+        p.grad = p.grad.coalesce() if coalesced else p.grad
+        optimizer.step()
+    expected = torch.zeros(30)
+    expected[[10, 13]] = -12
+    assert torch.equal(memory, expected)
+
+
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks are implicitly disabled")
 @pytest.mark.parametrize("name", SHARED)
 def test_who_refuses_sparse_gradients(name: str) -> None:

@@ -173,11 +173,13 @@ class LinearBucket(Bucket):
     @staticmethod
     def serves(program: Program, params: Sequence[Tensor], grads: Sequence[Tensor]) -> bool:
         """Whether these may be moved so. Not where numbers would be rounded to 16 bits on the way, and not views
-        through a negation, which can't be changed in lists."""
+        through a negation, which can't be changed in lists. torch adds a coalesced sparse tensor to a tensor that does
+        not begin with its storage (2.13: twice as far from the storage's begin) in a wrong place."""
         return (
             program.slope is not None
             and all(admission.is_common(kind) for kind in set(map(type, params)))
             and all(p.dtype in _WIDE and p.dtype == g.dtype for p, g in zip(params, grads, strict=True))
+            and all(g.layout == torch.strided or p.storage_offset() == 0 for p, g in zip(params, grads, strict=True))
             and not any(not p.is_cpu or p.is_neg() or p.is_conj() or p.is_inference() for p in params)
         )
 
