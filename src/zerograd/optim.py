@@ -6,14 +6,11 @@ Where torch has a class of the same name, the constructor's arguments, their ord
 from __future__ import annotations
 
 import torch
-from torch.optim import LBFGS, Adafactor, Optimizer, SparseAdam
+from torch.optim import LBFGS, Optimizer
 
-from zerograd import rules
+from zerograd import matrix, rules
 from zerograd.engine.construction import from_rule
 from zerograd.rules import decoupled, l2, torch_decay
-
-if hasattr(torch.optim, "Muon"):  # torch 2.9 and later
-    from torch.optim import Muon as Muon
 
 SGD = from_rule(
     l2(rules.sgd),
@@ -87,6 +84,27 @@ ASGD = from_rule(
     lr=1e-2,
     order="lr lambd alpha t0 weight_decay foreach maximize differentiable capturable",
 )
+SparseAdam = from_rule(
+    rules.sparse_adam,
+    name="SparseAdam",
+    lr=1e-3,
+    order="lr betas eps maximize",
+    keeps_step=int,
+    sparse="only",
+)
+Adafactor = from_rule(
+    matrix.adafactor,
+    name="Adafactor",
+    lr=1e-2,
+    order="lr beta2_decay eps d weight_decay * foreach maximize",
+)
+Muon = from_rule(
+    matrix.muon,
+    name="Muon",
+    lr=1e-3,
+    order="lr weight_decay momentum nesterov ns_coefficients eps ns_steps adjust_lr_fn",
+    keeps_step=False,
+)
 
 # Beyond torch's
 
@@ -110,6 +128,7 @@ __all__ = [
     "AdamW",
     "Adamax",
     "Lion",
+    "Muon",
     "NAdam",
     "Optimizer",
     "Prodigy",

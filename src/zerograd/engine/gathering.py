@@ -14,7 +14,8 @@ from zerograd.algebra.tracing import Graph, is_static
 from zerograd.engine import admission
 from zerograd.engine.buckets import Bucket, DifferentiableBucket, SparseBucket, compute_dtype, started
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
-from zerograd.engine.programs import Program
+from zerograd.engine.matrix_buckets import MatrixBucket, shape_of, stackable
+from zerograd.engine.programs import MatrixProgram, Program
 from zerograd.formats.layout import Layout
 from zerograd.formats.memory import span
 from zerograd.formats.stochastic import WEIGHT_FORMATS, noise_key
@@ -86,7 +87,7 @@ class Gathering:
     def _divided(self, shares: Sequence[Share]) -> list[Share]:
         """The shares of each backend: what passes the gate goes to a compiled kernel, the rest the eager way."""
         optimizer = self.optimizer
-        if optimizer.defaults.get("differentiable"):
+        if optimizer.defaults.get("differentiable") or not optimizer.rule.elementwise:
             return list(shares)
         candidates: list[tuple[int, int, Layout]] = []
         written: list[tuple[int, int, int]] = []
@@ -139,6 +140,11 @@ class Gathering:
         numbers = [values for name, values in columns.items() if name not in graph.late_states]
         moving = [counts] if graph.reads_t or self._noisy else []
         cohorts = list(zip(*moving, *numbers, strict=True)) or [()] * len(live)
+        if isinstance(share.program, MatrixProgram):
+            for p, state, count, stacked in zip(live, states, counts, stackable(live), strict=True):
+                held = [state.get(name) for name in graph.tensor_states]
+                self._stack(share, share.program, p, held, count + 1, stacked)
+            return
         for at, (p, state) in enumerate(zip(live, states, strict=True)):
             held = [state.get(name) for name in graph.tensor_states]
             here = {name: values[at] for name, values in columns.items()}
@@ -207,6 +213,31 @@ class Gathering:
             if isinstance(bucket.scalars[name], list):
                 bucket.scalars[name].append(here[name])
 
+    def _stack(
+        self, share: Share, program: MatrixProgram, p: Tensor, held: list[Tensor | None], t: float, stacked: bool
+    ) -> None:
+        """Put a whole parameter into a bucket of its shape, if it may stand in one with others."""
+        g = p.grad
+        assert g is not None
+        dtypes = [None if tensor is None else tensor.dtype for tensor in held]
+        key = (share.index, "stack", p.shape, p.dtype, g.dtype, p.device, t, *dtypes)
+        bucket = self._found.get(key) if stacked else None
+        if bucket is None or bucket.elements >= CPU_ELEMENTS:
+            dtype = compute_dtype(p.dtype, g.dtype, *(tensor.dtype for tensor in held if tensor is not None))
+            group = self.optimizer.param_groups[share.index]
+            maximize, seed = bool(group.get("maximize", False)), int(group.get("noise_seed", 0))
+            bucket = MatrixBucket(program, share.index, share.hypers, p.device, dtype, t, (), maximize, seed=seed)
+            bucket.states.update({n: [] for n in program.graph.tensor_states if shape_of(program, n, p) is not None})
+            self.eager.append(bucket)
+            if stacked:
+                self._found[key] = bucket
+        bucket.params.append(p)
+        bucket.grads.append(g)
+        bucket.elements += p.numel()
+        if self._noisy:
+            bucket.noise_keys.append(noise_key(bucket.seed, int(t), self._ordinals[id(p)], 0))
+        self._join(share, p, g, held, bucket, bucket.maximize)
+
     def _join(
         self, share: Share, p: Tensor, g: Tensor, held: list[Tensor | None], bucket: Bucket | CompiledBucket,
         maximize: bool,
@@ -214,14 +245,20 @@ class Gathering:
         """Hand a parameter's states to a bucket; those that do not exist yet start here and are kept after the step."""
         graph = share.program.graph
         for name, tensor in zip(graph.tensor_states, held, strict=True):
+            shape = shape_of(share.program, name, p)
+            if shape is None:
+                continue
             if tensor is None or isinstance(bucket, DifferentiableBucket):
                 self._new_states.append((p, name, bucket, len(bucket.states[name])))
-            if tensor is not None and tensor.shape != p.shape:
+            if tensor is not None and tensor.shape != shape:
+                like = "like the parameter" if shape == p.shape else f"of shape {tuple(shape)}"
                 raise RuntimeError(
                     f"{type(self.optimizer).__name__}: state {name!r} has shape {tuple(tensor.shape)}, its parameter "
-                    f"{tuple(p.shape)}; assign a tensor like the parameter, or delete the state to start it anew"
+                    f"{tuple(p.shape)}; assign a tensor {like}, or delete the state to start it anew"
                 )
-            if tensor is None:
+            if tensor is None and isinstance(bucket, MatrixBucket):
+                tensor = bucket.started(name, g, shape)
+            elif tensor is None:
                 tensor = started(graph.states[name], p, _start_gradient(p, g, maximize), share.hypers)
                 if graph.states[name] == Start("g"):
                     self._started.append((tensor, share.index))
@@ -249,7 +286,7 @@ class Gathering:
             return DifferentiableBucket, g if g.layout == torch.strided else g.to_dense()
         if g.layout == torch.strided:
             return Bucket, g
-        if self.optimizer.sparse == "rows" or not graph.tensor_states:
+        if self.optimizer.sparse in ("rows", "only") or not graph.tensor_states:
             return SparseBucket, g
         return Bucket, g.to_dense()  # every element's state moves, with or without a gradient
 
@@ -359,6 +396,10 @@ def _check_tensors(optimizer: RuleOptimizer, live: Sequence[Tensor], hypers: Map
         assert g is not None
         if g.layout != torch.strided and optimizer.sparse is None:
             raise RuntimeError(f"{name} does not support sparse gradients, please consider SparseAdam instead")
+        if g.layout == torch.strided and optimizer.sparse == "only":
+            raise RuntimeError(f"{name} does not support dense gradients, please consider Adam instead")
+        if p.is_complex() and not optimizer.rule.elementwise:
+            raise RuntimeError(f"{name} does not support complex parameters; take an optimizer that is no matrix rule's")
         if g.layout != torch.strided and hypers.get("weight_decay", 0.0) != 0:
             raise RuntimeError(f"{name}: weight_decay option is not compatible with sparse gradients; set it to 0")
         if p.device.type == "cuda" and torch.cuda.is_current_stream_capturing():

@@ -19,8 +19,8 @@ from zerograd.engine.checkpoints import Kept, kept_state, settled_state
 from zerograd.engine.columns import Column
 from zerograd.engine.gradients import checked_nonfinite
 from zerograd.engine.hooks import hooked
-from zerograd.engine.programs import Programs
-from zerograd.engine.validation import check_hypers
+from zerograd.engine.programs import Programs, programs_of
+from zerograd.engine.validation import check_hypers, check_parameters
 from zerograd.errors import nearest
 from zerograd.formats.stochastic import WEIGHT_FORMATS
 from zerograd.lifecycle.clipping import GlobalNorm, as_policy
@@ -42,8 +42,8 @@ class RuleOptimizer(torch.optim.Optimizer):
     """Base of all optimizers that are made from a rule; see ``zerograd.from_rule``.
 
     rule: what moves the parameters. order: the constructor's arguments. keeps_step: ``state[p]["step"]`` exists even
-    if the rule does not read it, as in torch. sparse: None, "rows" (rows without a gradient are left alone) or
-    "dense". view: what ``eval()`` puts into the parameters.
+    if the rule does not read it, as in torch; int if checkpoints hold it as a whole number. sparse: None, "rows" (rows
+    without a gradient are left alone), "only" (and there are no other gradients) or "dense". view: what ``eval()`` puts into the parameters.
 
     clip: the largest norm of all gradients together, as a policy. weight_format: None, or "stochastic" for bfloat16
     weights that are rounded so; each group then holds the ``noise_seed``. nonfinite: what is done about gradients that
@@ -53,7 +53,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     rule: ClassVar[Rule]
     order: ClassVar[tuple[str, ...]]
-    keeps_step: ClassVar[bool]
+    keeps_step: ClassVar[bool | type[int]]
     sparse: ClassVar[str | None]
     view: ClassVar[View | None]
     class_programs: ClassVar[Programs]
@@ -169,6 +169,12 @@ class RuleOptimizer(torch.optim.Optimizer):
             as_policy(merged.get("clip"), type(self).__name__)
             param_group.update(own)
         _base_add_param_group(self, param_group)
+        last = len(self.param_groups) - 1
+        try:
+            check_parameters(self.rule, self.param_groups[last]["params"], last, type(self).__name__)
+        except ValueError:
+            self.param_groups.pop()
+            raise
 
     def _hypers(self, group: Mapping[str, Any]) -> dict[str, Any]:
         """lr and the rule's hyper-parameters as they hold for a group now."""
@@ -189,7 +195,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         if policy is None:
             return self.class_programs
         if policy not in self._policy_programs:
-            self._policy_programs[policy] = Programs(policy.placed_in(self.rule))
+            self._policy_programs[policy] = programs_of(policy.placed_in(self.rule))
         return self._policy_programs[policy]
 
     # ----------------------------------------------------------------------------------------------------- state
@@ -222,6 +228,9 @@ class RuleOptimizer(torch.optim.Optimizer):
                 for name, value in group.items():
                     if name in self.rule.states and isinstance(value, Tensor):
                         group[name] = value.item()
+            if self.keeps_step is int:
+                held = packed["state"]
+                packed["state"] = {k: {n: int(v) if n == "step" else v for n, v in held[k].items()} for k in held}
 
         handle = self.register_state_dict_post_hook(plain, prepend=True)  # before the user's, which may change it all
         try:

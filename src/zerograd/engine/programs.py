@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from zerograd.algebra.matrices import MatrixGraph, MatrixRule
 from zerograd.algebra.notation import Rule
 from zerograd.algebra.tracing import VANISHING, Graph, Tracer
 from zerograd.formats.layout import Layout
@@ -47,6 +48,16 @@ class Program:
         return self._kernels[layout]
 
 
+class MatrixProgram(Program):
+    """The program of a rule on whole matrices: the rule itself."""
+
+    def __init__(self, rule: MatrixRule) -> None:
+        self.rule, self.graph, self.reasons = rule, MatrixGraph(rule), {}
+
+    def kernel(self, layout: Layout) -> None:
+        """There is none: kernels know elements."""
+
+
 class Programs:
     """The programs of one rule. ``compiled`` counts them."""
 
@@ -66,3 +77,20 @@ class Programs:
     @property
     def compiled(self) -> int:
         return len(self._printed)
+
+
+class MatrixPrograms(Programs):
+    """The one program of a rule on whole matrices, whatever its hyper-parameters are."""
+
+    def __init__(self, rule: MatrixRule) -> None:
+        self.rule = rule
+        self._only = MatrixProgram(rule)
+        self._printed = {0: self._only}
+
+    def find(self, values: Mapping[str, Any], *, whole: bool = False) -> Program:
+        return self._only
+
+
+def programs_of(rule: Rule) -> Programs:
+    """The programs of a rule of either kind."""
+    return MatrixPrograms(rule) if isinstance(rule, MatrixRule) else Programs(rule)

@@ -7,7 +7,7 @@ The standard names are checked the same for every rule, with torch's messages; a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,15 +27,23 @@ def check_hypers(rule: Rule, values: Mapping[str, Any], optimizer: str) -> None:
     """Raise ValueError or TypeError for the first hyper-parameter that can't be meant."""
     for name in ("lr", *rule.hypers):
         _check_kind(name, values[name], rule.hypers.get(name, 0.0), optimizer)
+    for requirement in rule.requirements:
+        if not requirement.holds(**{name: values[name] for name in requirement.names}):
+            raise ValueError(requirement.message.format(**values))
     for name, message in _NOT_NEGATIVE.items():
-        if name in values and not values[name] >= 0:
+        if name in values and not isinstance(values[name], tuple) and not values[name] >= 0:
             raise ValueError(f"{message.format(values[name])}; it must be 0 or more")
     for index, beta in enumerate(values.get("betas", ())):
         if not 0 <= beta < 1:
             raise ValueError(f"Invalid beta parameter at index {index}: {beta}; it must be in [0, 1)")
-    for requirement in rule.requirements:
-        if not requirement.holds(**{name: values[name] for name in requirement.names}):
-            raise ValueError(requirement.message.format(**values))
+
+
+def check_parameters(rule: Rule, params: Sequence[Any], group: int, optimizer: str) -> None:
+    """Raise ValueError if the rule can't take one of the parameters of a group."""
+    for requirement in rule.parameter_requirements:
+        if unfit := [[group, at] for at, p in enumerate(params) if not requirement.holds(p)]:
+            size = params[unfit[0][1]].size()
+            raise ValueError(requirement.message.format(optimizer=optimizer, indices=unfit, size=size))
 
 
 def _check_kind(name: str, value: Any, default: Any, optimizer: str) -> None:
