@@ -8,7 +8,7 @@ as float32 copies that are rounded once, when they are stored.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -169,19 +169,29 @@ class SparseBucket(Bucket):
     def run(self) -> Kernel:
         (p,), (g,) = self.params, self.grads
         g = g.coalesce()
-        index = tuple(g.indices())
+        indices = g._indices()
+        only = indices[0] if len(indices) == 1 else None  # whole rows: faster than any index
+        index = () if only is not None else indices.unbind()
         whole = {name: tensors[0] for name, tensors in self.states.items()}
         rows = Bucket(
             self.program, self.group_index, self.hypers, self.device, self.dtype, self.t, self.first, self.maximize,
-            params=[p.detach()[index]],
-            grads=[g.values()],
-            states={name: [state[index]] for name, state in whole.items()},
+            params=[_rows(p.detach(), only, index)],
+            grads=[g._values()],
+            states={name: [_rows(state, only, index)] for name, state in whole.items()},
             scalars=self.scalars,
             factors=self.factors,
             noise_keys=self.noise_keys,
         )  # fmt: skip
         yield from rows.run()
-        p.detach()[index] = rows.params[0]
-        for name, state in whole.items():
-            state[index] = rows.states[name][0]
+        written = [(p.detach(), rows.params[0]), *((state, rows.states[name][0]) for name, state in whole.items())]
+        for target, new in written:
+            if only is not None:
+                target.index_copy_(0, only, new)
+            else:
+                target[index] = new
         self.new_scalars = rows.new_scalars
+
+
+def _rows(tensor: Tensor, only: Tensor | None, index: Sequence[Tensor]) -> Tensor:
+    """What a sparse gradient touches: copies."""
+    return tensor[tuple(index)] if only is None else tensor.index_select(0, only)

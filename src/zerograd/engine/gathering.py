@@ -14,7 +14,7 @@ from zerograd.algebra.tracing import Graph, is_static
 from zerograd.engine import admission
 from zerograd.engine.buckets import Bucket, DifferentiableBucket, SparseBucket, compute_dtype, started
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
-from zerograd.engine.matrix_buckets import MatrixBucket, shape_of, stackable
+from zerograd.engine.matrix_buckets import MatrixBucket, shape_of, stack_dtype, stackable
 from zerograd.engine.programs import MatrixProgram, Program
 from zerograd.formats.layout import Layout
 from zerograd.formats.memory import span
@@ -223,7 +223,7 @@ class Gathering:
         key = (share.index, "stack", p.shape, p.dtype, g.dtype, p.device, t, *dtypes)
         bucket = self._found.get(key) if stacked else None
         if bucket is None or bucket.elements >= CPU_ELEMENTS:
-            dtype = compute_dtype(p.dtype, g.dtype, *(tensor.dtype for tensor in held if tensor is not None))
+            dtype = stack_dtype([p, g, *held], self._noisy)
             group = self.optimizer.param_groups[share.index]
             maximize, seed = bool(group.get("maximize", False)), int(group.get("noise_seed", 0))
             bucket = MatrixBucket(program, share.index, share.hypers, p.device, dtype, t, (), maximize, seed=seed)
@@ -234,7 +234,8 @@ class Gathering:
         bucket.params.append(p)
         bucket.grads.append(g)
         bucket.elements += p.numel()
-        if self._noisy:
+        if self._noisy and p.dtype == torch.bfloat16:
+            bucket.ordinals.append(self._ordinals[id(p)])
             bucket.noise_keys.append(noise_key(bucket.seed, int(t), self._ordinals[id(p)], 0))
         self._join(share, p, g, held, bucket, bucket.maximize)
 

@@ -1,14 +1,16 @@
 """Buckets of whole matrices: parameters of one shape, handed to a matrix rule as one stack.
 
 A rule on stacks is called once for many small matrices, where the time would go into the calls. A large one stands
-alone: then the stack is the parameter itself, seen with one dimension more, and nothing is copied. Half-precision
-tensors take part as float32 copies that are rounded once, when they are stored.
+alone: then the stack is the parameter itself, seen with one dimension more, and nothing is copied. The rule computes
+in the dtype of its tensors, as torch does, half precision too: float32 copies of whole matrices are what such a rule is
+meant to save. Only tensors of several dtypes, and weights that are rounded stochastically, take part as copies in a
+wider dtype.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,9 +18,9 @@ from torch import Tensor
 
 from zerograd.algebra.states import Part
 from zerograd.engine import admission
-from zerograd.engine.buckets import Bucket
+from zerograd.engine.buckets import Bucket, compute_dtype
 from zerograd.engine.programs import MatrixProgram, Program
-from zerograd.formats.stochastic import rounded
+from zerograd.formats.stochastic import noise_key, rounded
 from zerograd.kernels.reducing import Kernel
 
 SMALL = 65_536
@@ -27,10 +29,14 @@ SMALL = 65_536
 
 @dataclass
 class MatrixBucket(Bucket):
-    """One call of a matrix rule. states: those that parameters of this shape have. seed: of the noise of rounding."""
+    """One call of a matrix rule. states: those that parameters of this shape have. seed: of the noise of stochastic
+    rounding. ordinals: the numbers of the parameters in the optimizer, if they are rounded so.
+    """
 
     program: MatrixProgram
     seed: int = 0
+    ordinals: list[int] = field(default_factory=list)
+    _stacks: list[Tensor] = field(default_factory=list)
 
     def started(self, name: str, g: Tensor, shape: tuple[int, ...]) -> Tensor:
         """A state before its first step: as torch's, in the dtype of the gradient."""
@@ -40,26 +46,33 @@ class MatrixBucket(Bucket):
         assert isinstance(spec, (int, float))
         return torch.full_like(g, spec, requires_grad=False)
 
+    def step_on(self, t: float) -> None:
+        """Make the bucket one of a later step, with other noise."""
+        self.t = t
+        if self.noise_keys:
+            self.noise_keys = [noise_key(self.seed, int(t), ordinal, 0) for ordinal in self.ordinals]
+
     def run(self) -> Kernel:
         """Compute and store, without asking for anything."""
         yield from ()
-        if not self.params[0].numel():
+        if not self.elements:
             return
-        hypers = {name: _number(value) for name, value in self.hypers.items()}
-        supplied = {"t": self.t, "lr": hypers.get("lr"), "dtype": self.params[0].dtype}
-        hypers.update({name: supplied[name] for name in self.program.rule.own.supplied})
-        hypers = {n: v for n, v in hypers.items() if n in (*self.program.rule.hypers, *self.program.rule.own.supplied)}
         g = self._scaled(self._stacked(self.grads))
-        columns = [self.params, *self.states.values()]
-        stacks = [self._stacked(tensors) for tensors in columns]
-        states = dict(zip(self.states, stacks[1:], strict=True))
-        self.program.rule(g, stacks[0], *(states.get(name) for name in self.program.graph.tensor_states), **hypers)
-        if self.noise_keys and self.params[0].dtype == torch.bfloat16:
-            each = zip(stacks[0], self.noise_keys, self.params, strict=True)
-            stacks[0] = torch.stack([rounded(x, key, p) for x, key, p in each])
-        for tensors, stack in zip(columns, stacks, strict=True):
-            if len(tensors) > 1 or stack.data_ptr() != tensors[0].data_ptr():
+        if not self._stacks:
+            self._stacks = [self._stacked(tensors) for tensors in (self.params, *self.states.values())]
+        p, *states = self._stacks
+        held = dict(zip(self.states, states, strict=True))
+        program = self.program
+        supplied = {"t": self.t, "dtype": self.params[0].dtype, **self.hypers}
+        keywords = {name: _number(supplied[name]) for name in program.keywords}
+        program.rule(g, p, *map(held.get, program.graph.tensor_states), **keywords)
+        if self.noise_keys:
+            each = zip(p, self.noise_keys, self.params, strict=True)
+            p = torch.stack([rounded(x, key, one) for x, key, one in each])
+        if len(self.params) > 1 or any(t[0].dtype != self.dtype for t in (self.params, *self.states.values())):
+            for tensors, stack in zip((self.params, *self.states.values()), (p, *states), strict=True):
                 torch._foreach_copy_([t.detach() for t in tensors], list(stack.unbind()))
+            self._stacks = []  # they were copies
 
     def _stacked(self, tensors: Sequence[Tensor]) -> Tensor:
         """The tensors in one, in the dtype of the computation: a view, if it is only one that has it."""
@@ -74,6 +87,12 @@ class MatrixBucket(Bucket):
         elif factor != 1.0:
             g = g * factor
         return -g if self.maximize else g
+
+
+def stack_dtype(tensors: Sequence[Tensor | None], noisy: bool) -> torch.dtype:
+    """What a matrix rule computes in: the dtype of all tensors, if they have one."""
+    found = {tensor.dtype for tensor in tensors if tensor is not None}
+    return compute_dtype(*found) if len(found) > 1 or (noisy and torch.bfloat16 in found) else found.pop()
 
 
 def shape_of(program: Program, name: str, p: Tensor) -> tuple[int, ...] | None:

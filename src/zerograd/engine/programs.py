@@ -53,6 +53,7 @@ class MatrixProgram(Program):
 
     def __init__(self, rule: MatrixRule) -> None:
         self.rule, self.graph, self.reasons = rule, MatrixGraph(rule), {}
+        self.keywords = (*rule.hypers, *rule.own.supplied)
 
     def kernel(self, layout: Layout) -> None:
         """There is none: kernels know elements."""

@@ -16,6 +16,7 @@ from zerograd.engine.buckets import Bucket
 from zerograd.engine.gathering import Gathering
 from zerograd.engine.kernel_buckets import CompiledBucket
 from zerograd.engine.plan import Plan
+from zerograd.engine.stack_plan import StackPlan
 from zerograd.kernels.reducing import Kernel, Partial, combined, like
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def take(optimizer: RuleOptimizer) -> None:
         torch._C._set_grad_enabled(enabled)
 
 
-def _taken(optimizer: RuleOptimizer, plan: Plan) -> bool:
+def _taken(optimizer: RuleOptimizer, plan: Plan | StackPlan) -> bool:
     """Take the step by a plan; False, with nothing changed, if the plan does not fit or leaves something over."""
     if plan.whole is not None:
         return plan.take()
@@ -85,8 +86,9 @@ def _gather(optimizer: RuleOptimizer) -> None:
         if gathered.compiled:  # what was left over has become fit: the next step is gathered as a whole
             optimizer._plans.remove(plan)
     gathered.keep()
-    if not plan and gathered.compiled and _worth_a_plan(optimizer, gathered.ids):
-        optimizer._plans[:] = [Plan(optimizer, gathered, measures), *optimizer._plans[: PLANS - 1]]
+    kind = Plan if optimizer.rule.elementwise else StackPlan
+    if not plan and (gathered.compiled or kind is StackPlan) and _worth_a_plan(optimizer, gathered.ids):
+        optimizer._plans[:] = [kind(optimizer, gathered, measures), *optimizer._plans[: PLANS - 1]]
 
 
 def _worth_a_plan(optimizer: RuleOptimizer, ids: frozenset[int]) -> bool:

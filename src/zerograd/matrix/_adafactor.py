@@ -58,9 +58,10 @@ def adafactor(
 
 
 def rms(x):
-    """The root mean square of each of a stack."""
+    """The root mean square of each of a stack, in float32 or more."""
     each = x.flatten(1) if x.ndim > 1 else x[:, None]
-    return torch.linalg.vector_norm(each, dim=1) / math.sqrt(each.shape[1])
+    norm = torch.linalg.vector_norm(each, dim=1)
+    return (norm if norm.dtype == torch.float64 else norm.float()) / math.sqrt(each.shape[1])
 
 
 @adafactor.requires("Learning rate should be >= 0 but is: {lr}")
