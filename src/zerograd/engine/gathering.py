@@ -14,7 +14,7 @@ from zerograd.algebra.tracing import Graph, is_static
 from zerograd.engine import admission
 from zerograd.engine.buckets import Bucket, DifferentiableBucket, SparseBucket, compute_dtype, started
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
-from zerograd.engine.matrix_buckets import MatrixBucket, shape_of, stack_dtype, stackable
+from zerograd.engine.matrix_buckets import MatrixBucket, numbers, shape_of, stack_dtype, stackable
 from zerograd.engine.programs import MatrixProgram, Program
 from zerograd.formats.layout import Layout
 from zerograd.formats.memory import span
@@ -223,10 +223,10 @@ class Gathering:
         key = (share.index, "stack", p.shape, p.dtype, g.dtype, p.device, t, *dtypes)
         bucket = self._found.get(key) if stacked else None
         if bucket is None or bucket.elements >= CPU_ELEMENTS:
-            dtype = stack_dtype([p, g, *held], self._noisy)
+            dtype, hypers = stack_dtype([p, g, *held], self._noisy), numbers(share.hypers)
             group = self.optimizer.param_groups[share.index]
             maximize, seed = bool(group.get("maximize", False)), int(group.get("noise_seed", 0))
-            bucket = MatrixBucket(program, share.index, share.hypers, p.device, dtype, t, (), maximize, seed=seed)
+            bucket = MatrixBucket(program, share.index, hypers, p.device, dtype, t, (), maximize, seed=seed)
             bucket.states.update({n: [] for n in program.graph.tensor_states if shape_of(program, n, p) is not None})
             self.eager.append(bucket)
             if stacked:
@@ -236,7 +236,6 @@ class Gathering:
         bucket.elements += p.numel()
         if self._noisy and p.dtype == torch.bfloat16:
             bucket.ordinals.append(self._ordinals[id(p)])
-            bucket.noise_keys.append(noise_key(bucket.seed, int(t), self._ordinals[id(p)], 0))
         self._join(share, p, g, held, bucket, bucket.maximize)
 
     def _join(

@@ -9,7 +9,7 @@ wider dtype.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,7 @@ SMALL = 65_536
 
 @dataclass
 class MatrixBucket(Bucket):
-    """One call of a matrix rule. states: those that parameters of this shape have. seed: of the noise of stochastic
+    """One call of a matrix rule. hypers: plain numbers. states: those that parameters of this shape have. seed: of the noise of stochastic
     rounding. ordinals: the numbers of the parameters in the optimizer, if they are rounded so.
     """
 
@@ -46,12 +46,6 @@ class MatrixBucket(Bucket):
         assert isinstance(spec, (int, float))
         return torch.full_like(g, spec, requires_grad=False)
 
-    def step_on(self, t: float) -> None:
-        """Make the bucket one of a later step, with other noise."""
-        self.t = t
-        if self.noise_keys:
-            self.noise_keys = [noise_key(self.seed, int(t), ordinal, 0) for ordinal in self.ordinals]
-
     def run(self) -> Kernel:
         """Compute and store, without asking for anything."""
         yield from ()
@@ -64,11 +58,11 @@ class MatrixBucket(Bucket):
         held = dict(zip(self.states, states, strict=True))
         program = self.program
         supplied = {"t": self.t, "dtype": self.params[0].dtype, **self.hypers}
-        keywords = {name: _number(supplied[name]) for name in program.keywords}
+        keywords = {name: supplied[name] for name in program.keywords}
         program.rule(g, p, *map(held.get, program.graph.tensor_states), **keywords)
-        if self.noise_keys:
-            each = zip(p, self.noise_keys, self.params, strict=True)
-            p = torch.stack([rounded(x, key, one) for x, key, one in each])
+        if self.ordinals:
+            keys = [noise_key(self.seed, int(self.t), ordinal, 0) for ordinal in self.ordinals]
+            p = torch.stack([rounded(x, key, one) for x, key, one in zip(p, keys, self.params, strict=True)])
         if len(self.params) > 1 or any(t[0].dtype != self.dtype for t in (self.params, *self.states.values())):
             for tensors, stack in zip((self.params, *self.states.values()), (p, *states), strict=True):
                 torch._foreach_copy_([t.detach() for t in tensors], list(stack.unbind()))
@@ -107,6 +101,11 @@ def stackable(params: Sequence[Tensor]) -> list[bool]:
     spans = [one for at, p in enumerate(params) for one in admission.reach(p, at)]
     shared = admission.overlapping(spans, []) if any(plain) else set()
     return [small and at not in shared for at, small in enumerate(plain)]
+
+
+def numbers(hypers: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyper-parameters as plain numbers: torch takes tensors of one element too."""
+    return {name: _number(value) for name, value in hypers.items()}
 
 
 def _number(value: Any) -> Any:

@@ -26,8 +26,8 @@ from zerograd.formats.stochastic import WEIGHT_FORMATS
 from zerograd.lifecycle.clipping import GlobalNorm, as_policy
 
 if TYPE_CHECKING:
+    from zerograd.engine.eager_plan import EagerPlan
     from zerograd.engine.plan import Plan
-    from zerograd.engine.stack_plan import StackPlan
 
 # torch hides these from its compiler with a decorator that imports the compiler (2 s) at the first call.
 _BASE = torch.optim.Optimizer
@@ -64,7 +64,7 @@ class RuleOptimizer(torch.optim.Optimizer):
     grad_norm: Any = None
     _evaluating: bool
     _policy: Policy | None
-    _plans: list[Plan | StackPlan]
+    _plans: list[Plan | EagerPlan]
 
     def __init__(self, params: Any, *args: Any, **values: Any) -> None:
         if not hasattr(type(self), "rule") or args:  # classes have constructors of their own, which come here by name
@@ -209,7 +209,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         self._evaluating = False
 
     @property
-    def _plan(self) -> Plan | StackPlan | None:
+    def _plan(self) -> Plan | EagerPlan | None:
         """The plan of the last step, if it has one."""
         return self._plans[0] if self._plans else None
 

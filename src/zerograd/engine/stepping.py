@@ -13,10 +13,10 @@ import torch
 
 from zerograd.engine import gradients
 from zerograd.engine.buckets import Bucket
+from zerograd.engine.eager_plan import EagerPlan, suits
 from zerograd.engine.gathering import Gathering
 from zerograd.engine.kernel_buckets import CompiledBucket
 from zerograd.engine.plan import Plan
-from zerograd.engine.stack_plan import StackPlan
 from zerograd.kernels.reducing import Kernel, Partial, combined, like
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def take(optimizer: RuleOptimizer) -> None:
         torch._C._set_grad_enabled(enabled)
 
 
-def _taken(optimizer: RuleOptimizer, plan: Plan | StackPlan) -> bool:
+def _taken(optimizer: RuleOptimizer, plan: Plan | EagerPlan) -> bool:
     """Take the step by a plan; False, with nothing changed, if the plan does not fit or leaves something over."""
     if plan.whole is not None:
         return plan.take()
@@ -86,8 +86,8 @@ def _gather(optimizer: RuleOptimizer) -> None:
         if gathered.compiled:  # what was left over has become fit: the next step is gathered as a whole
             optimizer._plans.remove(plan)
     gathered.keep()
-    kind = Plan if optimizer.rule.elementwise else StackPlan
-    if not plan and (gathered.compiled or kind is StackPlan) and _worth_a_plan(optimizer, gathered.ids):
+    kind: type[Plan | EagerPlan] | None = Plan if gathered.compiled else EagerPlan if suits(gathered) else None
+    if not plan and kind is not None and _worth_a_plan(optimizer, gathered.ids):
         optimizer._plans[:] = [kind(optimizer, gathered, measures), *optimizer._plans[: PLANS - 1]]
 
 

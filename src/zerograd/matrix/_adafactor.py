@@ -4,6 +4,9 @@ import torch
 
 from zerograd.algebra import matrix_rule, part
 
+LARGE = 16_384
+"""Elements of a stack from which a pass over them costs more than to see whether it is needed."""
+
 
 @matrix_rule
 def adafactor(
@@ -35,7 +38,7 @@ def adafactor(
     """
     least = torch.finfo(dtype).eps if eps[0] is None else eps[0]
     fresh = t**beta2_decay  # 1 - b
-    a = rms(p).clamp(min=eps[1]) * min(lr, 1 / math.sqrt(t))
+    a = at_least(rms(p), eps[1]) * min(lr, 1 / math.sqrt(t))
     if weight_decay:
         p.mul_(1 - lr * weight_decay)
     square = g * g
@@ -45,23 +48,31 @@ def adafactor(
     else:
         row_var.lerp_(square.mean(dim=-1, keepdim=True), fresh)
         col_var.lerp_(square.mean(dim=-2, keepdim=True), fresh)
-        row = row_var / row_var.mean(dim=-2, keepdim=True).clamp(min=least)
-        if row.min() * col_var.min() >= least**2:  # nothing to clamp: two factors, not a matrix of roots
-            u = torch.mul(g, row.rsqrt(), out=square).mul_(col_var.rsqrt())
+        row = row_var / row_var.mean(dim=-2, keepdim=True).clamp_(min=least)
+        if g.numel() >= LARGE and row.min() * col_var.min() >= least**2:  # nothing to clamp: no matrix of roots
+            u = torch.mul(g, row.rsqrt_(), out=square).mul_(col_var.rsqrt())
         else:
             u = torch.mul(row, col_var, out=square).clamp_(min=least**2).rsqrt_().mul_(g)
-    step = a / (rms(u) / d).clamp(min=1)
-    if len(p) == 1:
-        p.add_(u, alpha=-step.item())
+    step = a / at_least(rms(u) / d, 1.0)
+    if isinstance(step, float):
+        p.add_(u, alpha=-step)
     else:
-        p.addcmul_(u, step.reshape(-1, *[1] * (p.ndim - 1)), value=-1)
+        p.addcmul_(u, step, value=-1)
 
 
 def rms(x):
-    """The root mean square of each of a stack, in float32 or more."""
-    each = x.flatten(1) if x.ndim > 1 else x[:, None]
-    norm = torch.linalg.vector_norm(each, dim=1)
-    return (norm if norm.dtype == torch.float64 else norm.float()) / math.sqrt(each.shape[1])
+    """The root mean square of each of a stack; of a stack of one, a plain number."""
+    count = x[0].numel()
+    if len(x) == 1:
+        return torch.linalg.vector_norm(x).item() / math.sqrt(count)
+    norm = torch.linalg.vector_norm(x.reshape(-1, count), dim=1)
+    each = (norm if norm.dtype == torch.float64 else norm.float()) / math.sqrt(count)
+    return each.reshape(-1, *[1] * (x.ndim - 1))
+
+
+def at_least(x, least):
+    """The larger of the two, and ``least`` for nan: one bad element shall not spoil the steps of all others."""
+    return max(least, x) if isinstance(x, float) else torch.where(x > least, x, least)
 
 
 @adafactor.requires("Learning rate should be >= 0 but is: {lr}")
