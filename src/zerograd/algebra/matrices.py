@@ -38,6 +38,7 @@ class MatrixRule(Rule):
 
     def __init__(self, own: RuleFunction) -> None:
         super().__init__(own)
+        self.function = own.function
 
     def apply(self, *_: Any) -> NoReturn:
         self.own.refuse("a rule on whole matrices has no graph")

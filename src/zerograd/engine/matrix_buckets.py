@@ -59,11 +59,11 @@ class MatrixBucket(Bucket):
         program = self.program
         supplied = {"t": self.t, "dtype": self.params[0].dtype, **self.hypers}
         keywords = {name: supplied[name] for name in program.keywords}
-        program.rule(g, p, *map(held.get, program.graph.tensor_states), **keywords)
+        program.rule.function(g, p, *map(held.get, program.graph.tensor_states), **keywords)
         if self.ordinals:
             keys = [noise_key(self.seed, int(self.t), ordinal, 0) for ordinal in self.ordinals]
             p = torch.stack([rounded(x, key, one) for x, key, one in zip(p, keys, self.params, strict=True)])
-        if len(self.params) > 1 or any(t[0].dtype != self.dtype for t in (self.params, *self.states.values())):
+        if p is not self._stacks[0] or self._copied():
             for tensors, stack in zip((self.params, *self.states.values()), (p, *states), strict=True):
                 torch._foreach_copy_([t.detach() for t in tensors], list(stack.unbind()))
             self._stacks = []  # they were copies
@@ -71,7 +71,11 @@ class MatrixBucket(Bucket):
     def _stacked(self, tensors: Sequence[Tensor]) -> Tensor:
         """The tensors in one, in the dtype of the computation: a view, if it is only one that has it."""
         stack = tensors[0].detach()[None] if len(tensors) == 1 else torch.stack([t.detach() for t in tensors])
-        return stack.to(self.dtype)
+        return stack if stack.dtype == self.dtype else stack.to(self.dtype)
+
+    def _copied(self) -> bool:
+        """Whether the stacks are copies of the parameters and states."""
+        return len(self.params) > 1 or any(t[0].dtype != self.dtype for t in (self.params, *self.states.values()))
 
     def _scaled(self, g: Tensor) -> Tensor:
         """The gradients as the rule sees them; those of the parameters are left as they are."""

@@ -48,12 +48,12 @@ def muon(
 def orthogonalized(d, coefficients, steps, eps):
     """A stack of matrices with their singular values brought near 1, in bfloat16 (Newton and Schulz's iteration)."""
     a, b, c = coefficients
+    x = d.to(torch.bfloat16, copy=True)
     alone = len(d) == 1  # the product of two matrices is faster than that of two stacks of one matrix
-    x, multiplied = (d[0], torch.addmm) if alone else (d, torch.baddbmm)
-    x = x.to(torch.bfloat16)
-    x = x.mT if d.shape[-2] > d.shape[-1] else x
     size = torch.linalg.vector_norm(x) if alone else torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
-    x = x / size.clamp(min=eps)
+    x.div_(size.clamp_(min=eps))
+    x, multiplied = (x[0], torch.addmm) if alone else (x, torch.baddbmm)
+    x = x.mT if d.shape[-2] > d.shape[-1] else x
     for _ in range(steps):
         gram = x @ x.mT
         x = multiplied(x, multiplied(gram, gram, gram, beta=b, alpha=c), x, beta=a)
