@@ -80,11 +80,8 @@ class Function:
         return add
 
     def requires_parameters(self, message: str) -> Callable[[Callable[..., bool]], Callable[..., bool]]:
-        """Decorator: a condition on each parameter, checked when it is handed to an optimizer.
-
-        ``message`` may name {optimizer}, the {size} of the first parameter that it does not hold for, and the
-        {indices} of all of them in their group.
-        """
+        """Decorator: a condition on each parameter, checked when an optimizer gets it. ``message`` may name the
+        {optimizer}, the {size} of the first parameter that it does not hold for, and the {indices} of all such."""
 
         def add(holds: Callable[..., bool]) -> Callable[..., bool]:
             self.parameter_requirements.append(Requirement(message, holds))
@@ -143,7 +140,9 @@ class RuleFunction(Function):
         for name, spec in self.states.items():
             if isinstance(spec, bool) or not isinstance(spec, self.starts):
                 kinds = [kind.__name__.lower() + "(...)" for kind in self.starts if kind not in (int, float)]
-                self.refuse(f"state {name} starts as {spec!r}: use a number{', ' if kinds[1:] else ' or '}{' or '.join(kinds)}")
+                self.refuse(
+                    f"state {name} starts as {spec!r}: use a number{', ' if kinds[1:] else ' or '}{' or '.join(kinds)}"
+                )
 
 
 class Rule:

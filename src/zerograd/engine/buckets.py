@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zerograd.algebra.states import Scalar, Start, StateSpec
+from zerograd.algebra.states import Part, Scalar, Start, StateSpec
 from zerograd.engine.programs import Program
 from zerograd.formats.stochastic import rounded
 from zerograd.kernels.eager import plain
@@ -33,7 +33,7 @@ def started(spec: StateSpec, p: Tensor, g: Tensor, hypers: Mapping[str, Any]) ->
         source = p if spec.name == "p" else g
         return torch.empty_like(p, requires_grad=False).copy_(source)  # with its history, if that is recorded
     value = hypers[spec.name] if isinstance(spec, Start) else spec
-    assert not isinstance(value, (Start, Scalar))
+    assert not isinstance(value, (Start, Scalar, Part))
     value = value.detach() if isinstance(value, Tensor) else value
     state = torch.zeros_like(p, requires_grad=False)
     if float(value) != 0:

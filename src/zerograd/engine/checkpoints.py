@@ -6,10 +6,12 @@ rounded, integer codes destroyed. So tensors travel through it in a holder that 
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -48,3 +50,13 @@ def _settled(p: Any, value: Any) -> Any:
         return value.detach().clone().cpu()  # one number for a parameter lives on the host
     device = p.device if isinstance(p, Tensor) else value.device
     return value.detach().to(device=device, copy=True)
+
+
+def flat_state(held: Any, params: Sequence[Tensor]) -> Any:
+    """State of the kind that one vector of all parameters has, also in lists: copies, in that vector's dtype."""
+    if isinstance(held, Tensor):
+        dtypes = [p.dtype.to_real() for p in params] or [held.dtype]
+        return held.detach().to(device=params[0].device, dtype=functools.reduce(torch.promote_types, dtypes), copy=True)
+    if isinstance(held, dict):
+        return {name: flat_state(value, params) for name, value in held.items()}
+    return [flat_state(value, params) for value in held] if isinstance(held, list) else held

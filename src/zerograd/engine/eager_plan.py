@@ -86,7 +86,7 @@ class EagerPlan:
 
     def _holds(self, bucket: Bucket, places: list[Any]) -> bool:
         """Whether a bucket's parameters are where they were, and their states the same tensors."""
-        held = [self._state[p] if p in self._state else {} for p in bucket.params]
+        held = [self._state.get(p, {}) for p in bucket.params]
         return list(map(_place, bucket.params)) == places and all(
             one.get(name) is tensor
             for name, tensors in bucket.states.items()

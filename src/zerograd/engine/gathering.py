@@ -16,6 +16,7 @@ from zerograd.engine.buckets import Bucket, DifferentiableBucket, SparseBucket, 
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
 from zerograd.engine.matrix_buckets import MatrixBucket, numbers, shape_of, stack_dtype, stackable
 from zerograd.engine.programs import MatrixProgram, Program
+from zerograd.engine.validation import check_tensors
 from zerograd.formats.layout import Layout
 from zerograd.formats.memory import span
 from zerograd.formats.stochastic import WEIGHT_FORMATS, noise_key
@@ -65,7 +66,7 @@ class Gathering:
                 shares.append(Share(index, live, hypers, optimizer._programs(group).find(hypers, whole=compiled)))
         check_alike(optimizer, [(one.index, one.hypers, one.program.graph) for one in shares])
         for one in shares:
-            _check_tensors(optimizer, one.live, one.hypers)
+            check_tensors(optimizer, one.live, one.hypers)
         try:
             for one in self._divided(shares):
                 self._gather(one)
@@ -323,7 +324,7 @@ class Gathering:
 
 def counts_steps(optimizer: RuleOptimizer, graph: Graph) -> bool:
     """Whether each parameter's steps are counted: torch does, the rule reads them, or the noise hangs on them."""
-    return optimizer.keeps_step or graph.reads_t or optimizer.weight_format is not None
+    return bool(optimizer.keeps_step) or graph.reads_t or optimizer.weight_format is not None
 
 
 def keep_scalars(optimizer: RuleOptimizer, bucket: Bucket | CompiledBucket) -> None:
@@ -387,23 +388,3 @@ def _numbers(value: Any, count: int) -> list[float]:
 def _kept(value: Any) -> Any:
     """A number where that costs nothing; on an accelerator a tensor, so that no step waits for the device."""
     return value.item() if isinstance(value, Tensor) and value.device.type == "cpu" else value
-
-
-def _check_tensors(optimizer: RuleOptimizer, live: Sequence[Tensor], hypers: Mapping[str, Any]) -> None:
-    name = type(optimizer).__name__
-    for p in live:
-        g = p.grad
-        assert g is not None
-        if g.layout != torch.strided and optimizer.sparse is None:
-            raise RuntimeError(f"{name} does not support sparse gradients, please consider SparseAdam instead")
-        if g.layout == torch.strided and optimizer.sparse == "only":
-            raise RuntimeError(f"{name} does not support dense gradients, please consider Adam instead")
-        if p.is_complex() and not optimizer.rule.elementwise:
-            raise RuntimeError(f"{name} does not support complex parameters; take an optimizer that is no matrix rule's")
-        if g.layout != torch.strided and hypers.get("weight_decay", 0.0) != 0:
-            raise RuntimeError(f"{name}: weight_decay option is not compatible with sparse gradients; set it to 0")
-        if p.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
-            raise RuntimeError(
-                f"{name}: a step computes its scalars on the host and can't be captured in a CUDA graph; "
-                "capture forward and backward, and call step() outside"
-            )

@@ -29,8 +29,10 @@ SMALL = 65_536
 
 @dataclass
 class MatrixBucket(Bucket):
-    """One call of a matrix rule. hypers: plain numbers. states: those that parameters of this shape have. seed: of the noise of stochastic
-    rounding. ordinals: the numbers of the parameters in the optimizer, if they are rounded so.
+    """One call of a matrix rule. hypers: plain numbers. states: those that parameters of this shape have.
+
+    seed: of the noise of stochastic rounding. ordinals: the numbers of the parameters in the optimizer, if they are
+    rounded so.
     """
 
     program: MatrixProgram

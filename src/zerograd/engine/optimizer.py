@@ -44,7 +44,8 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     rule: what moves the parameters. order: the constructor's arguments. keeps_step: ``state[p]["step"]`` exists even
     if the rule does not read it, as in torch; int if checkpoints hold it as a whole number. sparse: None, "rows" (rows
-    without a gradient are left alone), "only" (and there are no other gradients) or "dense". view: what ``eval()`` puts into the parameters.
+    without a gradient are left alone), "only" (and there are no other gradients) or "dense". view: what ``eval()`` puts
+    into the parameters.
 
     clip: the largest norm of all gradients together, as a policy. weight_format: None, or "stochastic" for bfloat16
     weights that are rounded so; each group then holds the ``noise_seed``. nonfinite: what is done about gradients that

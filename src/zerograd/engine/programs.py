@@ -88,7 +88,7 @@ class MatrixPrograms(Programs):
         self._only = MatrixProgram(rule)
         self._printed = {0: self._only}
 
-    def find(self, values: Mapping[str, Any], *, whole: bool = False) -> Program:
+    def find(self, values: Mapping[str, Any], *, whole: bool = False) -> Program:  # noqa: ARG002
         return self._only
 
 

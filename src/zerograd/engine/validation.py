@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from zerograd.algebra.notation import Rule
 from zerograd.algebra.tracing import is_static
+
+if TYPE_CHECKING:
+    from zerograd.engine.optimizer import RuleOptimizer
 
 _NOT_NEGATIVE = {
     "lr": "Invalid learning rate: {}",
@@ -44,6 +48,29 @@ def check_parameters(rule: Rule, params: Sequence[Any], group: int, optimizer: s
         if unfit := [[group, at] for at, p in enumerate(params) if not requirement.holds(p)]:
             size = params[unfit[0][1]].size()
             raise ValueError(requirement.message.format(optimizer=optimizer, indices=unfit, size=size))
+
+
+def check_tensors(optimizer: RuleOptimizer, live: Sequence[Tensor], hypers: Mapping[str, Any]) -> None:
+    """Raise RuntimeError for a parameter or gradient that the optimizer can't take in this step."""
+    name = type(optimizer).__name__
+    for p in live:
+        g = p.grad
+        assert g is not None
+        if g.layout != torch.strided and optimizer.sparse is None:
+            raise RuntimeError(f"{name} does not support sparse gradients, please consider SparseAdam instead")
+        if g.layout == torch.strided and optimizer.sparse == "only":
+            raise RuntimeError(f"{name} does not support dense gradients, please consider Adam instead")
+        if p.is_complex() and not optimizer.rule.elementwise:
+            raise RuntimeError(
+                f"{name} does not support complex parameters; take an optimizer that is no matrix rule's"
+            )
+        if g.layout != torch.strided and hypers.get("weight_decay", 0.0) != 0:
+            raise RuntimeError(f"{name}: weight_decay option is not compatible with sparse gradients; set it to 0")
+        if p.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+            raise RuntimeError(
+                f"{name}: a step computes its scalars on the host and can't be captured in a CUDA graph; "
+                "capture forward and backward, and call step() outside"
+            )
 
 
 def _check_kind(name: str, value: Any, default: Any, optimizer: str) -> None:

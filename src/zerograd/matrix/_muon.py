@@ -26,7 +26,7 @@ def muon(
         weight_decay: decoupled; 0.1 in long training, 0 in short.
         momentum: memory of the mean gradient; 0.95 is rarely changed.
         nesterov: look one step ahead; better in practice.
-        ns_coefficients: of the Newton-Schulz polynomial; these rise steeply at 0 and leave singular values at 0.7 to 1.2.
+        ns_coefficients: of the Newton-Schulz polynomial; these rise steeply at 0 and end between 0.7 and 1.2.
         eps: the smallest norm that a matrix is divided by.
         ns_steps: iterations; 5, and less than 100.
         adjust_lr_fn: None or "original": s = sqrt(max(1, rows / columns)); "match_rms_adamw": s = 0.2 * sqrt(max(rows,
@@ -76,7 +76,9 @@ def _(weight_decay):
     return weight_decay >= 0
 
 
-@muon.requires("Adjust learning rate function {adjust_lr_fn} is not supported; it is one of None, " + str(ADJUSTMENTS)[1:])
+@muon.requires(
+    "Adjust learning rate function {adjust_lr_fn} is not supported; it is one of None, " + str(ADJUSTMENTS)[1:]
+)
 def _(adjust_lr_fn):
     return adjust_lr_fn is None or adjust_lr_fn in ADJUSTMENTS
 

@@ -15,8 +15,8 @@ def sparse_adam(g, exp_avg, exp_avg_sq, *, betas=(0.9, 0.999), eps=1e-8, t):
         betas: memory of the mean and of the square. A row's memory fades only in the steps that touch it.
         eps: keeps the step of an element with a tiny gradient small; here it is not corrected for t.
     When to use
-        Embeddings with ``sparse=True``, where a batch touches few of many rows. Gradients have to be sparse: the rest of
-        the network needs an optimizer of its own.
+        Embeddings with ``sparse=True``, where a batch touches few of many rows. Gradients have to be sparse: the rest
+        of the network needs an optimizer of its own.
     Reference
         Kingma and Ba 2015, arXiv 1412.6980; the lazy form is torch's, 2017.
     """
