@@ -64,13 +64,19 @@ def document(cls: type[RuleOptimizer]) -> str:
         "When to use": "\n".join(p["When to use"] for p in parts if p.get("When to use")),
         "State": state_bytes(cls.rule),
         "Reference": "\n".join(p["Reference"] for p in parts if p.get("Reference")),
-        "Example": _EXAMPLE.format(name=cls.__name__) if cls.__module__ == "zerograd.optim" else "",
+        "Example": _example(cls, parts[0]),
     }
     lines = [_summary(cls.__name__, [part["Summary"] for part in parts]), ""]
     for section in SECTIONS:
         if texts[section]:
             lines += [section, textwrap.indent(texts[section].rstrip(), "    "), ""]
     return "\n".join(lines)
+
+
+def _example(cls: type[RuleOptimizer], own: dict[str, str]) -> str:
+    """The rule's own example, if it does not train just any model, else the usual one; none for a user's class."""
+    text = own.get("Example", _EXAMPLE).replace("{name}", cls.__name__)
+    return text if cls.__module__ == "zerograd.optim" else ""
 
 
 def _summary(name: str, summaries: list[str]) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from zerograd.engine import gradients
 from zerograd.engine.buckets import Bucket, SparseBucket
 from zerograd.engine.gathering import Gathering, counts_steps
-from zerograd.engine.matrix_buckets import MatrixBucket, numbers
+from zerograd.engine.matrix_buckets import MatrixBucket, plain_numbers
 
 if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
@@ -102,7 +102,7 @@ class EagerPlan:
         """Hand the buckets their hyper-parameters and step; False if they fit no bucket any more."""
         optimizer = self.optimizer
         groups = [(group, optimizer._hypers(group)) for group in optimizer.param_groups]
-        plain = groups if optimizer.rule.elementwise else [(group, numbers(hypers)) for group, hypers in groups]
+        plain = groups if optimizer.rule.elementwise else [(group, plain_numbers(hypers)) for group, hypers in groups]
         counts: list[float] = []
         if self._counted:
             counts = optimizer._column("step").read(self._counted, [self._state[p] for p in self._counted], 0.0)

@@ -14,7 +14,7 @@ from zerograd.algebra.tracing import Graph, is_static
 from zerograd.engine import admission
 from zerograd.engine.buckets import Bucket, DifferentiableBucket, SparseBucket, compute_dtype, started
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
-from zerograd.engine.matrix_buckets import MatrixBucket, numbers, shape_of, stack_dtype, stackable
+from zerograd.engine.matrix_buckets import MatrixBucket, plain_numbers, shape_of, stack_dtype, stackable
 from zerograd.engine.programs import MatrixProgram, Program
 from zerograd.engine.validation import check_tensors
 from zerograd.formats.layout import Layout
@@ -224,7 +224,7 @@ class Gathering:
         key = (share.index, "stack", p.shape, p.dtype, g.dtype, p.device, t, *dtypes)
         bucket = self._found.get(key) if stacked else None
         if bucket is None or bucket.elements >= CPU_ELEMENTS:
-            dtype, hypers = stack_dtype([p, g, *held], self._noisy), numbers(share.hypers)
+            dtype, hypers = stack_dtype([p, g, *held], self._noisy), plain_numbers(share.hypers)
             group = self.optimizer.param_groups[share.index]
             maximize, seed = bool(group.get("maximize", False)), int(group.get("noise_seed", 0))
             bucket = MatrixBucket(program, share.index, hypers, p.device, dtype, t, (), maximize, seed=seed)

@@ -109,7 +109,7 @@ def stackable(params: Sequence[Tensor]) -> list[bool]:
     return [small and at not in shared for at, small in enumerate(plain)]
 
 
-def numbers(hypers: Mapping[str, Any]) -> dict[str, Any]:
+def plain_numbers(hypers: Mapping[str, Any]) -> dict[str, Any]:
     """Hyper-parameters as plain numbers: torch takes tensors of one element too."""
     return {name: _number(value) for name, value in hypers.items()}
 

@@ -36,6 +36,20 @@ def muon(
         biases, norms, embeddings and the last layer to AdamW, in a second optimizer.
     Reference
         Jordan and others 2024, kellerjordan.github.io/posts/muon; Liu and others 2025, arXiv 2502.16982.
+    Example
+        >>> import torch, zerograd as optim
+        >>> _ = torch.manual_seed(0)
+        >>> model, loss_fn = torch.nn.Linear(4, 3, bias=False), torch.nn.MSELoss()
+        >>> optimizer = optim.Muon(model.parameters())
+        >>> inputs, targets, losses = torch.randn(32, 4), torch.randn(32, 3), []
+        >>> for _ in range(20):
+        ...     optimizer.zero_grad()
+        ...     loss = loss_fn(model(inputs), targets)
+        ...     loss.backward()
+        ...     optimizer.step()
+        ...     losses.append(loss.item())
+        >>> losses[-1] < losses[0]
+        True
     """
     momentum_buffer.lerp_(g, 1 - momentum)
     d = g.lerp(momentum_buffer, momentum) if nesterov else momentum_buffer

@@ -19,6 +19,20 @@ def sparse_adam(g, exp_avg, exp_avg_sq, *, betas=(0.9, 0.999), eps=1e-8, t):
         of the network needs an optimizer of its own.
     Reference
         Kingma and Ba 2015, arXiv 1412.6980; the lazy form is torch's, 2017.
+    Example
+        >>> import torch, zerograd as optim
+        >>> _ = torch.manual_seed(0)
+        >>> model, loss_fn = torch.nn.Embedding(10, 4, sparse=True), torch.nn.MSELoss()
+        >>> optimizer = optim.SparseAdam(model.parameters())
+        >>> inputs, targets, losses = torch.tensor([1, 2, 2, 7]), torch.randn(4, 4), []
+        >>> for _ in range(20):
+        ...     optimizer.zero_grad()
+        ...     loss = loss_fn(model(inputs), targets)
+        ...     loss.backward()
+        ...     optimizer.step()
+        ...     losses.append(loss.item())
+        >>> losses[-1] < losses[0]
+        True
     """
     m = lerp(exp_avg, g, 1 - betas[0])
     v = lerp(exp_avg_sq, g * g, 1 - betas[1])
