@@ -4,6 +4,9 @@ import torch
 
 from zerograd.algebra import matrix_rule
 
+LEAST = 8
+"""Rows and columns of a matrix in a stack: smaller ones get rows and columns of zeros, which stay zero."""
+
 ADJUSTMENTS = ("original", "match_rms_adamw")
 
 
@@ -68,10 +71,13 @@ def orthogonalized(d, coefficients, steps, eps):
     x.div_(size.clamp_(min=eps))
     x, multiplied = (x[0], torch.addmm) if alone else (x, torch.baddbmm)
     x = x.mT if d.shape[-2] > d.shape[-1] else x
+    rows, columns = x.shape[-2:]
+    if not alone and rows < LEAST:  # torch multiplies stacks of tiny matrices in another way, with other roundings
+        x = torch.nn.functional.pad(x, (0, max(0, LEAST - columns), 0, LEAST - rows))
     for _ in range(steps):
         gram = x @ x.mT
         x = multiplied(x, multiplied(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    x = x[None] if alone else x
+    x = x[None] if alone else x[..., :rows, :columns]
     return x.mT if d.shape[-2] > d.shape[-1] else x
 
 
