@@ -21,6 +21,8 @@ def shapes(row: Row, config: Config) -> list[tuple[int, ...]]:
     random = Random(label((row, config)))
     found = [tuple(random.randint(1, 5) for _ in range(random.randint(1, 3))) for _ in range(PARAMETERS)]
     found[NUMBER] = () if row.takes == "anything" else (2,)
+    if not row.optimizer.rule.elementwise:
+        found[NUMBER] = found[ZERO_AT_FIRST]  # two of one shape, for a stack of them
     return found
 
 

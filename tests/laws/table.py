@@ -110,7 +110,9 @@ TORCH = [
     ),
     _row(
         "Adafactor",
-        grid(lr=[0.01, 0.5], beta2_decay=[-0.8, -0.3], eps=[(None, 1e-3), (0.5, 0.7)], d=[1.0, 1.5], weight_decay=DECAY),
+        grid(
+            lr=[0.01, 0.5], beta2_decay=[-0.8, -0.3], eps=[(None, 1e-3), (0.5, 0.7)], d=[1.0, 1.5], weight_decay=DECAY
+        ),
         ulps=16.0,
     ),
     _row("ASGD", grid(lr=[0.01], lambd=[1e-4, 0.1], alpha=[0.75, 0.5], t0=[1e6, 10, 0], weight_decay=DECAY)),

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 import zerograd as optim
-from zerograd import matrix
 from laws.lockstep import Pair
 from laws.mutants import mutants, with_function
 from laws.table import ROWS, Config, Row
 from laws.test_lockstep import TOLERANCE, compare_in_lockstep
+from zerograd import matrix
 
 FUNCTIONS = {
     "adadelta": "Adadelta", "adagrad": "Adagrad", "adam": "Adam", "adamax": "Adamax", "adopt": "ADOPT", "asgd": "ASGD",
@@ -28,11 +28,16 @@ FUNCTIONS = {
 """Every rule and wrapper, and the row of the table whose laws hold it."""
 
 _ADOPT_RETURNS = "return (m, m, beta2 * exp_avg_sq + (1 - beta2) * g * g)"
+_WAYS = "if g.numel() >= LARGE and row.min() * col_var.min() >= least ** 2:"
 EQUIVALENT: dict[str, dict[str, str]] = {
     "adopt": {
         f"{_ADOPT_RETURNS}: 0 and 1 swapped in: {_ADOPT_RETURNS}": (
             "the direction is the new average: they are one value"
         ),
+    },
+    "adafactor": {
+        f"{what} in: {_WAYS}": "it only chooses between two ways to one result"
+        for what in ("g.numel() >= LARGE: Lt", "least ** 2: Mult")
     },
     "asgd": {
         "constant 0.0 + 1 in: defaults": "ax is overwritten with p in its first step, where mu is 1",

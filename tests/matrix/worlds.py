@@ -1,4 +1,4 @@
-"""Pairs of torch's optimizer and ours on parameters of all shapes and dtypes that the rule takes, on equal gradients."""
+"""Pairs of torch's optimizer and ours on parameters of all shapes and dtypes, on equal gradients."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def gradients(params: Sequence[Tensor], step: int, name: str) -> list[Tensor | N
     generator = torch.Generator().manual_seed(1000 + step)
     found: list[Tensor | None] = []
     for index, p in enumerate(params):
-        g = (torch.randn(p.shape, generator=generator) * (0.1 + index)).to(p.dtype)
+        g = (torch.randn(p.shape, generator=generator) * (0.1 + index / 8)).to(p.dtype)
         missing = (index == 1 and step < 2) or (index == 3 and step % 3 == 1)
         if name == "SparseAdam" and not missing:
             at = torch.randint(0, len(g), (1, 5), generator=generator)
