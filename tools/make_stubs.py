@@ -53,8 +53,10 @@ def optim_stub() -> str:
     classes = {name: getattr(optim, name) for name, home in home_of().items() if home == optim.__name__}
     ours = [classes[name] for name in optim.__all__ if issubclass(classes[name], RuleOptimizer)]
     torchs = [name for name, cls in classes.items() if cls is getattr(torch.optim, name, None)]
+    mended = [name for name in optim.__all__ if name not in torchs and classes[name] not in ours]
     lines = [
         docstring("The signatures of the optimizers, for editors and type checkers.", ORIGIN),
+        "import torch.optim",
         "from torch import Tensor",
         "from torch.optim.optimizer import ParamsT",
         "from zerograd.algebra import Policy",
@@ -63,6 +65,7 @@ def optim_stub() -> str:
         "",
         "__all__ = [" + ", ".join(f'"{name}"' for name in optim.__all__) + "]",
         "",
+        *(f"class {name}(torch.optim.{name}): {docstring(summary(classes[name]))}" for name in mended),
         *(class_stub(cls) for cls in ours),
     ]
     return "\n".join(lines)
@@ -76,12 +79,16 @@ def class_stub(cls: type[RuleOptimizer]) -> str:
         if parameter.kind is parameter.KEYWORD_ONLY and "*" not in arguments:
             arguments.append("*")
         arguments.append(argument(cls, parameter))
-    summary = (cls.__doc__ or "").splitlines()[0]
     return (
         f"class {cls.__name__}({cls.__bases__[0].__name__}):\n"
-        f"    {docstring(summary)}\n"
+        f"    {docstring(summary(cls))}\n"
         f"    def __init__({', '.join(arguments)}) -> None: ...\n"
     )
+
+
+def summary(cls: type) -> str:
+    """The first line of a class's docstring."""
+    return (cls.__doc__ or "").splitlines()[0]
 
 
 def docstring(*paragraphs: str) -> str:
@@ -108,6 +115,8 @@ def kind_of(cls: type[RuleOptimizer], name: str, default: Any) -> str:
         return number
     if isinstance(default, tuple):
         return f"tuple[{', '.join(kind_of(cls, name, one) for one in default)}]"
+    if name == "adjust_lr_fn":
+        return "str | None"
     if default is None:
         return "bool | None" if name in ("foreach", "fused") else "float | None"
     if isinstance(default, (bool, str)):

@@ -11,17 +11,17 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "zerograd.optim": (
-        "ADOPT ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax LAMB LBFGS Lion NAdam Optimizer Prodigy RAdam "
-        "RMSprop Rprop SGD ScheduleFreeAdamW SparseAdam StableAdamW"
+        "ADOPT ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax LAMB LBFGS Lion Muon NAdam Optimizer Prodigy "
+        "RAdam RMSprop Rprop SGD ScheduleFreeAdamW SparseAdam StableAdamW"
     ),
     "zerograd.engine.construction": "from_rule",
     "zerograd.engine.optimizer": "RuleOptimizer",
     "zerograd.algebra": "rule scalar start view wrapper",
     "zerograd.rules": "cautious cautious_decay decoupled ema l2 lookahead mars trust_ratio",
     "zerograd.errors": "HazardError HazardWarning RuleError UsageError ZerogradError",
-    "torch.optim": "Muon swap_in_optimizer_params_and_state",
+    "torch.optim": "swap_in_optimizer_params_and_state",
 }
-_MODULES = ("algebra", "compat", "errors", "lr_scheduler", "optim", "rules", "safetensors_io", "swa_utils")
+_MODULES = ("algebra", "compat", "errors", "lr_scheduler", "matrix", "optim", "rules", "safetensors_io", "swa_utils")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 _PUBLIC = sorted([*_HOME_OF, *_MODULES])

@@ -3,13 +3,13 @@
 Written by `make stubs` (tools/make_stubs.py) from the live package; do not edit by hand.
 """
 
-from torch.optim import Muon as Muon
 from torch.optim import swap_in_optimizer_params_and_state as swap_in_optimizer_params_and_state
 
 from zerograd import algebra as algebra
 from zerograd import compat as compat
 from zerograd import errors as errors
 from zerograd import lr_scheduler as lr_scheduler
+from zerograd import matrix as matrix
 from zerograd import optim as optim
 from zerograd import rules as rules
 from zerograd import safetensors_io as safetensors_io
@@ -38,6 +38,7 @@ from zerograd.optim import Adam as Adam
 from zerograd.optim import Adamax as Adamax
 from zerograd.optim import AdamW as AdamW
 from zerograd.optim import Lion as Lion
+from zerograd.optim import Muon as Muon
 from zerograd.optim import NAdam as NAdam
 from zerograd.optim import Optimizer as Optimizer
 from zerograd.optim import Prodigy as Prodigy
@@ -98,6 +99,7 @@ __all__ = [
     "lookahead",
     "lr_scheduler",
     "mars",
+    "matrix",
     "optim",
     "rule",
     "rules",

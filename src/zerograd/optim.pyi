@@ -3,11 +3,9 @@
 Written by `make stubs` (tools/make_stubs.py) from the live package; do not edit by hand.
 """
 
+import torch.optim
 from torch import Tensor
-from torch.optim import LBFGS as LBFGS
-from torch.optim import Adafactor as Adafactor
 from torch.optim import Optimizer as Optimizer
-from torch.optim import SparseAdam as SparseAdam
 from torch.optim.optimizer import ParamsT
 
 from zerograd.algebra import Policy
@@ -26,6 +24,7 @@ __all__ = [
     "AdamW",
     "Adamax",
     "Lion",
+    "Muon",
     "NAdam",
     "Optimizer",
     "Prodigy",
@@ -36,6 +35,9 @@ __all__ = [
     "SparseAdam",
     "StableAdamW",
 ]
+
+class LBFGS(torch.optim.LBFGS):
+    """LBFGS: the direction of Newton's method, from a memory of recent steps and changes of the gradient."""
 
 class ADOPT(RuleOptimizer):
     """ADOPT: Adam that divides by the square known before this gradient, so that it converges with any betas[1]."""
@@ -143,6 +145,25 @@ class Adadelta(RuleOptimizer):
         nonfinite: str = "propagate",
     ) -> None: ...
 
+class Adafactor(RuleOptimizer):
+    """Adafactor: Adam's square as a row times a column, and steps in proportion to the weights."""
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.01,
+        beta2_decay: float = -0.8,
+        eps: tuple[float | None, float] = (None, 0.001),
+        d: float = 1.0,
+        weight_decay: float | Tensor = 0.0,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        clip: float | None = None,
+        weight_format: float | None = None,
+        nonfinite: str = "propagate",
+    ) -> None: ...
+
 class Adagrad(RuleOptimizer):
     """Adagrad: the gradient over the root of the sum of all its squares so far."""
 
@@ -244,6 +265,26 @@ class Lion(RuleOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        clip: float | None = None,
+        weight_format: float | None = None,
+        nonfinite: str = "propagate",
+    ) -> None: ...
+
+class Muon(RuleOptimizer):
+    """Muon: a momentum whose singular values are all brought near 1, for the matrices of hidden layers."""
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.001,
+        weight_decay: float | Tensor = 0.1,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
+        eps: float = 1e-07,
+        ns_steps: float = 5,
+        adjust_lr_fn: str | None = None,
+        *,
         clip: float | None = None,
         weight_format: float | None = None,
         nonfinite: str = "propagate",
@@ -379,6 +420,22 @@ class ScheduleFreeAdamW(RuleOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        clip: float | None = None,
+        weight_format: float | None = None,
+        nonfinite: str = "propagate",
+    ) -> None: ...
+
+class SparseAdam(RuleOptimizer):
+    """SparseAdam: Adam on the rows of a table that a sparse gradient touches; all others stand still."""
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.001,
+        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
+        eps: float = 1e-08,
+        maximize: bool = False,
+        *,
         clip: float | None = None,
         weight_format: float | None = None,
         nonfinite: str = "propagate",

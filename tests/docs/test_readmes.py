@@ -45,7 +45,8 @@ def test_the_readmes_have_the_same_links() -> None:
 def row(cls: type[RuleOptimizer]) -> list[str]:
     """The cells of an optimizer's row: its class, its rule, the bytes of its state, and what it is."""
     document = cls.__doc__ or ""
-    (base,) = re.findall(r"^    (\d+) bytes a parameter", document, re.MULTILINE)
+    base = ", ".join(re.findall(r"^    (\d+) bytes a parameter in", document, re.MULTILINE))
+    base = base or ", ".join(re.findall(r"^    (\d+ bytes a \w+) of a matrix", document, re.MULTILINE))
     more = re.findall(r"^    (\w+) adds (\d+) bytes", document, re.MULTILINE)
     algorithm = cls.rule.functions[-1].function
     file = Path(algorithm.__code__.co_filename).relative_to(ROOT)

@@ -20,7 +20,9 @@ def shapes(row: Row, config: Config) -> list[tuple[int, ...]]:
     """Random shapes of up to three dimensions, the same for a configuration in every run."""
     random = Random(label((row, config)))
     found = [tuple(random.randint(1, 5) for _ in range(random.randint(1, 3))) for _ in range(PARAMETERS)]
-    found[NUMBER] = ()
+    found[NUMBER] = () if row.takes == "anything" else (2,)
+    if not row.optimizer.rule.elementwise:
+        found[NUMBER] = found[ZERO_AT_FIRST]  # two of one shape, for a stack of them
     return found
 
 
@@ -31,6 +33,12 @@ def gradient(step: int, index: int, shape: tuple[int, ...], generator: torch.Gen
         g = torch.where(torch.rand(shape, generator=generator) < 0.3, 0.0, g)
     missing = (index == 1 and step % 3 == 0) or (index == 3 and step < 6) or index == 4
     return None if missing else g
+
+
+def rows(g: Tensor) -> Tensor:
+    """Every other row of a gradient, the last one twice: sparse, as an embedding's gradient is."""
+    index = torch.tensor([*range(0, len(g), 2), len(g) - 1])
+    return torch.sparse_coo_tensor(index[None], g[index], g.shape, check_invariants=True)
 
 
 class Pair:
@@ -65,9 +73,10 @@ class Pair:
 
     def step(self) -> None:
         """One step of both on the same gradients, rounded to the dtype under test."""
+        sparse = self.row.takes == "sparse"
         for index, (x, y) in enumerate(zip(self.reference_params, self.params, strict=True)):
             g = gradient(self.steps, index, tuple(x.shape), self.generator)
-            y.grad = None if g is None else g.to(self.dtype)
+            y.grad = None if g is None else (rows(g) if sparse else g).to(self.dtype)
             x.grad = None if y.grad is None else y.grad.to(x.dtype)
         self.reference.step()
         self.ours.step()
@@ -82,7 +91,7 @@ class Pair:
             ours = self.ours.state[y]
             ours.clear()
             for name, value in self.reference.state.get(x, {}).items():
-                if isinstance(value, Tensor) and value.shape == x.shape and not self._is_number(name):
+                if isinstance(value, Tensor) and not self._is_number(name):
                     ours[name] = value.to(self.dtype).clone()
                     self.reference.state[x][name] = ours[name].to(x.dtype).clone()
                 elif value is not None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from zerograd import algebra
+from zerograd.algebra.matrices import MatrixRule
 from zerograd.algebra.notation import Rule, RuleFunction
 
 _SWAPPED_OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult}
@@ -102,4 +103,4 @@ def with_function(rule: Rule, name: str, function: Callable[..., Any]) -> Rule:
         assert isinstance(own, RuleFunction)
     elif inner is not None:
         inner = with_function(inner, name, function)
-    return Rule(own, inner, rule.defaults)
+    return Rule(own, inner, rule.defaults) if rule.elementwise else MatrixRule(own)

@@ -6,6 +6,7 @@ float64 (tests/oracles).
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ class Row:
     """One optimizer of the table.
 
     reference: makes the independent one from groups and hyper-parameters. configs: hyper-parameters to go through.
+    takes: "anything", "matrices" or "sparse" gradients.
     ulps: how far float32 may be from the exact result, in units of the last place (see test_precision.py).
     """
 
@@ -40,6 +42,7 @@ class Row:
     renamed: dict[str, str] = field(default_factory=dict)
     ulps: float = 4.0
     one_lr: bool = False
+    takes: str = "anything"
 
     def make_reference(self, groups: list[dict[str, Any]], **hypers: Any) -> Any:
         new = {self.renamed.get(k, k): v for k, v in hypers.items()}
@@ -48,7 +51,9 @@ class Row:
 
 
 def _torch(name: str) -> Callable[..., Any]:
-    return lambda groups, **hypers: getattr(torch.optim, name)(groups, foreach=False, **hypers)
+    kind = getattr(torch.optim, name)
+    loop = {"foreach": False} if "foreach" in inspect.signature(kind).parameters else {}
+    return lambda groups, **hypers: kind(groups, **loop, **hypers)
 
 
 def _row(name: str, configs: list[Config], **more: Any) -> Row:
@@ -97,6 +102,19 @@ TORCH = [
     _row("Adadelta", grid(lr=[1.0, 0.3], rho=[0.9, 0.5], weight_decay=DECAY, eps=[1e-6, 1e-2])),
     # The step sizes start at lr, in the parameter's dtype: 2^-7 is the same number in all of them.
     _row("Rprop", grid(lr=[2**-7], etas=[(0.5, 1.2), (0.3, 1.9)], step_sizes=[(1e-6, 50), (5e-3, 0.05)])),
+    _row(
+        "SparseAdam",
+        grid(lr=[0.01], betas=BETAS, eps=[1e-8, 1e-2]),
+        takes="sparse",
+        ulps=8.0,  # torch adds the parts that moments and rows have changed by, and rounds twice
+    ),
+    _row(
+        "Adafactor",
+        grid(
+            lr=[0.01, 0.5], beta2_decay=[-0.8, -0.3], eps=[(None, 1e-3), (0.5, 0.7)], d=[1.0, 1.5], weight_decay=DECAY
+        ),
+        ulps=16.0,
+    ),
     _row("ASGD", grid(lr=[0.01], lambd=[1e-4, 0.1], alpha=[0.75, 0.5], t0=[1e6, 10, 0], weight_decay=DECAY)),
 ]
 

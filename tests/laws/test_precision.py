@@ -69,8 +69,9 @@ def test_float32_is_a_few_ulps_from_torchs_loop(case: tuple[Row, Config]) -> Non
 
 
 @pytest.mark.parametrize("dtype", HALF, ids=str)
-@pytest.mark.parametrize("case", corners(list(ROWS.values())), ids=label)
+@pytest.mark.parametrize("case", corners([row for row in ROWS.values() if row.optimizer.rule.elementwise]), ids=label)
 def test_half_precision_is_one_rounding_of_the_exact_step(case: tuple[Row, Config], dtype: torch.dtype) -> None:
+    # Rules on whole matrices compute in the dtype of their tensors, as torch does: see tests/matrix.
     row, config = case
     pair = Pair(row, config, dtype)
 

@@ -18,6 +18,7 @@ from zerograd import optim, rules
 ALGORITHMS = {*rules.__all__, *optim.__all__}
 EXCEPTIONS = {
     ("Optimizer", "torch.optim.Optimizer is the base class, not an algorithm"),
+    ("Adam", "the error for dense gradients recommends it, in torch's own words"),
     ("SparseAdam", "the error for sparse gradients recommends it, in torch's own words"),
 }
 HOMES = {"rules", "matrix"}

@@ -51,10 +51,10 @@ def test_no_optimizer_loads_a_compiler() -> None:
             cls = getattr(zerograd, name)
             if not issubclass(cls, zerograd.RuleOptimizer):
                 continue
-            p, q = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
+            p, q = (torch.nn.Parameter(torch.ones(3, 2)) for _ in range(2))
             optimizer = cls([p])
             optimizer.add_param_group({"params": [q]})
-            p.grad = q.grad = torch.ones(3)
+            p.grad = q.grad = torch.ones(3, 2).to_sparse() if cls.sparse == "only" else torch.ones(3, 2)
             optimizer.step()
             optimizer.zero_grad()
             optimizer.load_state_dict(optimizer.state_dict())

@@ -21,9 +21,6 @@ ENTRY_POINT = {
     "main": "zerograd.cli.main:main, the program's entry point; no package re-exports the function over the module"
 }
 
-NOT_IN_EVERY_TORCH = {"Muon"}
-"""torch's own from 2.9 on: zerograd.optim has it where torch does, and does not promise it."""
-
 
 def module_basenames() -> set[str]:
     return {module.name.rpartition(".")[2] for module in modules() if "." in module.name}
@@ -73,7 +70,7 @@ def test_the_optimizers_are_public_names() -> None:
     """Every class of zerograd.optim is zerograd's too, and every optimizer of zerograd stands in zerograd.optim."""
     values = {name: getattr(zerograd, name) for name in zerograd.__all__}
     classes = {name for name, value in values.items() if isinstance(value, type) and issubclass(value, Optimizer)}
-    assert classes - {"RuleOptimizer"} == {*optim.__all__, *NOT_IN_EVERY_TORCH}
+    assert classes - {"RuleOptimizer"} == set(optim.__all__)
     assert all(values[name] is getattr(optim, name) for name in classes - {"RuleOptimizer"})
 
 

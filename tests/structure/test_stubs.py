@@ -23,6 +23,8 @@ TOOL = ROOT / "tools" / "make_stubs.py"
 PACKAGE_STUB, OPTIM_STUB = (SRC / "zerograd" / name for name in ("__init__.pyi", "optim.pyi"))
 STUB = {path: ast.parse(path.read_text(encoding="utf-8")) for path in (PACKAGE_STUB, OPTIM_STUB)}
 CLASSES = {node.name: node for node in STUB[OPTIM_STUB].body if isinstance(node, ast.ClassDef)}
+INHERITING = {"LBFGS"}
+"""Classes whose constructor is torch's, and typed there."""
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +89,8 @@ def test_the_optimizers_stub_holds_every_optimizer_and_nothing_else() -> None:
     assert found.keys() | CLASSES.keys() == {*optim.__all__, *promised}
     for name, (module, original) in found.items():
         assert getattr(import_module(module), original) is getattr(optim, name), name
-    assert set(CLASSES) == {name for name in optim.__all__ if issubclass(getattr(optim, name), RuleOptimizer)}
+    ours = {name for name in optim.__all__ if issubclass(getattr(optim, name), RuleOptimizer)}
+    assert set(CLASSES) == ours | INHERITING
 
 
 def stub_signature(node: ast.ClassDef) -> list[tuple[str, Any, Any]]:
@@ -112,7 +115,7 @@ def value_of(node: ast.expr) -> Any:
     return eval(ast.unparse(node), {"__builtins__": {"float": float}})
 
 
-@pytest.mark.parametrize("name", sorted(CLASSES))
+@pytest.mark.parametrize("name", sorted(CLASSES.keys() - INHERITING))
 def test_a_signature_is_the_live_one(name: str) -> None:
     live = inspect.signature(getattr(optim, name)).parameters.values()
     assert stub_signature(CLASSES[name]) == [(p.name, p.kind, p.default) for p in live]
@@ -120,7 +123,9 @@ def test_a_signature_is_the_live_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(CLASSES))
 def test_a_class_says_what_it_is(name: str) -> None:
-    assert [ast.unparse(base) for base in CLASSES[name].bases] == [c.__name__ for c in getattr(optim, name).__bases__]
+    assert [ast.unparse(base).rpartition(".")[2] for base in CLASSES[name].bases] == [
+        c.__name__ for c in getattr(optim, name).__bases__
+    ]
     assert ast.get_docstring(CLASSES[name]) == getattr(optim, name).__doc__.splitlines()[0]
 
 

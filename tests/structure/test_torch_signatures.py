@@ -30,7 +30,8 @@ def parameters(cls: type[torch.optim.Optimizer], kind: inspect._ParameterKind) -
 
 def test_the_classes_of_torch_that_are_rewritten() -> None:
     assert REWRITTEN == [
-        "ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD",
+        "ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Muon", "NAdam", "RAdam", "RMSprop",
+        "Rprop", "SGD", "SparseAdam",
     ]  # fmt: skip
 
 
@@ -65,6 +66,6 @@ def test_arguments_of_our_own_come_last_and_by_keyword_only(name: str) -> None:
 @by_class
 def test_the_defaults_of_the_groups_are_torchs(name: str) -> None:
     """Programs read and write ``param_groups``: torch's keys are there and hold the same."""
-    ours, torchs = (getattr(m, name)([torch.zeros(1)]).param_groups[0] for m in (zerograd, torch.optim))
+    ours, torchs = (getattr(m, name)([torch.zeros(1, 1)]).param_groups[0] for m in (zerograd, torch.optim))
     wanted = {key: torchs[key] for key in torchs.keys() - {"params"} - NOT_IN_OUR_GROUPS.get(name, set())}
     assert {key: ours.get(key, "absent") for key in wanted} == wanted

@@ -37,11 +37,7 @@ from zerograd.training.tasks import NAMES, task_named
         ({"optimizer": "Rprop", "weight_decay": 0.1}, "Rprop takes no weight_decay. Leave --weight-decay out"),
         ({"optimizer": "LBFGS"}, "its step needs a closure"),
         ({"optimizer": "SparseAdam"}, "SparseAdam can't train this model: .*dense gradients"),
-        pytest.param(
-            {"optimizer": "Muon"},
-            "Muon can't train this model: .*2D",
-            marks=pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch 2.9 and later"),
-        ),
+        ({"optimizer": "Muon"}, "Muon can't train this model: .*2D"),
     ],
 )
 def test_what_cannot_work_is_refused(settings, words):

@@ -11,8 +11,9 @@ Needs neither torch nor any compiler. A rule says which way one element moves; i
 ({'square_avg': 0.0}, {'alpha': 0.99, 'eps': 1e-08})
 """
 
+from zerograd.algebra.matrices import MatrixRule, matrix_rule
 from zerograd.algebra.notation import Policy, Rule, View, Wrapper, rule, view, wrapper
-from zerograd.algebra.states import scalar, start
+from zerograd.algebra.states import part, scalar, start
 from zerograd.algebra.tracing import Graph, Tracer
 from zerograd.algebra.verbs import (
     abs,
@@ -33,6 +34,7 @@ from zerograd.algebra.verbs import (
 
 __all__ = [
     "Graph",
+    "MatrixRule",
     "Policy",
     "Rule",
     "Tracer",
@@ -43,10 +45,12 @@ __all__ = [
     "exp",
     "lerp",
     "log",
+    "matrix_rule",
     "maximum",
     "mean",
     "minimum",
     "norm",
+    "part",
     "rule",
     "scalar",
     "sign",

@@ -68,12 +68,23 @@ class Function:
         self.hypers = {name: default for name, default in keywords.items() if default is not inspect.Parameter.empty}
         self.supplied = tuple(name for name in keywords if name not in self.hypers)
         self.requirements: list[Requirement] = []
+        self.parameter_requirements: list[Requirement] = []
 
     def requires(self, message: str) -> Callable[[Callable[..., bool]], Callable[..., bool]]:
         """Decorator: a condition on hyper-parameters, checked when an optimizer is made. ``message``: what is wrong."""
 
         def add(holds: Callable[..., bool]) -> Callable[..., bool]:
             self.requirements.append(Requirement(message, holds))
+            return holds
+
+        return add
+
+    def requires_parameters(self, message: str) -> Callable[[Callable[..., bool]], Callable[..., bool]]:
+        """Decorator: a condition on each parameter, checked when an optimizer gets it. ``message`` may name the
+        {optimizer}, the {size} of the first parameter that it does not hold for, and the {indices} of all such."""
+
+        def add(holds: Callable[..., bool]) -> Callable[..., bool]:
+            self.parameter_requirements.append(Requirement(message, holds))
             return holds
 
         return add
@@ -105,6 +116,9 @@ class Function:
 class RuleFunction(Function):
     """A function in the notation of rules: states among its positional arguments, and what it returns."""
 
+    starts: tuple[type, ...] = (int, float, Start, Scalar)
+    supplies: tuple[str, ...] = SUPPLIED
+
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         names = list(self.positional)
@@ -120,12 +134,15 @@ class RuleFunction(Function):
             if name not in ("g", "p"):
                 default = self.positional[name]
                 self.states[name] = 0.0 if default is inspect.Parameter.empty else default
-        for name in SUPPLIED:
+        for name in self.supplies:
             if name in self.states or name in self.hypers:
                 self.refuse(f"{name} is supplied by the engine: write it after the *, without a default")
         for name, spec in self.states.items():
-            if isinstance(spec, bool) or not isinstance(spec, (int, float, Start, Scalar)):
-                self.refuse(f"state {name} starts as {spec!r}: use a number, start(...) or scalar(...)")
+            if isinstance(spec, bool) or not isinstance(spec, self.starts):
+                kinds = [kind.__name__.lower() + "(...)" for kind in self.starts if kind not in (int, float)]
+                self.refuse(
+                    f"state {name} starts as {spec!r}: use a number{', ' if kinds[1:] else ' or '}{' or '.join(kinds)}"
+                )
 
 
 class Rule:
@@ -137,8 +154,12 @@ class Rule:
     evaluate, where they are not the parameters; set on the rule or wrapper whose state they are read from.
     """
 
+    elementwise = True
+
     def __init__(self, own: RuleFunction, inner: Rule | None = None, defaults: Mapping[str, Any] | None = None) -> None:
         self.own, self.inner, self.defaults = own, inner, dict(defaults or {})
+        if inner is not None and not inner.elementwise:
+            own.refuse(f"{inner.name} is a rule on whole matrices, and wrappers go round rules on elements")
         self.name: str = own.__name__ if inner is None else f"{own.__name__}({inner.name})"
         self.gives = next(iter(own.positional)) if inner is not None else None
         inner_states = inner.states if inner is not None else {}
@@ -162,7 +183,7 @@ class Rule:
         for name in self.defaults:
             if name not in (self.inner.hypers if self.inner else {}) and name not in own.hypers:
                 own.refuse(f"{name} is no hyper-parameter of {self.name}")
-        known = (*SUPPLIED, *(self.inner.hypers if self.inner else ()))
+        known = (*own.supplies, *(self.inner.hypers if self.inner else ()))
         for name in own.supplied:
             if name not in known:
                 own.refuse(f"{name} has no default, and is not supplied: give it one, or use {', '.join(known)}")
@@ -177,6 +198,11 @@ class Rule:
         return [*(self.inner.requirements if self.inner is not None else []), *self.own.requirements]
 
     @property
+    def parameter_requirements(self) -> list[Requirement]:
+        inner = self.inner.parameter_requirements if self.inner is not None else []
+        return [*inner, *self.own.parameter_requirements]
+
+    @property
     def functions(self) -> list[RuleFunction]:
         """From the outermost wrapper to the rule."""
         return [self.own, *(self.inner.functions if self.inner is not None else [])]
@@ -184,6 +210,10 @@ class Rule:
     def requires(self, message: str) -> Callable[[Callable[..., bool]], Callable[..., bool]]:
         """Decorator: a condition on hyper-parameters, checked when an optimizer is made. ``message``: what is wrong."""
         return self.own.requires(message)
+
+    def requires_parameters(self, message: str) -> Callable[[Callable[..., bool]], Callable[..., bool]]:
+        """Decorator: a condition on each parameter, checked when an optimizer gets it. ``message``: what is wrong."""
+        return self.own.requires_parameters(message)
 
     def apply(self, g: Any, p: Any, supply: Supply) -> tuple[Any, dict[str, Any]]:
         """(direction or new parameter, new value of every state), from symbols or from tensors."""

@@ -24,7 +24,25 @@ class Scalar:
     per: str = "tensor"
 
 
-StateSpec = float | Start | Scalar
+PARTS = ("rows", "columns", "vector")
+
+
+@dataclass(frozen=True)
+class Part:
+    """State of a matrix rule that is smaller than its parameter; see ``part``."""
+
+    name: str
+
+    def shape(self, whole: tuple[int, ...]) -> tuple[int, ...] | None:
+        """The shape of this state for a parameter of that shape; None if such a parameter has none of it."""
+        if self.name == "vector":
+            return whole if len(whole) < 2 else None
+        if len(whole) < 2:
+            return None
+        return (*whole[:-1], 1) if self.name == "rows" else (*whole[:-2], 1, whole[-1])
+
+
+StateSpec = float | Start | Scalar | Part
 
 
 def start(name: str) -> Any:
@@ -40,6 +58,15 @@ def scalar(value: float | str, per: str = "tensor") -> Any:
     if per not in PER:
         raise RuleError(f"scalar(..., per={per!r}): per is 'tensor', 'group' or 'all'")
     return Scalar(value, per)
+
+
+def part(name: str) -> Any:
+    """State of a matrix rule: one number for each of the ``"rows"`` or ``"columns"`` of the last two dimensions, which
+    parameters of less than two dimensions do not have, or for each element of a ``"vector"``, which only they have.
+    """
+    if name not in PARTS:
+        raise RuleError(f"part({name!r}): it is one of {', '.join(map(repr, PARTS))}")
+    return Part(name)
 
 
 def level_of(spec: StateSpec) -> Level:

@@ -19,6 +19,7 @@ from zerograd.kernels.cpu import machine
 from zerograd.kernels.cpu.kernel import Kernel
 
 FORMATS = {one.name: one for one in PLAIN.values()}
+_NO_KERNEL = "It runs as PyTorch's operations on whole matrices, small ones of one shape together; there is no kernel."
 ADVICE = ("Algorithm", "Hyper-parameters", "When to use", "Reference")
 
 
@@ -31,10 +32,12 @@ def rule_page(name: str, dtype: str, *, kernel: bool = True, assembly: bool = Fa
         raise UsageError(f"There is no format {dtype!r}. Valid names: {', '.join(FORMATS)}.")
     found, form = subject(name), FORMATS[dtype]
     summary, advice = _advice(found)
-    cost = step_cost(found.graph, found.layout(form), found.program.prelude.nodes)
     parts = [Part(f"{found.cls.__name__}: {found.cls.rule.name}", summary)]
     parts += [_box(function) for function in reversed(found.cls.rule.functions)]  # the rule, then outwards
     parts += [Part(section, advice[section]) for section in ADVICE if advice.get(section)]
+    if not found.cls.rule.elementwise:
+        return [*parts, Part("What a step costs", f"{state_bytes(found.cls.rule)}\n{_NO_KERNEL}")]
+    cost = step_cost(found.graph, found.layout(form), found.program.prelude.nodes)
     parts.append(Part(f"What a step costs, all in {dtype}", cost_text(cost, found)))
     return [*parts, *(_kernel(found, form, assembly) if kernel else [_how_to_see_it(name, dtype)])]
 

@@ -70,13 +70,12 @@ def one_line(error: BaseException) -> str:
 
 def _own(name: str) -> type[RuleOptimizer]:
     kinds: dict[str, Any] = {public: getattr(optim, public) for public in optim.__all__ if public != "Optimizer"}
-    kinds |= {public: kind for public, kind in vars(optim).items() if public == "Muon"}
     made = sorted((public for public, kind in kinds.items() if issubclass(kind, RuleOptimizer)), key=str.casefold)
     for public, kind in kinds.items():
         if public.casefold() == name.casefold():
             if public not in made:
                 raise UsageError(
-                    f"{public} is PyTorch's own class: it is not made from a rule, and has no kernel here."
+                    f"{public} is PyTorch's own algorithm: it is not made from a rule, and has no kernel here."
                 )
             found: type[RuleOptimizer] = kind
             return found

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zerograd.algebra.states import Scalar, Start, StateSpec
+from zerograd.algebra.states import Part, Scalar, Start, StateSpec
 from zerograd.engine import admission
 from zerograd.engine.programs import Program
 from zerograd.formats.stochastic import rounded
@@ -34,7 +34,7 @@ def started(spec: StateSpec, p: Tensor, g: Tensor, hypers: Mapping[str, Any]) ->
         source = p if spec.name == "p" else g
         return torch.empty_like(p, requires_grad=False).copy_(source)  # with its history, if that is recorded
     value = hypers[spec.name] if isinstance(spec, Start) else spec
-    assert not isinstance(value, (Start, Scalar))
+    assert not isinstance(value, (Start, Scalar, Part))
     value = value.detach() if isinstance(value, Tensor) else value
     state = torch.zeros_like(p, requires_grad=False)
     if float(value) != 0:
@@ -200,13 +200,13 @@ class SparseBucket(Bucket):
         (p,), (g,) = self.params, self.grads
         p = p.detach()
         g = g.coalesce()
-        index = tuple(g.indices())
+        index = tuple(g._indices())
         whole = [p, *(tensors[0] for tensors in self.states.values())]
         parts = [t.index_select(0, index[0]) if len(index) == 1 else t[index] for t in whole]
         rows = Bucket(
             self.program, self.group_index, self.hypers, self.device, self.dtype, self.t, self.first, self.maximize,
             params=parts[:1],
-            grads=[g.values()],
+            grads=[g._values()],
             states={name: [part] for name, part in zip(self.states, parts[1:], strict=True)},
             scalars=self.scalars,
             factors=self.factors,

@@ -14,7 +14,7 @@ from zerograd.algebra.states import Scalar
 from zerograd.engine.documentation import LazyDocument
 from zerograd.engine.evaluation import TRAINING_WEIGHTS
 from zerograd.engine.optimizer import POLICY, RuleOptimizer, bind
-from zerograd.engine.programs import Programs
+from zerograd.engine.programs import programs_of
 
 FLAGS: dict[str, Any] = {
     "maximize": False,
@@ -39,7 +39,7 @@ def from_rule(
     name: str | None = None,
     lr: float | None = None,
     order: str | None = None,
-    keeps_step: bool = True,
+    keeps_step: bool | type[int] = True,
     sparse: str | None = None,
     view: View | None = None,
     base: type[RuleOptimizer] = RuleOptimizer,
@@ -49,11 +49,12 @@ def from_rule(
 ) -> type[RuleOptimizer]:
     """An optimizer class from a rule, with torch.optim's interface.
 
-    rule: what ``@rule`` made, in wrappers if wanted; a plain function in the notation will do.
+    rule: what ``@rule`` made, in wrappers if wanted, or ``@matrix_rule``; a plain function in the notation will do.
     name: of the class; by default the rule's, in capitals. lr: default learning rate; without one it is required.
     order: the constructor's arguments after params, ``*`` before those by keyword only; by default lr and the
-    hyper-parameters, then the flags by keyword. keeps_step: keep a step count even if the rule does not read it.
-    sparse: None refuses sparse gradients, "rows" leaves rows without a gradient alone, "dense" takes them as zeros.
+    hyper-parameters, then the flags by keyword. keeps_step: keep a step count even if the rule does not read it;
+    int writes it into checkpoints as a whole number. sparse: None refuses sparse gradients, "rows" leaves rows without
+    a gradient alone, "only" refuses all others, "dense" takes them as zeros.
     view: the weights that ``eval()`` puts into the parameters; by default the rule's.
     base: a class that this one counts as. group_keys: fixed keys that every group has, for readers of its checkpoints.
     check: called with the constructor's arguments by name; raises for what can't go together.
@@ -75,8 +76,8 @@ def from_rule(
     for key in defaults:
         if key not in made.hypers:
             raise TypeError(f"from_rule(): {key} is no hyper-parameter of {made.name}; it has {', '.join(made.hypers)}")
-    if sparse not in (None, "rows", "dense"):
-        raise ValueError(f"from_rule(): sparse={sparse!r}; it is None, 'rows' or 'dense'")
+    if sparse not in (None, "rows", "only", "dense"):
+        raise ValueError(f"from_rule(): sparse={sparse!r}; it is None, 'rows', 'only' or 'dense'")
     if clash := (made.states.keys() | made.hypers.keys()) & _RESERVED:
         raise TypeError(f"from_rule(): {made.name} uses the reserved names {', '.join(sorted(clash))}")
     _check_view(made, view or made.view)
@@ -109,7 +110,7 @@ def from_rule(
         "sparse": sparse,
         "view": view or made.view,
         "group_keys": dict(group_keys or {}),
-        "class_programs": Programs(made),
+        "class_programs": programs_of(made),
         "_check": staticmethod(check) if check else None,
         "_recipe": recipe,
         "__doc__": LazyDocument(),

@@ -10,7 +10,9 @@ import inspect
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from zerograd.algebra.matrices import MatrixRule
 from zerograd.algebra.notation import Rule
+from zerograd.algebra.states import Part
 from zerograd.algebra.tracing import Graph
 
 if TYPE_CHECKING:
@@ -62,13 +64,19 @@ def document(cls: type[RuleOptimizer]) -> str:
         "When to use": "\n".join(p["When to use"] for p in parts if p.get("When to use")),
         "State": state_bytes(cls.rule),
         "Reference": "\n".join(p["Reference"] for p in parts if p.get("Reference")),
-        "Example": _EXAMPLE.format(name=cls.__name__) if cls.__module__ == "zerograd.optim" else "",
+        "Example": _example(cls, parts[0]),
     }
     lines = [_summary(cls.__name__, [part["Summary"] for part in parts]), ""]
     for section in SECTIONS:
         if texts[section]:
             lines += [section, textwrap.indent(texts[section].rstrip(), "    "), ""]
     return "\n".join(lines)
+
+
+def _example(cls: type[RuleOptimizer], own: dict[str, str]) -> str:
+    """The rule's own example, if it does not train just any model, else the usual one; none for a user's class."""
+    text = own.get("Example", _EXAMPLE).replace("{name}", cls.__name__)
+    return text if cls.__module__ == "zerograd.optim" else ""
 
 
 def _summary(name: str, summaries: list[str]) -> str:
@@ -113,6 +121,8 @@ def _hyper_parameters(cls: type[RuleOptimizer], parts: list[dict[str, str]]) -> 
 
 def state_bytes(rule: Rule) -> str:
     """What a parameter's state costs in float32 at the defaults, and what each flag adds; from the traced graph."""
+    if isinstance(rule, MatrixRule):
+        return _stack_bytes(rule)
     plain = {"lr": 0.1, **rule.hypers}
     base = Graph(rule, plain).tensor_states
     lines = [f"{_bytes(base)} a parameter in float32{_names(base)}."]
@@ -123,6 +133,17 @@ def state_bytes(rule: Rule) -> str:
             if added:
                 lines.append(f"{name} adds {_bytes(added)}{_names(added)}.")
     return "\n".join(lines)
+
+
+_EACH = {"rows": "a row of a matrix", "columns": "a column of a matrix", "vector": "a parameter of a vector"}
+
+
+def _stack_bytes(rule: MatrixRule) -> str:
+    """The same for a rule on whole matrices: from how its states start."""
+    parts = {name: spec.name for name, spec in rule.states.items() if isinstance(spec, Part)}
+    whole = tuple(name for name in rule.states if name not in parts)
+    lines = [f"{_bytes(whole)} a parameter in float32{_names(whole)}."] if whole or not parts else []
+    return "\n".join([*lines, *(f"4 bytes {_EACH[part]} in float32 ({name})." for name, part in parts.items())])
 
 
 def _bytes(names: tuple[str, ...]) -> str:

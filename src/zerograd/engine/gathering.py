@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from zerograd.algebra.states import Scalar, Start
-from zerograd.algebra.tracing import Graph, is_static
+from zerograd.algebra.states import Start
+from zerograd.algebra.tracing import Graph
 from zerograd.engine.buckets import Bucket, DifferentiableBucket, LinearBucket, SparseBucket, compute_dtype, started
 from zerograd.engine.dividing import Share, divided, eagerly
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
+from zerograd.engine.matrix_buckets import MatrixBucket, plain_numbers, shape_of, stack_dtype, stackable
+from zerograd.engine.programs import MatrixProgram
+from zerograd.engine.scalar_states import check_alike, counts_steps, initial, keep_scalars, shared_scalar
 from zerograd.engine.sharding import ShardBucket, has_dtensor, sharded_alike
+from zerograd.engine.validation import check_tensors
 from zerograd.formats.stochastic import noise_key
 
 if TYPE_CHECKING:
@@ -70,9 +74,9 @@ class Gathering:
         """Whether a plan is to be made of this step, if it can be."""
         check_alike(optimizer, [(one.index, one.hypers, one.program.graph) for one in shares])
         for one in shares:
-            _check_tensors(optimizer, one)
+            check_tensors(optimizer, one.live, one.grads, one.hypers)
         try:
-            if not differentiable:
+            if not differentiable and optimizer.rule.elementwise:
                 eager = eagerly(optimizer, shares) if quick and not self.again else []
                 shares = eager if eager and not _heavy(eager) else divided(optimizer, shares)
             for one in shares:
@@ -101,7 +105,7 @@ class Gathering:
         optimizer, graph, live = self.optimizer, share.program.graph, share.live
         counting = counts_steps(optimizer, graph)
         stateful = counting or bool(graph.states)  # plain SGD has none
-        plain = not (stateful or share.kernels or self._differentiable or self._noisy)
+        plain = not (stateful or share.kernels or self._differentiable or self._noisy) and optimizer.rule.elementwise
         if plain and LinearBucket.serves(share.program, live, share.grads):
             self._put_all(share)
             return
@@ -122,8 +126,12 @@ class Gathering:
         numbers = [values for name, values in columns.items() if name not in graph.late_states]
         moving = [counts] if graph.reads_t or self._noisy else []
         cohorts = list(zip(*moving, *numbers, strict=True)) or [()] * len(live)
-        put = self._take if share.kernels else self._put
         names = graph.tensor_states
+        if isinstance(share.program, MatrixProgram):
+            for at, (state, stacked) in enumerate(zip(states, stackable(live), strict=True)):
+                self._stack(share, share.program, at, [state.get(name) for name in names], counts[at] + 1, stacked)
+            return
+        put = self._take if share.kernels else self._put
         nothing: Any = {}
         for at, state in enumerate(states):
             held = [state.get(name) for name in names] if names else _NO_STATES
@@ -208,6 +216,30 @@ class Gathering:
         bucket.params, bucket.grads = live, share.grads
         self.eager.append(bucket)
 
+    def _stack(
+        self, share: Share, program: MatrixProgram, at: int, held: Sequence[Tensor | None], t: float, stacked: bool
+    ) -> None:
+        """Put a whole parameter into a bucket of its shape, if it may stand in one with others."""
+        p, g = share.live[at], share.grads[at]
+        dtypes = [None if tensor is None else tensor.dtype for tensor in held]
+        key = (share.index, "stack", p.shape, p.dtype, g.dtype, p.device, t, *dtypes)
+        bucket = self._found.get(key) if stacked else None
+        if bucket is None or bucket.elements >= CPU_ELEMENTS:
+            dtype, hypers = stack_dtype([p, g, *held], self._noisy), plain_numbers(share.hypers)
+            group = self.optimizer.param_groups[share.index]
+            maximize, seed = bool(group.get("maximize", False)), int(group.get("noise_seed", 0))
+            bucket = MatrixBucket(program, share.index, hypers, p.device, dtype, t, (), maximize, seed=seed)
+            bucket.states.update({n: [] for n in program.graph.tensor_states if shape_of(program, n, p) is not None})
+            self.eager.append(bucket)
+            if stacked:
+                self._found[key] = bucket
+        bucket.params.append(p)
+        bucket.grads.append(g)
+        bucket.elements += p.numel()
+        if self._noisy and p.dtype == torch.bfloat16:
+            bucket.ordinals.append(self._ordinals[id(p)])
+        self._join(share, p, g, held, bucket, bucket.maximize)
+
     def _join(
         self, share: Share, p: Tensor, g: Tensor, held: Sequence[Tensor | None], bucket: Bucket | CompiledBucket,
         maximize: bool,
@@ -215,14 +247,20 @@ class Gathering:
         """Hand a parameter's states to a bucket; those that do not exist yet start here and are kept after the step."""
         graph = share.program.graph
         for name, tensor in zip(graph.tensor_states, held, strict=True):
+            shape = shape_of(share.program, name, p)
+            if shape is None:
+                continue
             if tensor is None or isinstance(bucket, DifferentiableBucket):
                 self._new_states.append((p, name, bucket, len(bucket.states[name])))
-            if tensor is not None and tensor.shape != p.shape:
+            if tensor is not None and tensor.shape != shape:
+                like = "like the parameter" if shape == p.shape else f"of shape {tuple(shape)}"
                 raise RuntimeError(
                     f"{type(self.optimizer).__name__}: state {name!r} has shape {tuple(tensor.shape)}, its parameter "
-                    f"{tuple(p.shape)}; assign a tensor like the parameter, or delete the state to start it anew"
+                    f"{tuple(p.shape)}; assign a tensor {like}, or delete the state to start it anew"
                 )
-            if tensor is None:
+            if tensor is None and isinstance(bucket, MatrixBucket):
+                tensor = bucket.started(name, g, shape)
+            elif tensor is None:
                 tensor = started(graph.states[name], p, _start_gradient(p, g, maximize), share.hypers)
                 if graph.states[name] == Start("g"):
                     self._started.append((tensor, share.index))
@@ -249,7 +287,7 @@ class Gathering:
         apart = self._differentiable or _any_lazy([p, *held])
         if g.layout == torch.strided:
             return DifferentiableBucket, g
-        if not apart and (self.optimizer.sparse == "rows" or not graph.tensor_states):
+        if not apart and (self.optimizer.sparse in ("rows", "only") or not graph.tensor_states):
             return SparseBucket, g
         return DifferentiableBucket if apart else Bucket, g.to_dense()  # every element's state moves
 
@@ -315,83 +353,7 @@ def _heavy(shares: Sequence[Share]) -> bool:
     return elements * further > GATE * (8 + sum(len(one.live) for one in shares))
 
 
-def counts_steps(optimizer: RuleOptimizer, graph: Graph) -> bool:
-    """Whether each parameter's steps are counted: torch does, the rule reads them, or the noise hangs on them."""
-    return optimizer.keeps_step or graph.reads_t or optimizer.weight_format is not None
-
-
-def keep_scalars(optimizer: RuleOptimizer, bucket: Bucket | CompiledBucket) -> None:
-    """Put the scalar states' new values where they belong: a column, a group, all groups."""
-    for name, index, params, value in bucket.results():
-        per = bucket.program.graph.scalar_states[name].per
-        if per == "tensor":
-            optimizer._column(name).write(params, _numbers(value, len(params)))
-        else:
-            for group in [optimizer.param_groups[index]] if per == "group" else optimizer.param_groups:
-                group[name] = _kept(value)
-
-
-def shared_scalar(optimizer: RuleOptimizer, index: int, name: str, otherwise: float) -> Any:
-    """The value of a scalar state that is one in a group or in all: a group added later joins in what others have."""
-    own = optimizer.param_groups[index]
-    per = optimizer._group_rule(own).states[name]
-    holders = [own] if isinstance(per, Scalar) and per.per == "group" else optimizer.param_groups
-    return next((h[name] for h in holders if name in h), otherwise)
-
-
-def check_alike(optimizer: RuleOptimizer, groups: Sequence[tuple[int, Mapping[str, Any], Graph]]) -> None:
-    """What must be alike in all groups: hyper-parameters behind a state that is one in all, and its reductions."""
-    name = type(optimizer).__name__
-    for shared in {s for _, _, graph in groups for s in graph.shared}:
-        found = {repr(_comparable(hypers[shared])): index for index, hypers, _ in groups}
-        if len(found) > 1:
-            raise ValueError(
-                f"{name}: {shared} must be the same in every parameter group, because one estimate serves all of "
-                f"them; it is {' and '.join(found)}"
-            )
-    if len({graph.over_all for *_, graph in groups}) > 1:
-        raise ValueError(f"{name}: the flags of the parameter groups differ, but one reduction runs over all groups")
-
-
 def _start_gradient(p: Tensor, g: Tensor, maximize: bool) -> Tensor:
     """The gradient as a state may start with it: dense, and negated where the rule sees it negated."""
     dense = (g.to_dense() if g.layout != torch.strided else g).to(p.dtype)
     return -dense if maximize else dense
-
-
-def _comparable(value: Any) -> Any:
-    """A hyper-parameter as it counts: 1 is 1.0, a list is a tuple, a tensor is its number."""
-    if isinstance(value, (tuple, list)):
-        return tuple(map(_comparable, value))
-    return value if is_static(value) else float(value.detach() if isinstance(value, Tensor) else value)
-
-
-def initial(spec: Scalar, hypers: Mapping[str, Any]) -> float:
-    """What a scalar state starts with."""
-    value = hypers[spec.value] if isinstance(spec.value, str) else spec.value
-    return float(value.detach() if isinstance(value, Tensor) else value)
-
-
-def _numbers(value: Any, count: int) -> list[float]:
-    if isinstance(value, Tensor):
-        return [float(x) for x in value.expand(count).tolist()]
-    return value if isinstance(value, list) else [value] * count
-
-
-def _kept(value: Any) -> Any:
-    """A number where that costs nothing; on an accelerator a tensor, so that no step waits for the device."""
-    return value.item() if isinstance(value, Tensor) and value.device.type == "cpu" else value
-
-
-def _check_tensors(optimizer: RuleOptimizer, share: Share) -> None:
-    name = type(optimizer).__name__
-    if any(g.layout != torch.strided for g in share.grads):
-        if optimizer.sparse is None:
-            raise RuntimeError(f"{name} does not support sparse gradients, please consider SparseAdam instead")
-        if share.hypers.get("weight_decay", 0.0) != 0:
-            raise RuntimeError(f"{name}: weight_decay option is not compatible with sparse gradients; set it to 0")
-    if any(p.is_cuda for p in share.live) and torch.cuda.is_current_stream_capturing():
-        raise RuntimeError(
-            f"{name}: a step computes its scalars on the host and can't be captured in a CUDA graph; "
-            "capture forward and backward, and call step() outside"
-        )

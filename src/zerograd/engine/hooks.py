@@ -40,3 +40,10 @@ def hooked(step: Callable[..., Any]) -> Callable[..., Any]:
     wrapper = untraced(wrapper)
     wrapper.hooked = True  # type: ignore[attr-defined]  # torch leaves a step with this mark alone
     return wrapper
+
+
+def unhooked(step: Callable[..., Any]) -> Callable[..., Any]:
+    """``step`` without the wrapper that torch puts round it when the first optimizer of its class is made."""
+    while getattr(step, "hooked", False):
+        step = step.__wrapped__  # type: ignore[attr-defined]
+    return step

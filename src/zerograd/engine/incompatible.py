@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Size, Tensor
 
-from zerograd.algebra.states import Scalar
+from zerograd.algebra.states import Part, Scalar, StateSpec
 from zerograd.engine.matching import Match
 
 if TYPE_CHECKING:
@@ -81,16 +81,23 @@ def _fits(
         number = name == "step" or isinstance(specs.get(name), Scalar)
         if not isinstance(value, Tensor) or not (number or name in specs):
             continue
-        if value.numel() != 1 if number else value.shape != p.shape:
-            keys.mismatched_keys.append((f"{label}.{name}", value.shape, Size() if number else p.shape))
+        wanted = Size() if number else Size(_shape(specs[name], p) or ())
+        if value.numel() != 1 if number else value.shape != wanted:
+            keys.mismatched_keys.append((f"{label}.{name}", value.shape, wanted))
             fits = False
     there = {name for name, value in held.items() if value is not None and name != "step"}
+    needed = [name for name in needed if _shape(specs[name], p) is not None]
     if there and needed and (lacking := [name for name in needed if name not in there]):
         keys.missing_keys.extend(f"{label}.{name}" for name in lacking)
         if len(lacking) == len(needed):  # none of them: another rule's
             keys.unexpected_keys.extend(f"{label}.{name}" for name in sorted(there - specs.keys()))
         fits = False
     return fits
+
+
+def _shape(spec: StateSpec, p: Tensor) -> Sequence[int] | None:
+    """The shape of a state of a parameter; None if such a parameter has none of it."""
+    return spec.shape(tuple(p.shape)) if isinstance(spec, Part) else p.shape
 
 
 def _always_there(optimizer: RuleOptimizer, group: Mapping[str, Any]) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from zerograd.engine.gathering import check_alike, keep_scalars, shared_scalar
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
 from zerograd.engine.programs import is_constant
+from zerograd.engine.scalar_states import check_alike, keep_scalars, shared_scalar
 
 if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer

@@ -20,14 +20,15 @@ from zerograd.engine.columns import Column
 from zerograd.engine.dynamo import untraced
 from zerograd.engine.gradients import checked_nonfinite
 from zerograd.engine.hooks import hooked
-from zerograd.engine.programs import Programs
-from zerograd.engine.validation import OTHER_NAMES, check_hypers, warn_of_misspelt
+from zerograd.engine.programs import Programs, programs_of
+from zerograd.engine.validation import OTHER_NAMES, check_hypers, check_parameters, warn_of_misspelt
 from zerograd.errors import nearest
 from zerograd.formats.stochastic import WEIGHT_FORMATS
 from zerograd.lifecycle.clipping import GlobalNorm, as_policy
 from zerograd.lifecycle.loss_scaling import UnscalingSteps, step_scale
 
 if TYPE_CHECKING:
+    from zerograd.engine.eager_plan import EagerPlan
     from zerograd.engine.incompatible import IncompatibleKeys
     from zerograd.engine.plan import Plan
 
@@ -44,8 +45,9 @@ class RuleOptimizer(torch.optim.Optimizer):
     """Base of all optimizers that are made from a rule; see ``zerograd.from_rule``.
 
     rule: what moves the parameters. order: the constructor's arguments. keeps_step: ``state[p]["step"]`` exists even
-    if the rule does not read it, as in torch. sparse: None, "rows" (rows without a gradient are left alone) or
-    "dense". view: what ``eval()`` puts into the parameters. group_keys: what every group holds, for torch to read.
+    if the rule does not read it, as in torch; int if checkpoints hold it as a whole number. sparse: None, "rows" (rows
+    without a gradient are left alone), "only" (and there are no other gradients) or "dense". view: what ``eval()`` puts
+    into the parameters. group_keys: what every group holds, for torch to read.
 
     clip: the largest norm of all gradients together, as a policy. weight_format: None, or "stochastic" for bfloat16
     weights that are rounded so; each group then holds the ``noise_seed``. nonfinite: what is done about gradients that
@@ -55,7 +57,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     rule: ClassVar[Rule]
     order: ClassVar[tuple[str, ...]]
-    keeps_step: ClassVar[bool]
+    keeps_step: ClassVar[bool | type[int]]
     sparse: ClassVar[str | None]
     view: ClassVar[View | None]
     group_keys: ClassVar[Mapping[str, Any]] = {}
@@ -68,7 +70,7 @@ class RuleOptimizer(torch.optim.Optimizer):
     _step_supports_amp_scaling = UnscalingSteps()
     _evaluating: bool
     _policy: Policy | None
-    _plans: list[Plan]
+    _plans: list[Plan | EagerPlan]
 
     def __init__(self, params: Any, *args: Any, **values: Any) -> None:
         if not hasattr(type(self), "rule") or args:  # classes have constructors of their own, which come here by name
@@ -184,6 +186,12 @@ class RuleOptimizer(torch.optim.Optimizer):
             warn_of_misspelt(param_group, self.defaults, type(self).__name__)
             param_group.update(own)
         _base_add_param_group(self, param_group)
+        last = len(self.param_groups) - 1
+        try:
+            check_parameters(self.rule, self.param_groups[last]["params"], last, type(self).__name__)
+        except ValueError:
+            self.param_groups.pop()
+            raise
 
     def _hypers(self, group: Mapping[str, Any]) -> dict[str, Any]:
         """lr and the rule's hyper-parameters as they hold for a group now."""
@@ -204,7 +212,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         if policy is None:
             return self.class_programs
         if policy not in self._policy_programs:
-            self._policy_programs[policy] = Programs(policy.placed_in(self.rule))
+            self._policy_programs[policy] = programs_of(policy.placed_in(self.rule))
         return self._policy_programs[policy]
 
     # ----------------------------------------------------------------------------------------------------- state
@@ -218,7 +226,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         self._evaluating = False
 
     @property
-    def _plan(self) -> Plan | None:
+    def _plan(self) -> Plan | EagerPlan | None:
         """The plan of the last step, if it has one."""
         return self._plans[0] if self._plans else None
 
@@ -239,6 +247,9 @@ class RuleOptimizer(torch.optim.Optimizer):
                 for name, value in group.items():
                     if name in self.rule.states and isinstance(value, Tensor):
                         group[name] = value.item()
+            if self.keeps_step is int:
+                held = packed["state"]
+                packed["state"] = {k: {n: int(v) if n == "step" else v for n, v in held[k].items()} for k in held}
 
         handle = self.register_state_dict_post_hook(plain, prepend=True)  # before the user's, which may change it all
         try:

@@ -15,9 +15,10 @@ import numpy as np
 from torch import Tensor
 
 from zerograd.engine import admission, gradients
-from zerograd.engine.gathering import Gathering, counts_steps
+from zerograd.engine.gathering import Gathering
 from zerograd.engine.kernel_buckets import CompiledBucket
 from zerograd.engine.numbers import Hypers, Scalars
+from zerograd.engine.scalar_states import counts_steps
 from zerograd.engine.witness import Witness
 from zerograd.kernels.cpu import pool
 from zerograd.kernels.cpu.counting import FAILED_CALL, Call, Counts, InOrder

@@ -8,6 +8,7 @@ from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from zerograd.algebra.graph import Level
+from zerograd.algebra.matrices import MatrixGraph, MatrixRule
 from zerograd.algebra.notation import Rule
 from zerograd.algebra.tracing import VANISHING, Graph, Tracer
 from zerograd.formats.layout import Layout
@@ -71,6 +72,17 @@ class Program:
         return self._kernels[layout]
 
 
+class MatrixProgram(Program):
+    """The program of a rule on whole matrices: the rule itself."""
+
+    def __init__(self, rule: MatrixRule) -> None:
+        self.rule, self.graph, self.reasons = rule, MatrixGraph(rule), {}
+        self.keywords = (*rule.hypers, *rule.own.supplied)
+
+    def kernel(self, layout: Layout) -> None:
+        """There is none: kernels know elements."""
+
+
 class Programs:
     """The programs of one rule. ``compiled`` counts them."""
 
@@ -97,3 +109,20 @@ class Programs:
     @property
     def compiled(self) -> int:
         return len(self._printed)
+
+
+class MatrixPrograms(Programs):
+    """The one program of a rule on whole matrices, whatever its hyper-parameters are."""
+
+    def __init__(self, rule: MatrixRule) -> None:
+        self.rule = rule
+        self._only = MatrixProgram(rule)
+        self._printed = {0: self._only}
+
+    def find(self, values: Mapping[str, Any], *, whole: bool = False) -> Program:  # noqa: ARG002
+        return self._only
+
+
+def programs_of(rule: Rule) -> Programs:
+    """The programs of a rule of either kind."""
+    return MatrixPrograms(rule) if isinstance(rule, MatrixRule) else Programs(rule)

@@ -14,6 +14,7 @@ import torch
 
 from zerograd.engine import gradients
 from zerograd.engine.buckets import Bucket
+from zerograd.engine.eager_plan import EagerPlan, suits
 from zerograd.engine.gathering import Gathering
 from zerograd.engine.kernel_buckets import CompiledBucket
 from zerograd.engine.plan import Plan
@@ -52,7 +53,7 @@ def take(optimizer: RuleOptimizer, scale: float = 1.0) -> None:
         torch._C._set_grad_enabled(enabled)
 
 
-def _taken(optimizer: RuleOptimizer, plan: Plan, scale: float) -> bool:
+def _taken(optimizer: RuleOptimizer, plan: Plan | EagerPlan, scale: float) -> bool:
     """Take the step by a plan; False, with nothing changed, if the plan does not fit or leaves something over."""
     if plan.whole is not None:
         return plan.take(scale)
@@ -103,8 +104,9 @@ def _gather(optimizer: RuleOptimizer, scale: float) -> None:
     optimizer._irregular = max(0, score - 1) if plan else score + 1 if score < 4 * RETRY else 3 * RETRY + 1
     if optimizer._irregular > 2 * PATIENCE:
         optimizer._plans[:] = [plan for plan in optimizer._plans if plan.rest]  # asking them costs time too
-    if not plan and gathered.lasting and gathered.again:
-        optimizer._plans[:] = [Plan(optimizer, gathered, measures), *optimizer._plans[: PLANS - 1]]
+    kind: type[Plan | EagerPlan] | None = Plan if gathered.lasting else EagerPlan if suits(gathered) else None
+    if not plan and kind is not None and gathered.again:
+        optimizer._plans[:] = [kind(optimizer, gathered, measures), *optimizer._plans[: PLANS - 1]]
 
 
 def _worth_a_plan(optimizer: RuleOptimizer, score: int, ids: frozenset[int]) -> bool:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from zerograd.algebra.notation import Rule
 from zerograd.algebra.tracing import is_static
+
+if TYPE_CHECKING:
+    from zerograd.engine.optimizer import RuleOptimizer
 
 _NOT_NEGATIVE = {
     "lr": "Invalid learning rate: {}",
@@ -62,15 +66,45 @@ def check_hypers(rule: Rule, values: Mapping[str, Any], optimizer: str) -> None:
     """Raise ValueError or TypeError for the first hyper-parameter that can't be meant."""
     for name in ("lr", *rule.hypers):
         _check_kind(name, values[name], rule.hypers.get(name, 0.0), optimizer)
+    for requirement in rule.requirements:
+        if not requirement.holds(**{name: values[name] for name in requirement.names}):
+            raise ValueError(requirement.message.format(**values))
     for name, message in _NOT_NEGATIVE.items():
-        if name in values and not values[name] >= 0:
+        if name in values and not isinstance(values[name], tuple) and not values[name] >= 0:
             raise ValueError(f"{message.format(values[name])}; it must be 0 or more")
     for index, beta in enumerate(values.get("betas", ())):
         if not 0 <= beta < 1:
             raise ValueError(f"Invalid beta parameter at index {index}: {beta}; it must be in [0, 1)")
-    for requirement in rule.requirements:
-        if not requirement.holds(**{name: values[name] for name in requirement.names}):
-            raise ValueError(requirement.message.format(**values))
+
+
+def check_parameters(rule: Rule, params: Sequence[Any], group: int, optimizer: str) -> None:
+    """Raise ValueError if the rule can't take one of the parameters of a group."""
+    for requirement in rule.parameter_requirements:
+        if unfit := [[group, at] for at, p in enumerate(params) if not requirement.holds(p)]:
+            size = params[unfit[0][1]].size()
+            raise ValueError(requirement.message.format(optimizer=optimizer, indices=unfit, size=size))
+
+
+def check_tensors(
+    optimizer: RuleOptimizer, live: Sequence[Tensor], grads: Sequence[Tensor], hypers: Mapping[str, Any]
+) -> None:
+    """Raise RuntimeError for a parameter or gradient that the optimizer can't take in this step."""
+    name = type(optimizer).__name__
+    only, dense = optimizer.sparse == "only", [g.layout == torch.strided for g in grads]
+    if not all(dense):
+        if optimizer.sparse is None:
+            raise RuntimeError(f"{name} does not support sparse gradients, please consider SparseAdam instead")
+        if hypers.get("weight_decay", 0.0) != 0:
+            raise RuntimeError(f"{name}: weight_decay option is not compatible with sparse gradients; set it to 0")
+    if only and any(dense):
+        raise RuntimeError(f"{name} does not support dense gradients, please consider Adam instead")
+    if not optimizer.rule.elementwise and any(p.is_complex() for p in live):
+        raise RuntimeError(f"{name} does not support complex parameters; take an optimizer that is no matrix rule's")
+    if any(p.is_cuda for p in live) and torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(
+            f"{name}: a step computes its scalars on the host and can't be captured in a CUDA graph; "
+            "capture forward and backward, and call step() outside"
+        )
 
 
 def _check_kind(name: str, value: Any, default: Any, optimizer: str) -> None:

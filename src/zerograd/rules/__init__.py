@@ -26,6 +26,7 @@ from zerograd.rules._rmsprop import rmsprop
 from zerograd.rules._rprop import rprop
 from zerograd.rules._schedule_free_adamw import schedule_free_adamw, schedule_free_average
 from zerograd.rules._sgd import sgd
+from zerograd.rules._sparse_adam import sparse_adam
 from zerograd.rules._stable_adamw import stable_adamw
 from zerograd.rules._trust_ratio import trust_ratio
 from zerograd.rules._weight_decay import cautious_decay, decoupled, l2, torch_decay
@@ -55,6 +56,7 @@ __all__ = [
     "schedule_free_adamw",
     "schedule_free_average",
     "sgd",
+    "sparse_adam",
     "stable_adamw",
     "torch_decay",
     "trust_ratio",

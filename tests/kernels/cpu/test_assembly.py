@@ -23,7 +23,13 @@ from zerograd.kernels.cpu import machine, squares
 from zerograd.kernels.cpu.kernel import Function
 from zerograd.kernels.cpu.words import OUTSIDE
 
-NAMES = [name for name in zerograd.optim.__all__ if issubclass(getattr(zerograd.optim, name), RuleOptimizer)]
+CLASSES = {name: getattr(zerograd.optim, name) for name in zerograd.optim.__all__}
+NAMES = [
+    name
+    for name, cls in CLASSES.items()
+    if issubclass(cls, RuleOptimizer) and cls.rule.elementwise and cls.sparse != "only"
+]
+"""The classes whose steps are compiled kernels: neither those on whole matrices nor those on rows."""
 TYPES = [
     *((name, torch.float32) for name in NAMES),
     ("AdamW", torch.bfloat16), ("SGD", torch.bfloat16), ("LAMB", torch.bfloat16),

@@ -173,7 +173,7 @@ def test_no_compiler_is_loaded_before_the_first_step() -> None:
     program("""
         import sys
         import torch, zerograd
-        p = torch.ones(3).requires_grad_()
+        p = torch.ones(3, 2).requires_grad_()
         made = [getattr(zerograd, name) for name in zerograd.optim.__all__]
         made = [cls([p]) for cls in made if issubclass(cls, zerograd.RuleOptimizer)]
         assert len(made) > 10
@@ -183,7 +183,7 @@ def test_no_compiler_is_loaded_before_the_first_step() -> None:
             optimizer.step()  # no gradients
         found = [name for name in sys.modules if name.split(".")[0] in ("llvmlite", "numba")]
         assert not found, found
-        p.grad = torch.ones(3)
+        p.grad = torch.ones(3, 2)
         made[0].step()
         assert "llvmlite" in sys.modules
         assert "numba" not in sys.modules

@@ -1,0 +1,147 @@
+"""Plans without kernels: the buckets of matrix rules and sparse gradients, used again while everything is alike.
+
+Their steps are torch's own operations, which look at their tensors themselves. So it is enough that every parameter
+and state is the very object that it was, where it was, and that each gradient is of the same kind.
+"""
+
+from __future__ import annotations
+
+from operator import is_
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from zerograd.engine import gradients
+from zerograd.engine.buckets import Bucket, SparseBucket
+from zerograd.engine.gathering import Gathering
+from zerograd.engine.matrix_buckets import MatrixBucket, plain_numbers
+from zerograd.engine.scalar_states import counts_steps
+
+if TYPE_CHECKING:
+    from zerograd.engine.optimizer import RuleOptimizer
+
+
+def suits(gathered: Gathering) -> bool:
+    """Whether all buckets of a step are of the kinds that can be used again."""
+    for bucket in gathered.buckets:
+        if isinstance(bucket, MatrixBucket):
+            continue
+        graph = bucket.program.graph
+        if not isinstance(bucket, SparseBucket) or bucket.noise_keys or graph.scalar_states or graph.first_groups:
+            return False
+    return bool(gathered.buckets)
+
+
+class EagerPlan:
+    """The buckets of a step that has been taken, as a ``Plan`` has those of compiled kernels; nothing is left over."""
+
+    whole = None
+    rest: tuple[Tensor, ...] = ()
+    rests = 0
+
+    def __init__(self, optimizer: RuleOptimizer, gathered: Gathering, measures: bool) -> None:
+        self.optimizer, self.measures, self.reusable = optimizer, measures, True
+        self.buckets: list[Bucket] = gathered.eager
+        self._groups, self._state = optimizer.param_groups, optimizer.state
+        self._extras = self._outside()
+        self._everyone = [p for group in self._groups for p in group["params"]]
+        self._live = [p.grad is not None for p in self._everyone]
+        self._places = [[_place(p) for p in bucket.params] for bucket in self.buckets]
+        self._kinds = [[_kind(g) for g in bucket.grads] for bucket in self.buckets]
+        counting = [bucket for bucket in self.buckets if counts_steps(optimizer, bucket.program.graph)]
+        self._counted = [p for bucket in counting for p in bucket.params]
+        self.covered = frozenset(id(p) for bucket in self.buckets for p in bucket.params)
+        self.release()
+
+    def _outside(self) -> tuple[Any, ...]:
+        optimizer = self.optimizer
+        return (optimizer.clip, optimizer.nonfinite, optimizer.weight_format, len(optimizer.param_groups))
+
+    def take(self, _: float) -> bool:
+        """Never: the buckets are run one by one."""
+        return False
+
+    def entangled(self) -> bool:
+        """Whether something else has to be updated in between: never, nothing is left over."""
+        return False
+
+    def ready(self) -> bool:
+        """Whether this plan is right for the step to come; then the buckets hold its gradients and numbers."""
+        optimizer = self.optimizer
+        everyone = [p for group in optimizer.param_groups for p in group["params"]]
+        self.reusable = (
+            optimizer.param_groups is self._groups
+            and optimizer.state is self._state
+            and self._outside() == self._extras
+            and len(everyone) == len(self._everyone)
+            and all(map(is_, everyone, self._everyone))
+            and gradients.are_measured(optimizer) == self.measures
+            and all(map(self._holds, self.buckets, self._places))
+        )
+        if not self.reusable or [p.grad is not None for p in everyone] != self._live:
+            return False
+        if all(map(self._fed, self.buckets, self._kinds)) and self._numbered():
+            return True
+        self.release()
+        return False
+
+    def _holds(self, bucket: Bucket, places: list[Any]) -> bool:
+        """Whether a bucket's parameters are where they were, and their states the same tensors."""
+        held = [self._state.get(p, {}) for p in bucket.params]
+        return list(map(_place, bucket.params)) == places and all(
+            one.get(name) is tensor
+            for name, tensors in bucket.states.items()
+            for one, tensor in zip(held, tensors, strict=True)
+        )
+
+    def _fed(self, bucket: Bucket, kinds: list[Any]) -> bool:
+        """Hand a bucket its gradients; False if they are of another kind."""
+        bucket.grads = [p.grad for p in bucket.params if p.grad is not None]
+        return list(map(_kind, bucket.grads)) == kinds
+
+    def _numbered(self) -> bool:
+        """Hand the buckets their hyper-parameters and step; False if they fit no bucket any more."""
+        optimizer = self.optimizer
+        groups = [(group, optimizer._hypers(group)) for group in optimizer.param_groups]
+        plain = groups if optimizer.rule.elementwise else [(group, plain_numbers(hypers)) for group, hypers in groups]
+        counts: list[float] = []
+        if self._counted:
+            counts = optimizer._column("step").read(self._counted, [self._state[p] for p in self._counted], 0.0)
+        start = 0
+        for bucket in self.buckets:
+            group, hypers = plain[bucket.group_index]
+            if isinstance(bucket, MatrixBucket):
+                if group.get("noise_seed", 0) != bucket.seed:
+                    return False
+            elif optimizer._programs(group).find(hypers) is not bucket.program:
+                return False
+            bucket.hypers, bucket.maximize = hypers, bool(group.get("maximize", False))
+            if self._counted:
+                own = counts[start : start + len(bucket.params)]
+                start += len(own)
+                if own.count(own[0]) != len(own):
+                    return False
+                bucket.t = own[0] + 1
+        return True
+
+    def keep(self) -> None:
+        """After the buckets: count the step."""
+        if self._counted:
+            steps = [bucket.t for bucket in self.buckets for _ in bucket.params]
+            self.optimizer._column("step").write(self._counted, steps)
+
+    def release(self) -> None:
+        """After the step, or instead of it: the gradients are free to go."""
+        for bucket in self.buckets:
+            bucket.grads = []
+
+
+def _place(p: Tensor) -> tuple[int, torch.Size, torch.dtype]:
+    """What of a parameter has to stay as it is between two steps."""
+    return p.data_ptr(), p.shape, p.dtype
+
+
+def _kind(g: Tensor) -> tuple[torch.Size, torch.dtype, torch.layout, type[Tensor]]:
+    """What of a gradient has to stay as it is between two steps."""
+    return g.shape, g.dtype, g.layout, type(g)

@@ -1,0 +1,121 @@
+"""Buckets of whole matrices: parameters of one shape, handed to a matrix rule as one stack.
+
+A rule on stacks is called once for many small matrices, where the time would go into the calls. A large one stands
+alone: then the stack is the parameter itself, seen with one dimension more, and nothing is copied. The rule computes
+in the dtype of its tensors, as torch does, half precision too: float32 copies of whole matrices are what such a rule is
+meant to save. Only tensors of several dtypes, and weights that are rounded stochastically, take part as copies in a
+wider dtype.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zerograd.algebra.states import Part
+from zerograd.engine import admission
+from zerograd.engine.buckets import Bucket, compute_dtype
+from zerograd.engine.programs import MatrixProgram, Program
+from zerograd.formats.stochastic import noise_key, rounded
+from zerograd.kernels.reducing import Kernel
+
+SMALL = 65_536
+"""Elements up to which a parameter is copied into a stack: beyond, its own work outweighs what a call costs."""
+
+
+@dataclass
+class MatrixBucket(Bucket):
+    """One call of a matrix rule. hypers: plain numbers. states: those that parameters of this shape have.
+
+    seed: of the noise of stochastic rounding. ordinals: the numbers of the parameters in the optimizer, if they are
+    rounded so.
+    """
+
+    program: MatrixProgram
+    seed: int = 0
+    ordinals: list[int] = field(default_factory=list)
+    _stacks: list[Tensor] = field(default_factory=list)
+
+    def started(self, name: str, g: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """A state before its first step: as torch's, in the dtype of the gradient."""
+        spec = self.program.graph.states[name]
+        if isinstance(spec, Part):
+            return g.new_zeros(shape)
+        assert isinstance(spec, (int, float))
+        return torch.full_like(g, spec, requires_grad=False)
+
+    def run(self) -> Kernel:
+        """Compute and store, without asking for anything."""
+        yield from ()
+        if not self.elements:
+            return
+        g = self._scaled(self._stacked(self.grads))
+        if not self._stacks:
+            self._stacks = [self._stacked(tensors) for tensors in (self.params, *self.states.values())]
+        p, *states = self._stacks
+        held = dict(zip(self.states, states, strict=True))
+        program = self.program
+        supplied = {"t": self.t, "dtype": self.params[0].dtype, **self.hypers}
+        keywords = {name: supplied[name] for name in program.keywords}
+        program.rule.function(g, p, *map(held.get, program.graph.tensor_states), **keywords)
+        if self.ordinals:
+            keys = [noise_key(self.seed, int(self.t), ordinal, 0) for ordinal in self.ordinals]
+            p = torch.stack([rounded(x, key, one) for x, key, one in zip(p, keys, self.params, strict=True)])
+        if p is not self._stacks[0] or self._copied():
+            for tensors, stack in zip((self.params, *self.states.values()), (p, *states), strict=True):
+                torch._foreach_copy_([t.detach() for t in tensors], list(stack.unbind()))
+            self._stacks = []  # they were copies
+
+    def _stacked(self, tensors: Sequence[Tensor]) -> Tensor:
+        """The tensors in one, in the dtype of the computation: a view, if it is only one that has it."""
+        stack = tensors[0].detach()[None] if len(tensors) == 1 else torch.stack([t.detach() for t in tensors])
+        return stack if stack.dtype == self.dtype else stack.to(self.dtype)
+
+    def _copied(self) -> bool:
+        """Whether the stacks are copies of the parameters and states."""
+        return len(self.params) > 1 or any(t[0].dtype != self.dtype for t in (self.params, *self.states.values()))
+
+    def _scaled(self, g: Tensor) -> Tensor:
+        """The gradients as the rule sees them; those of the parameters are left as they are."""
+        factor = self.factors.get(self.group_index, 1.0)
+        if isinstance(factor, Tensor):
+            g = g * factor.to(self.device, self.dtype)
+        elif factor != 1.0:
+            g = g * factor
+        return -g if self.maximize else g
+
+
+def stack_dtype(tensors: Sequence[Tensor | None], noisy: bool) -> torch.dtype:
+    """What a matrix rule computes in: the dtype of all tensors, if they have one."""
+    found = {tensor.dtype for tensor in tensors if tensor is not None}
+    return compute_dtype(*found) if len(found) > 1 or (noisy and torch.bfloat16 in found) else found.pop()
+
+
+def shape_of(program: Program, name: str, p: Tensor) -> tuple[int, ...] | None:
+    """The shape of a state of a parameter; None if this parameter has none of it."""
+    spec = program.graph.states[name]
+    return spec.shape(tuple(p.shape)) if isinstance(spec, Part) else p.shape
+
+
+def stackable(params: Sequence[Tensor]) -> list[bool]:
+    """Whether each parameter may be copied into a stack and back: a small one, in memory that no other one shares."""
+    plain = [type(p) in (Tensor, torch.nn.Parameter) and p.numel() <= SMALL for p in params]
+    spans = [one for at, p in enumerate(params) for one in admission.reach(p, at)]
+    shared = admission.overlapping(spans, []) if any(plain) else set()
+    return [small and at not in shared for at, small in enumerate(plain)]
+
+
+def plain_numbers(hypers: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyper-parameters as plain numbers: torch takes tensors of one element too."""
+    return {name: _number(value) for name, value in hypers.items()}
+
+
+def _number(value: Any) -> Any:
+    """A hyper-parameter as a plain number, also inside a tuple."""
+    if isinstance(value, (tuple, list)):
+        return tuple(map(_number, value))
+    return value.item() if isinstance(value, Tensor) else value

@@ -1,0 +1,113 @@
+import math
+
+import torch
+
+from zerograd.algebra import matrix_rule
+
+LEAST = 8
+"""Rows and columns of a matrix in a stack: smaller ones get rows and columns of zeros, which stay zero."""
+
+ADJUSTMENTS = ("original", "match_rms_adamw")
+
+
+@matrix_rule
+def muon(
+    g, p, momentum_buffer, *, lr, weight_decay=0.1, momentum=0.95, nesterov=True,
+    ns_coefficients=(3.4445, -4.7750, 2.0315), eps=1e-7, ns_steps=5, adjust_lr_fn=None,
+):  # fmt: skip
+    """Muon: a momentum whose singular values are all brought near 1, for the matrices of hidden layers.
+
+    Algorithm
+        B   = momentum * B + (1 - momentum) * g            momentum_buffer
+        D   = (1 - momentum) * g + momentum * B with nesterov, else B
+        X   = D / ||D||, the narrow side first, in bfloat16
+        A   = X X^T,  X = a X + (b A + c A A) X            ns_steps times, with a, b, c = ns_coefficients
+        p   = (1 - lr * weight_decay) * p
+        p   = p - lr * s * X                               s by adjust_lr_fn and the shape of the matrix
+    Hyper-parameters
+        lr: 0.02 with adjust_lr_fn "original"; with "match_rms_adamw" what AdamW would take, such as 1e-3.
+        weight_decay: decoupled; 0.1 in long training, 0 in short.
+        momentum: memory of the mean gradient; 0.95 is rarely changed.
+        nesterov: look one step ahead; better in practice.
+        ns_coefficients: of the Newton-Schulz polynomial; these rise steeply at 0 and end between 0.7 and 1.2.
+        eps: the smallest norm that a matrix is divided by.
+        ns_steps: iterations; 5, and less than 100.
+        adjust_lr_fn: None or "original": s = sqrt(max(1, rows / columns)); "match_rms_adamw": s = 0.2 * sqrt(max(rows,
+            columns)), the size of AdamW's steps.
+    When to use
+        Hidden layers of transformers and other networks, where it needs fewer steps than AdamW. Only for matrices: give
+        biases, norms, embeddings and the last layer to AdamW, in a second optimizer.
+    Reference
+        Jordan and others 2024, kellerjordan.github.io/posts/muon; Liu and others 2025, arXiv 2502.16982.
+    Example
+        >>> import torch, zerograd as optim
+        >>> _ = torch.manual_seed(0)
+        >>> model, loss_fn = torch.nn.Linear(4, 3, bias=False), torch.nn.MSELoss()
+        >>> optimizer = optim.Muon(model.parameters())
+        >>> inputs, targets, losses = torch.randn(32, 4), torch.randn(32, 3), []
+        >>> for _ in range(20):
+        ...     optimizer.zero_grad()
+        ...     loss = loss_fn(model(inputs), targets)
+        ...     loss.backward()
+        ...     optimizer.step()
+        ...     losses.append(loss.item())
+        >>> losses[-1] < losses[0]
+        True
+    """
+    momentum_buffer.lerp_(g, 1 - momentum)
+    d = g.lerp(momentum_buffer, momentum) if nesterov else momentum_buffer
+    x = orthogonalized(d, ns_coefficients, ns_steps, eps)
+    rows, columns = p.shape[-2:]
+    s = 0.2 * math.sqrt(max(rows, columns)) if adjust_lr_fn == "match_rms_adamw" else math.sqrt(max(1, rows / columns))
+    p.mul_(1 - lr * weight_decay).add_(x, alpha=-lr * s)
+
+
+def orthogonalized(d, coefficients, steps, eps):
+    """A stack of matrices with their singular values brought near 1, in bfloat16 (Newton and Schulz's iteration)."""
+    a, b, c = coefficients
+    x = d.to(torch.bfloat16, copy=True)
+    alone = len(d) == 1  # the product of two matrices is faster than that of two stacks of one matrix
+    size = torch.linalg.vector_norm(x) if alone else torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
+    x.div_(size.clamp_(min=eps))
+    x, multiplied = (x[0], torch.addmm) if alone else (x, torch.baddbmm)
+    x = x.mT if d.shape[-2] > d.shape[-1] else x
+    rows, columns = x.shape[-2:]
+    if not alone and rows < LEAST:  # torch multiplies stacks of tiny matrices in another way, with other roundings
+        x = torch.nn.functional.pad(x, (0, max(0, LEAST - columns), 0, LEAST - rows))
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = multiplied(x, multiplied(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    x = x[None] if alone else x[..., :rows, :columns]
+    return x.mT if d.shape[-2] > d.shape[-1] else x
+
+
+@muon.requires("Learning rate should be >= 0 but is: {lr}")
+def _(lr):
+    return lr >= 0
+
+
+@muon.requires("momentum should be >= 0 but is: {momentum}")
+def _(momentum):
+    return momentum >= 0
+
+
+@muon.requires("weight decay should be >= 0 but is: {weight_decay}")
+def _(weight_decay):
+    return weight_decay >= 0
+
+
+@muon.requires(
+    "Adjust learning rate function {adjust_lr_fn} is not supported; it is one of None, " + str(ADJUSTMENTS)[1:]
+)
+def _(adjust_lr_fn):
+    return adjust_lr_fn is None or adjust_lr_fn in ADJUSTMENTS
+
+
+@muon.requires("Number of steps must be less than 100 for computational efficiency, and a whole number; not {ns_steps}")
+def _(ns_steps):
+    return isinstance(ns_steps, int) and 0 <= ns_steps < 100
+
+
+@muon.requires_parameters("{optimizer} only supports 2D parameters whereas we found a parameter with size: {size}")
+def _(p):
+    return p.ndim == 2
