@@ -15,9 +15,9 @@ from torch.optim import Optimizer
 
 from zerograd import matrix, rules
 from zerograd.engine.construction import EXTRAS, from_rule
-from zerograd.engine.vector_state import Kept, flat_state, kept_state
 from zerograd.engine.hooks import hooked, unhooked
 from zerograd.engine.optimizer import RuleOptimizer, bind
+from zerograd.engine.vector_state import Kept, flat_state, kept_state
 from zerograd.rules import decoupled, l2, torch_decay
 
 
