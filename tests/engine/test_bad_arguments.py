@@ -15,7 +15,7 @@ from engine.common import OWN, SHARED
 NAN = float("nan")
 T = torch.tensor
 VALUES: dict[str, list[Any]] = {
-    "lr": [-1.0, NAN, "0.1", None, (0.1,), [0.1], T(-1.0), T([0.1, 0.2]), T([]), 1j, object()],
+    "lr": [-1.0, NAN, "0.1", None, (0.1,), [0.1], T(-1.0), T([0.1, 0.2]), T([]), 1j, frozenset()],
     "eps": [-1.0, NAN, "x", None, T(-1.0)],
     "weight_decay": [-1.0, NAN, "x", None, T(-0.1)],
     "momentum": [-1.0, NAN, "x", None],
