@@ -90,7 +90,7 @@ def test_factors_on_both_sides_do_not_overflow_together() -> None:
 
 
 def test_schedule_free_needs_a_first_beta_above_zero() -> None:
-    with pytest.raises(ValueError, match="schedule-free needs it above 0"):
+    with pytest.raises(ValueError, match="it must be above 0"):
         optim.ScheduleFreeAdamW(parameters(), betas=(0.0, 0.99))
 
 

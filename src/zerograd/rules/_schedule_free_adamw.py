@@ -60,7 +60,7 @@ def _(warmup_steps):
     return warmup_steps >= 0
 
 
-@schedule_free_adamw.requires("Invalid beta parameter at index 0: {betas[0]}; for schedule-free it must be above 0 and below 1")
+@schedule_free_adamw.requires("Invalid beta parameter at index 0: {betas[0]}; it must be above 0")
 def _(betas):
     return betas[0] > 0
 
