@@ -184,6 +184,9 @@ OWN = [
 
 ROWS = {row.name: row for row in [*TORCH, *OWN]}
 
+DENSE = [row for row in ROWS.values() if row.takes != "sparse"]
+"""The rows for laws on gradients that are there for every element; tests/matrix has those on sparse ones."""
+
 
 def cases(rows: list[Row] | None = None) -> Iterator[tuple[Row, Config]]:
     """Every row with each of its configurations."""

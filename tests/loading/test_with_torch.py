@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import zerograd as optim
-from laws.table import TORCH, Config, Row, cases, label
+from laws.table import DENSE, TORCH, Config, Row, cases, label
 from loading.runs import copied, go_on, named, through_a_file, values
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -27,6 +27,8 @@ ONLY = {"fused": {"SGD", "Adam", "AdamW", "Adagrad"}, "capturable": {row.name fo
 """The classes for which torch has the implementation."""
 LIBRARIES = {"torch": torch.optim, "zerograd": optim}
 CHANGES = [("torch", "zerograd"), ("zerograd", "torch")]
+SHARED = [row for row in TORCH if row in DENSE]
+
 by_change = pytest.mark.parametrize("change", CHANGES, ids="-".join)
 
 
@@ -57,7 +59,7 @@ def switched(
 
 
 @by_change
-@pytest.mark.parametrize("case", list(cases(TORCH)), ids=label)
+@pytest.mark.parametrize("case", list(cases(SHARED)), ids=label)
 @pytest.mark.usefixtures("double")
 def test_every_configuration_goes_on_in_the_other_library(case: tuple[Row, Config], change: tuple[str, str]) -> None:
     row, config = case
@@ -68,7 +70,7 @@ def test_every_configuration_goes_on_in_the_other_library(case: tuple[Row, Confi
 
 @by_change
 @pytest.mark.parametrize(
-    ("name", "kind"), [(row.name, kind) for row in TORCH for kind in KINDS if row.name in ONLY.get(kind, {row.name})]
+    ("name", "kind"), [(row.name, kind) for row in SHARED for kind in KINDS if row.name in ONLY.get(kind, {row.name})]
 )
 def test_every_kind_goes_on_in_the_other_library(name: str, kind: str, change: tuple[str, str]) -> None:
     dtype = torch.float64 if kind == "tensor lr" else torch.float32
@@ -77,7 +79,7 @@ def test_every_kind_goes_on_in_the_other_library(name: str, kind: str, change: t
     torch.testing.assert_close(changed, stayed, rtol=2e-5, atol=2e-6)
 
 
-@pytest.mark.parametrize("row", TORCH, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", SHARED, ids=lambda row: row.name)
 def test_what_is_saved_has_the_keys_and_kinds_of_torchs(row: Row) -> None:
     saved = {}
     for library, module in LIBRARIES.items():
@@ -93,7 +95,7 @@ def test_what_is_saved_has_the_keys_and_kinds_of_torchs(row: Row) -> None:
         assert {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in ours["state"][number].items()}
 
 
-@pytest.mark.parametrize("row", TORCH, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", SHARED, ids=lambda row: row.name)
 def test_options_that_an_older_torch_did_not_save_are_kept(row: Row) -> None:
     params = named()
     old = getattr(torch.optim, row.name)(list(params.values()))
@@ -184,7 +186,7 @@ def test_a_copy_has_every_public_attribute(how: str, steps: int) -> None:
 
 
 @pytest.mark.parametrize("kind", [float, int])
-@pytest.mark.parametrize("row", TORCH, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", SHARED, ids=lambda row: row.name)
 def test_step_counts_that_are_plain_numbers_are_taken(row: Row, kind: type) -> None:
     """As checkpoints of torch before 1.12 have them."""
     params = named()
@@ -204,7 +206,7 @@ def test_step_counts_that_are_plain_numbers_are_taken(row: Row, kind: type) -> N
 
 
 @pytest.mark.parametrize("how", COPIES)
-@pytest.mark.parametrize("row", TORCH, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", SHARED, ids=lambda row: row.name)
 def test_the_whole_optimizer_is_saved_and_goes_on(row: Row, how: str) -> None:
     params = named()
     optimizer = getattr(optim, row.name)(params.items(), **row.configs[-1])

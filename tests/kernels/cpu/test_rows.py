@@ -19,7 +19,14 @@ from zerograd.engine.optimizer import RuleOptimizer
 from zerograd.kernels.cpu import pool
 from zerograd.kernels.cpu.rows import can_be_printed
 
-NAMES = [name for name in zerograd.optim.__all__ if issubclass(getattr(zerograd.optim, name), RuleOptimizer)]
+NAMES = [
+    name
+    for name in zerograd.optim.__all__
+    if issubclass(kind := getattr(zerograd.optim, name), RuleOptimizer)
+    and kind.rule.elementwise
+    and kind.sparse != "only"
+]
+"""Classes that have kernels."""
 KEPT_BY_PYTHON = {"ASGD", "NAdam", "Prodigy", "ScheduleFreeAdamW"}
 """Classes whose numbers hang on scalar states."""
 
