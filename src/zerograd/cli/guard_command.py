@@ -50,7 +50,7 @@ def execute(arguments: argparse.Namespace) -> int:
     session = Session(arguments.action, report.absolute() if report is not None else None)
     session.begin()
     atexit.register(session.end)  # after the program's threads and its own last functions
-    status = run_as_main(script, arguments.arguments)
+    status, session.failed = run_as_main(script, arguments.arguments)
     if threading.active_count() == 1:
         session.end()
     return status

@@ -16,8 +16,8 @@ _mains: list[ModuleType] = []
 """The script's module, kept to the very end: its functions may be called then."""
 
 
-def run_as_main(script: str, arguments: Sequence[str]) -> int:
-    """Run a script as ``__main__`` and give back its exit status; what it raises is printed as Python prints it."""
+def run_as_main(script: str, arguments: Sequence[str]) -> tuple[int, bool]:
+    """Run a script as ``__main__``: its exit status, and whether an error has ended it, printed as Python does."""
     with io.open_code(os.path.abspath(script)) as file:
         source = file.read()
     main = ModuleType("__main__")
@@ -35,14 +35,14 @@ def run_as_main(script: str, arguments: Sequence[str]) -> int:
     try:
         exec(compile(source, script, "exec", dont_inherit=True), main.__dict__)
     except SystemExit as request:
-        return _status(request)
+        return _status(request), False
     except KeyboardInterrupt as stop:
         _show(stop)
-        return _interrupted()
+        return _interrupted(), True
     except BaseException as error:
         _show(error)
-        return 1
-    return 0
+        return 1, True
+    return 0, False
 
 
 def _status(request: SystemExit) -> int:

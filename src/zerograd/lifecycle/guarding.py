@@ -80,14 +80,14 @@ class Guard(RemovableHandle):
         """End the watch; what is certain by now is still said."""
         self._end(closing=False)
 
-    def _end(self, *, closing: bool) -> None:
+    def _end(self, *, closing: bool, failed: bool = False) -> None:
         watch, self._watch = self._watch, None
         _KEPT.pop(id(self), None)
         if watch is None:
             return
         self._closing = closing
         try:
-            watch.close()
+            watch.close(whole=not failed)
         finally:
             watch.remove()
 
@@ -95,7 +95,7 @@ class Guard(RemovableHandle):
         return self
 
     def __exit__(self, kind: Any, value: Any, traceback: Any) -> None:
-        self._end(closing=value is not None)
+        self._end(closing=value is not None, failed=value is not None)
 
 
 _KEPT: dict[int, Guard] = {}

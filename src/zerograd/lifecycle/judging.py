@@ -42,6 +42,7 @@ class Judge:
         self.used = 0
         self.empty = 0
         self._suspicions: dict[Any, Suspicion] = {}
+        self._began_with: Trail | None = None
         self._windows: dict[Trail, int] = {}
 
     def _see(self, key: Any, cycle: int, finding: Callable[[], Finding]) -> Suspicion:
@@ -140,6 +141,8 @@ class Judge:
             )
 
         self.empty += 1
+        if cycle == 1 and not backwards:
+            self._began_with = now
         if not expected:
             return
         suspicion = self._see(("ZG110", now), cycle, finding)
@@ -150,6 +153,24 @@ class Judge:
         """A step used so many passes from each line."""
         for where, count in passes.items():
             self._windows[where] = max(self._windows.get(where, 0), count)
+
+    def one_behind(self, names: list[str], cycle: int, backward: Trail, now: Trail) -> None:
+        """The program has ended with gradients that no step has used, at a line where steps do use them.
+
+        It counts only if the first step, at the line of all others, found nothing.
+        """
+        if self._began_with != now:
+            return
+        finding = Finding(
+            "ZG110",
+            f"step 1 of {self.kind}{place(now)} found no gradient, because it comes before backward{place(backward)} in its "
+            f"cycle: every step uses the gradients of the cycle before, and those of the last one were never used "
+            f"({some(names)}). Call the step after backward.",
+            names,
+            [1, cycle],
+            sites_of(now, backward),
+        )
+        self._report(self._see(("ZG110", "one behind"), cycle, lambda: finding))
 
     def discarded(
         self, names: list[str], cycle: int, backward: Trail, clear: Trail, now: Trail, *, checked: bool

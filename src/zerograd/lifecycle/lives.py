@@ -205,7 +205,7 @@ class Life:
             elif mark != versions(g):
                 self.kind = BY_HAND
         elif self.kind is not BY_HAND:
-            if id(g) != self._address:
+            if id(g) != self._address and not is_reduced(g):
                 self.kind, self.passes = BY_HAND, []
             elif reads and versions(g) != self._version and is_zero(g):
                 self.cleared(())
@@ -295,6 +295,11 @@ def is_zero(g: Tensor) -> bool:
         return not bool(_numbers(g).any())
     except (RuntimeError, NotImplementedError):  # a layout or device that can't be read
         return False
+
+
+def is_reduced(g: Tensor) -> bool:
+    """Whether a gradient may be a view of a bucket that DistributedDataParallel has put in the place of backward's."""
+    return g._is_view() and torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def is_not_finite(g: Tensor) -> bool:

@@ -29,6 +29,7 @@ class Session:
     """Guards all optimizers, torch's own and others, from ``begin()`` to ``end()``, in this process and its forks.
 
     action: "warn", "raise", or "keep" to say nothing. report: a file that always holds the findings so far, as JSON.
+    failed: to be set if the program ends with an error, so that what it left undone is not held against it.
     """
 
     def __init__(self, action: str = "warn", report: Path | None = None) -> None:
@@ -38,6 +39,7 @@ class Session:
         self._undo = ExitStack()
         self._process = os.getpid()
         self._closing = False
+        self.failed = False
 
     def begin(self) -> None:
         """Guard what is made from now on; the report is there from the beginning."""
@@ -52,7 +54,7 @@ class Session:
         """Report what is certain by now, and leave torch as it was."""
         self._closing = True
         for watch in list(self._watches.values()):
-            watch.close()
+            watch.close(whole=not self.failed)
             watch.remove()
         self._undo.close()
         self._write()
@@ -166,5 +168,8 @@ def session(action: str = "keep", report: Path | None = None) -> Iterator[Sessio
     held.begin()
     try:
         yield held
+    except BaseException:
+        held.failed = True
+        raise
     finally:
         held.end()

@@ -315,13 +315,14 @@ class Watch:
                 continue
             counted.setdefault(loss.ran.trail, loss)
         for where, loss in counted.items():
-            checked = loss.ran.outside is not None
+            checked = loss.ran.outside is not None or bool(loss.ran.consumers)
             self.judge.discarded(self.named(loss.lives), self.steps, where, loss.clear, self._where, checked=checked)
 
     def _is_meant(self, loss: Loss, passes: dict[int, Pass]) -> bool:
         """Whether there is a good reason for throwing a pass away."""
         ran = loss.ran
-        if ran.outside or loss.moved:  # an attack on the inputs; weights moved along the gradient by hand, as in SAM
+        attack = ran.outside and ran.trail not in self._used_trails
+        if attack or loss.moved:  # an attack on the inputs; weights moved along the gradient by hand, as in SAM
             self.judge.absolve(ran.trail)
             return True
         if self._is_leak(ran):
@@ -379,22 +380,37 @@ class Watch:
             self._known = self._names(optimizer)
         return [self._known.get(id(life.parameter), "a parameter") for life in {id(x): x for x in lives}.values()]
 
-    def close(self) -> None:
-        """The end of the program, or of the watch: report what is certain by now."""
+    def close(self, *, whole: bool = True) -> None:
+        """The end of the program, or of the watch: report what is certain by now.
+
+        whole: the program came to its own end, so that what backward has left behind was left on purpose.
+        """
         if not self.live:
             return
-        if self._armed and not self.judge.used and not self.judge.empty:
-            self._never_stepped()
+        if self._armed and whole:
+            if not self.judge.used:
+                self._never_stepped()
+            else:
+                self._one_behind()
         self.judge.close()
 
     def _never_stepped(self) -> None:
-        """Backward after backward was thrown away, and there was no step."""
+        """Backward after backward was thrown away, and no step has used any."""
         lost = [x for x in self._lost.values() if not (x.ran.excused or x.ran.outside or x.moved)]
-        rest = {id(ran) for life in self._lives for ran in life.passes if not ran.excused}
-        if len(lost) + bool(rest) >= 2 and lost and self._clears:
+        if self._clears == 0:
+            lost = [x for x in lost if not x.ran.consumers]
+        rest = any(not ran.excused for life in self._lives for ran in life.passes)
+        if lost and len(lost) + rest >= 2:
             loss = lost[-1]
             for _ in lost:
                 self.judge.discarded(self.named(loss.lives), 0, loss.ran.trail, loss.clear, (), checked=True)
+
+    def _one_behind(self) -> None:
+        """Each step used the gradients of the cycle before: the first found none, and the last ones were never used."""
+        left = [life for life in self._lives if life.kind is FRESH and life.passes]
+        last = left[0].passes[-1] if left else None
+        if last is not None and last.trail in self._used_trails and not last.excused:
+            self.judge.one_behind(self.named(left), self.steps, last.trail, self._where)
 
 
 class Outsiders:
