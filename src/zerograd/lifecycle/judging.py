@@ -42,7 +42,7 @@ class Judge:
         self.used = 0
         self.empty = 0
         self._suspicions: dict[Any, Suspicion] = {}
-        self._began_with: Trail | None = None
+        self._began_with: set[Trail] = set()
         self._windows: dict[Trail, int] = {}
 
     def _see(self, key: Any, cycle: int, finding: Callable[[], Finding]) -> Suspicion:
@@ -84,6 +84,24 @@ class Judge:
             )
 
         suspicion = self._see(("ZG101", now, backward), cycle, finding)
+        if suspicion.count >= 2:
+            self._report(suspicion)
+
+    def kept_after_skip(self, names: list[str], cycle: int, backward: Trail, now: Trail) -> None:
+        """A step was skipped for an overflow, and the gradients that had overflowed before were still there."""
+
+        def finding() -> Finding:
+            return Finding(
+                "ZG101",
+                f"after step {cycle} of {self.kind} a step{place(now)} was skipped for an overflow, once more: backward"
+                f"{place(backward)} had added to the gradients of a step that was skipped before, and nothing had cleared "
+                f"them ({some(names)}). Call zero_grad() before backward, after a skipped step too.",
+                names,
+                [cycle],
+                sites_of(backward, now),
+            )
+
+        suspicion = self._see(("ZG101", now, backward, "skipped"), cycle, finding)
         if suspicion.count >= 2:
             self._report(suspicion)
 
@@ -141,8 +159,8 @@ class Judge:
             )
 
         self.empty += 1
-        if cycle == 1 and not backwards:
-            self._began_with = now
+        if not self.used and not backwards:
+            self._began_with.add(now)
         if not expected:
             return
         suspicion = self._see(("ZG110", now), cycle, finding)
@@ -157,13 +175,13 @@ class Judge:
     def one_behind(self, names: list[str], cycle: int, backward: Trail, now: Trail) -> None:
         """The program has ended with gradients that no step has used, at a line where steps do use them.
 
-        It counts only if the first step, at the line of all others, found nothing.
+        It counts only if before all others a step at the same line found nothing.
         """
-        if self._began_with != now:
+        if now not in self._began_with:
             return
         finding = Finding(
             "ZG110",
-            f"step 1 of {self.kind}{place(now)} found no gradient, because it comes before backward{place(backward)} in its "
+            f"the first step of {self.kind}{place(now)} found no gradient, because it comes before backward{place(backward)} in its "
             f"cycle: every step uses the gradients of the cycle before, and those of the last one were never used "
             f"({some(names)}). Call the step after backward.",
             names,

@@ -44,16 +44,17 @@ class Pass:
     """One backward pass.
 
     trail: where backward was called. consumers: the watches whose step has used gradients of it. excused: it may be
-    thrown away, say after an overflow. outside: it also reached leaves that are no parameters, such as an attacked
+    thrown away, say after an overflow. skipped: the step that it was made for was left out. outside: it also reached leaves that are no parameters, such as an attacked
     input; None if nobody has looked.
     """
 
-    __slots__ = ("consumers", "excused", "outside", "trail")
+    __slots__ = ("consumers", "excused", "outside", "skipped", "trail")
 
     def __init__(self, where: Trail) -> None:
         self.trail = where
         self.consumers: set[int] = set()
         self.excused = False
+        self.skipped = False
         self.outside: bool | None = None
 
 

@@ -148,8 +148,12 @@ def best_names(optimizer: Any) -> dict[int, str]:
     """Names from the module that knows most of an optimizer's parameters, and the shortest names for them."""
     wanted = {id(p) for p in owned(optimizer)}
     best: tuple[int, int, Any] = (0, 0, None)
+    kinds: dict[type, bool] = {}
     for candidate in gc.get_objects():
-        if not issubclass(type(candidate), nn.Module):
+        kind = type(candidate)
+        if kind not in kinds:
+            kinds[kind] = issubclass(kind, nn.Module)
+        if not kinds[kind]:
             continue
         try:
             names = [name for name, p in candidate.named_parameters() if id(p) in wanted]

@@ -192,10 +192,13 @@ class Watch:
             del self._lost[next(iter(self._lost))]
 
     def excuse(self) -> None:
-        """The step was skipped on purpose: what is there may be thrown away."""
+        """The step was skipped, for an overflow: what is there may be thrown away; indeed it has to be."""
+        kept = [life for life in self._lives if any(ran.skipped for ran in life.passes)]
+        if kept:
+            self.judge.kept_after_skip(self.named(kept), self.steps, kept[0].passes[-1].trail, trail())
         for life in self._lives:
             for ran in life.passes:
-                ran.excused = True
+                ran.excused = ran.skipped = True
 
     def _is_leak(self, ran: Pass) -> bool:
         """Whether a pass was made for another optimizer, and never used by this one."""
