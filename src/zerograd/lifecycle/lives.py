@@ -214,7 +214,14 @@ class Life:
     def is_zero(self) -> bool:
         """Whether the gradient is zero everywhere."""
         p = self._ref()
-        return p is not None and p.grad is not None and is_zero(p.grad)
+        g = None if p is None else p.grad
+        return g is not None and is_zero(g)
+
+    def is_not_finite(self) -> bool:
+        """Whether the gradient holds nan or infinities."""
+        p = self._ref()
+        g = None if p is None else p.grad
+        return g is not None and is_not_finite(g)
 
     def version(self) -> Any:
         """The gradient's versions now; None without a gradient."""

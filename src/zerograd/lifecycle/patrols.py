@@ -1,25 +1,23 @@
 """Patrols: when a watch looks at every backward, and when a glance at a few stamps will do.
 
 A program that is wrong is mostly so from its first step on. So the first cycles are watched closely. After that each
-step costs a look at the stamps of a few gradients, which reads no numbers: a gradient that comes to a step with the
-stamp of an earlier one was not set to None in between, and is a reason to look closely for some cycles. So is a step
-that finds nothing, and a clear of gradients that no step has stamped. Where that turns out to be the program's way, such
-as zeros written in place, the next such reason counts only later, and later.
+step costs a look at a few gradients, which reads no numbers: a gradient that was there at the step before was not set to
+None in between, and is a reason to look closely for some cycles. So is a step that finds none. Where that turns out to
+be the program's way, such as zeros written in place, the next such reason counts only later, and later.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from zerograd.lifecycle.stamps import stamp, stamped
-
 FIRST, LATER = 8, 4
 """How many steps are watched closely, at the beginning and at each later patrol."""
 BETWEEN = 512
 """After how many steps a patrol goes out without a reason."""
-SEEN = 4
+SEEN = 2
 """How many parameters a glance looks at."""
 LONGEST = 4096
+_MARK = "_zerograd_glanced"
 
 
 class Patrol:
@@ -30,37 +28,22 @@ class Patrol:
         self._next = BETWEEN
         self._deaf_until = 0
         self._deafness = LATER
-        self._heard = False
         self._seen: list[Any] = []
-
-    def glance_at_step(self) -> None:
-        """Before a step: gradients with a stamp, or none at all, are suspicious."""
-        nothing = True
-        for p in self._seen:
-            g = p.grad
-            if g is not None:
-                nothing = False
-                if stamped(g) is not None:
-                    self._heard = True
-                    return
-        self._heard = self._heard or nothing
-
-    def glance_at_clear(self) -> None:
-        """Before a clear: gradients without a stamp are suspicious."""
-        for p in self._seen:
-            g = p.grad
-            if g is not None:
-                self._heard = self._heard or stamped(g) is None
-                return
 
     def is_wanted(self, steps: int) -> bool:
         """After a step: whether to look closely from now on."""
+        suspicious = nothing = True
         for p in self._seen:
             g = p.grad
-            if g is not None:
-                stamp(g)
-        heard, self._heard = self._heard, False
-        if not (heard and steps >= self._deaf_until) and steps < self._next:
+            if g is None:
+                continue
+            nothing = False
+            if hasattr(g, _MARK):
+                break
+            setattr(g, _MARK, True)
+        else:
+            suspicious = nothing
+        if not (suspicious and steps >= self._deaf_until) and steps < self._next:
             return False
         self._ends = steps + LATER
         return True
@@ -75,4 +58,3 @@ class Patrol:
         self._next = steps + BETWEEN
         self._deaf_until = steps + self._deafness
         self._deafness = min(2 * self._deafness, LONGEST)
-        self._heard = False

@@ -28,8 +28,8 @@ from zerograd.lifecycle.lives import (
     PASSES,
     Life,
     Pass,
-    is_not_finite,
 )
+from zerograd.lifecycle.light import Light
 from zerograd.lifecycle.owned import names_of, owned
 from zerograd.lifecycle.patrols import Patrol
 from zerograd.lifecycle.sites import Trail, trail
@@ -81,11 +81,8 @@ class Watch:
         self._forwards = 0
         self._threads: set[int] = set()
         self._patrol = Patrol() if patrols else None
-        self._handles = [
-            optimizer.register_step_pre_hook(light(self._before)),
-            optimizer.register_step_post_hook(light(self._after)),
-        ]
-        self._hook_zero_grad(optimizer)
+        self._before_handle: Any = None
+        self._after_handle = optimizer.register_step_post_hook(Light(self._after))
         self.arm()
 
     # ---------------------------------------------------------------------------------------------------- hooks
@@ -95,6 +92,9 @@ class Watch:
         if not self._armed:
             self._armed = True
             OUTSIDERS.count(1)
+            optimizer = self.optimizer()
+            self._before_handle = optimizer.register_step_pre_hook(Light(self._before))
+            self._hook_zero_grad(optimizer)
             self._own()
 
     def disarm(self) -> None:
@@ -102,7 +102,11 @@ class Watch:
         if self._armed:
             self._armed = False
             OUTSIDERS.count(-1)
+            self._before_handle.remove()
             self._stop_forward()
+            optimizer = self.optimizer()
+            if optimizer is not None and getattr(optimizer.__dict__.get("zero_grad"), "watch", None) is self:
+                del optimizer.zero_grad
             for life in self._lives:
                 life.disarm()
                 life.watches.discard(self)
@@ -114,30 +118,22 @@ class Watch:
         if not self.live:
             return
         self.live = False
-        for handle in self._handles:
-            handle.remove()
-        optimizer = self.optimizer()
-        if optimizer is not None and getattr(optimizer.__dict__.get("zero_grad"), "watch", None) is self:
-            del optimizer.zero_grad
+        self._after_handle.remove()
         self.disarm()
 
     def _hook_zero_grad(self, optimizer: Any) -> None:
-        own = optimizer.__dict__.get("zero_grad")
-        plain = own if own is not None else type(optimizer).zero_grad
+        if "zero_grad" in optimizer.__dict__:  # somebody's own: what it clears is seen at the next backward
+            return
+        plain = type(optimizer).zero_grad
         held = weakref.ref(optimizer)
 
         @functools.wraps(plain)
         def zero_grad(*args: Any, **keywords: Any) -> Any:
-            if not self._armed:
-                if self._patrol is not None:
-                    self._patrol.glance_at_clear()
-                return plain(*args, **keywords) if own is not None else plain(held(), *args, **keywords)
             with self.clearing(trail()):
-                return plain(*args, **keywords) if own is not None else plain(held(), *args, **keywords)
+                return plain(held(), *args, **keywords)
 
-        if own is None:
-            zero_grad.watch = self  # type: ignore[attr-defined]
-            optimizer.zero_grad = zero_grad
+        zero_grad.watch = self  # type: ignore[attr-defined]
+        optimizer.zero_grad = zero_grad
 
     def _own(self) -> None:
         """Begin to watch parameters that have come, end with those that have gone."""
@@ -171,7 +167,7 @@ class Watch:
             if life.passes:
                 life.look(reads=False)
                 for ran in life.passes:
-                    if handling or (not self._is_leak(ran) and is_not_finite(life.parameter.grad)):
+                    if handling or (not self._is_leak(ran) and life.is_not_finite()):
                         ran.excused = True
             before.append(life.version())
         yield
@@ -207,11 +203,6 @@ class Watch:
     # ----------------------------------------------------------------------------------------------------- steps
 
     def _before(self, optimizer: Any, args: Any, keywords: Any) -> Any:
-        if not self._armed:
-            self.steps += 1
-            if self._patrol is not None:
-                self._patrol.glance_at_step()
-            return None
         frame = sys._getframe(2)
         if self._outer is not None and _is_running(*self._outer):
             return None  # a step that calls the one of its base class
@@ -236,6 +227,7 @@ class Watch:
 
     def _after(self, optimizer: Any, args: Any, keywords: Any) -> None:
         if not self._armed:
+            self.steps += 1
             if self._patrol is not None and self._patrol.is_wanted(self.steps):
                 self.arm()
                 self._consume()
@@ -428,26 +420,16 @@ class Outsiders:
         """A watch has been armed (1), or disarmed (-1)."""
         self._armed += more
         if self._armed and self._handle is None:
-            self._handle = register_optimizer_step_post_hook(light(self._stepped))
+            self._handle = register_optimizer_step_post_hook(Light(self._stepped))
         elif not self._armed and self._handle is not None:
             self._handle.remove()
             self._handle = None
 
     def _stepped(self, optimizer: Any, args: Any, keywords: Any) -> None:
-        if not any(getattr(hook, "light", False) for hook in optimizer._optimizer_step_pre_hooks.values()):
+        if not any(isinstance(hook, Light) for hook in optimizer._optimizer_step_post_hooks.values()):
             for ran in PASSES.recent:
                 if not ran.consumers:
                     ran.consumers.add(id(optimizer))
-
-
-def light(hook: Any) -> Any:
-    """A hook that needs none of the profiler's preparations, see ``engine.hooks``."""
-
-    def light(*args: Any) -> Any:
-        return hook(*args)
-
-    light.light = True  # type: ignore[attr-defined]
-    return light
 
 
 OUTSIDERS = Outsiders()
