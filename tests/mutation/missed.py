@@ -14,7 +14,7 @@ MISSED = {
         f"{operator} 19 optimizer.zero_grad()": FRESH for operator in ("delete", "move first", "move last", "dedent")
     },
     "by_hand": {"move last 28 optimizer.step()": SCHEDULE},
-    "declared": {"dedent 21 batches.backward(loss, n=len(x))": FRESH},
+    "declared": {"dedent 22 batches.backward(loss, n=len(x))": FRESH},
     "frozen": {"move first 24 body_optimizer.step()": BRANCH},
     "functional": {
         f"{operator} {line} optimizer.step()": BY_HAND
@@ -27,9 +27,12 @@ MISSED = {
         "move last 20 optimizer_d.step()": FRESH,
     },
     "lbfgs": {f"{operator} 24 optimizer.step(closure)": UNUSED for operator in ("delete", "duplicate", "dedent")},
-    "rebuilt": {"duplicate 21 loss.backward()": UNUSED},
+    "rebuilt": {"duplicate 22 loss.backward()": UNUSED},
     "sam": {
-        **{f"{operator} 24 optimizer.zero_grad()": FRESH for operator in ("delete", "move first", "move last", "dedent")},
+        **{
+            f"{operator} 24 optimizer.zero_grad()": FRESH
+            for operator in ("delete", "move first", "move last", "dedent")
+        },
         "delete 30 optimizer.step()": BETWEEN,
         "delete 31 optimizer.zero_grad()": BETWEEN,
         "dedent 31 optimizer.zero_grad()": BETWEEN,

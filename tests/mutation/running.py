@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zerograd.lifecycle.sessions import session
+from zerograd.lifecycle.sessions import guarded_session
 
 PROGRAMS = sorted((Path(__file__).parents[1] / "programs").glob("*.py"))
 
@@ -45,7 +45,7 @@ def run(source: str, path: Path, *, guarded: bool = True) -> Outcome:
         warnings.simplefilter("ignore")  # torch's own, of wrong programs; the guard keeps silent here
         sys.modules[name] = module
         try:
-            with session("keep") if guarded else contextlib.nullcontext() as held:
+            with guarded_session("keep") if guarded else contextlib.nullcontext() as held:
                 try:
                     exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
                 except Exception as raised:

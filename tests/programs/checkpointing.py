@@ -2,10 +2,10 @@
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 torch.manual_seed(0)
 
-from torch.utils.checkpoint import checkpoint
 
 model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
 inputs, targets = torch.randn(24, 3), torch.randn(24, 1)

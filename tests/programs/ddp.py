@@ -1,11 +1,11 @@
 """DistributedDataParallel with one rank."""
 
 import torch
+import torch.distributed as dist
 from torch import nn
 
 torch.manual_seed(0)
 
-import torch.distributed as dist
 
 model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
 inputs, targets = torch.randn(24, 3), torch.randn(24, 1)

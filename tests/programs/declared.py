@@ -3,9 +3,10 @@
 import torch
 from torch import nn
 
+import zerograd
+
 torch.manual_seed(0)
 
-import zerograd
 
 model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
 inputs, targets = torch.randn(24, 3), torch.randn(24, 1)

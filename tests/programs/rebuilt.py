@@ -1,11 +1,12 @@
 """An optimizer made anew for each phase; a copy of the model; an exception that is dealt with."""
 
+import copy
+
 import torch
 from torch import nn
 
 torch.manual_seed(0)
 
-import copy
 
 model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
 inputs, targets = torch.randn(24, 3), torch.randn(24, 1)

@@ -1,13 +1,13 @@
 """Asynchronous workers: gradients of a local copy are put into a shared model, in a process and out of it."""
 
+import copy
+
 import torch
+import torch.multiprocessing as mp
 from torch import nn
 
 torch.manual_seed(0)
 
-import copy
-
-import torch.multiprocessing as mp
 
 model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
 inputs, targets = torch.randn(24, 3), torch.randn(24, 1)

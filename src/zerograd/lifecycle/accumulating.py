@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from zerograd.lifecycle.owned import innermost, owned
+from zerograd.lifecycle.ownership import innermost, owned
 from zerograd.lifecycle.stamps import Declared
 
 Reduction = Literal["mean", "sum"]

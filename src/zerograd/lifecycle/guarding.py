@@ -15,8 +15,8 @@ from torch.utils.hooks import RemovableHandle
 
 from zerograd.errors import HazardError, HazardWarning
 from zerograd.lifecycle.findings import Finding
-from zerograd.lifecycle.owned import innermost
-from zerograd.lifecycle.watching import Watch, names_for
+from zerograd.lifecycle.ownership import innermost, names_of
+from zerograd.lifecycle.watching import Watch
 
 Action = Literal["warn", "raise"] | Callable[[Finding], Any]
 
@@ -64,10 +64,10 @@ class Guard(RemovableHandle):
         self.findings: list[Finding] = []
         self._action = action
         self._closing = False
-        self._watch: Watch | None = Watch(optimizer, self._say, names_for(model), patrols=not always)
+        self._watch: Watch | None = Watch(optimizer, self._say, _names_for(model), patrols=not always)
         _keep(self, optimizer)
 
-    def _say(self, finding: Finding, watch: Watch) -> None:
+    def _say(self, finding: Finding) -> None:
         self.findings.append(finding)
         if callable(self._action):
             self._action(finding)
@@ -144,3 +144,9 @@ def _is_ending() -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def _names_for(model: Any) -> Callable[[Any], dict[int, str]]:
+    """How a watch finds names, given the model or None, which is not kept alive."""
+    held: Any = weakref.ref(model) if model is not None else lambda: None
+    return lambda optimizer: names_of(optimizer, held())

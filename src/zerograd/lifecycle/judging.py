@@ -13,7 +13,6 @@ from typing import Any
 from zerograd.lifecycle.findings import Finding, place, sites_of, some, times
 from zerograd.lifecycle.sites import Trail
 
-
 CALM = 8
 """After so many cycles without it, a suspicion keeps nobody awake."""
 
@@ -76,14 +75,14 @@ class Judge:
             return Finding(
                 "ZG101",
                 f"step {cycle} of {self.kind}{place(now)} used gradients that still contained what step {before}"
-                f"{place(earlier)} had consumed: backward{added} added to them, and nothing had cleared them in between "
-                f"({some(names)}). Call zero_grad() after the step or before that backward.",
+                f"{place(earlier)} had consumed: backward{added} added to them, and nothing had cleared them in between"
+                f" ({some(names)}). Call zero_grad() after the step or before that backward.",
                 names,
                 [before, cycle],
                 sites_of(backward, now, earlier),
             )
 
-        suspicion = self._see(("ZG101", now, backward), cycle, finding)
+        suspicion = self._see(("ZG101", now[:1], backward[:1]), cycle, finding)
         if suspicion.count >= 2:
             self._report(suspicion)
 
@@ -94,14 +93,14 @@ class Judge:
             return Finding(
                 "ZG101",
                 f"after step {cycle} of {self.kind} a step{place(now)} was skipped for an overflow, once more: backward"
-                f"{place(backward)} had added to the gradients of a step that was skipped before, and nothing had cleared "
-                f"them ({some(names)}). Call zero_grad() before backward, after a skipped step too.",
+                f"{place(backward)} had added to the gradients of a step that was skipped before, and nothing had"
+                f" cleared them ({some(names)}). Call zero_grad() before backward, after a skipped step too.",
                 names,
                 [cycle],
                 sites_of(backward, now),
             )
 
-        suspicion = self._see(("ZG101", now, backward, "skipped"), cycle, finding)
+        suspicion = self._see(("ZG101", now[:1], backward[:1], "skipped"), cycle, finding)
         if suspicion.count >= 2:
             self._report(suspicion)
 
@@ -118,7 +117,7 @@ class Judge:
                 sites_of(now, earlier),
             )
 
-        suspicion = self._see(("ZG111", now, earlier), cycle, finding)
+        suspicion = self._see(("ZG111", now[:1], earlier[:1]), cycle, finding)
         if suspicion.count >= 2:
             self._report(suspicion)
 
@@ -129,15 +128,16 @@ class Judge:
             where = place(clear) or " before it"
             return Finding(
                 "ZG103",
-                f"step {cycle} of {self.kind}{place(now)} found no gradient: what backward{place(backward)} had written was "
-                f"cleared{where} before any step had used it ({some(names)}). Clear before backward or after the step.",
+                f"step {cycle} of {self.kind}{place(now)} found no gradient: what backward{place(backward)} had"
+                f" written was cleared{where} before any step had used it ({some(names)}). Clear before backward"
+                " or after the step.",
                 names,
                 [cycle],
                 sites_of(backward, now, clear),
             )
 
         self.empty += 1
-        suspicion = self._see(("ZG103", now), cycle, finding)
+        suspicion = self._see(("ZG103", now[:1]), cycle, finding)
         if suspicion.streak >= 2:
             self._report(suspicion)
 
@@ -151,8 +151,8 @@ class Judge:
         def finding() -> Finding:
             return Finding(
                 "ZG110",
-                f"step {cycle} of {self.kind}{place(now)} found no gradient: no backward has run for its parameters since "
-                f"the step before ({some(names)}). Call loss.backward() before the step.",
+                f"step {cycle} of {self.kind}{place(now)} found no gradient: no backward has run for its parameters"
+                f" since the step before ({some(names)}). Call loss.backward() before the step.",
                 names,
                 [cycle],
                 sites_of(now),
@@ -163,7 +163,7 @@ class Judge:
             self._began_with.add(now)
         if not expected:
             return
-        suspicion = self._see(("ZG110", now), cycle, finding)
+        suspicion = self._see(("ZG110", now[:1]), cycle, finding)
         if suspicion.streak >= 2 and not backwards:
             self._report(suspicion)
 
@@ -181,9 +181,9 @@ class Judge:
             return
         finding = Finding(
             "ZG110",
-            f"the first step of {self.kind}{place(now)} found no gradient, because it comes before backward{place(backward)} in its "
-            f"cycle: every step uses the gradients of the cycle before, and those of the last one were never used "
-            f"({some(names)}). Call the step after backward.",
+            f"the first step of {self.kind}{place(now)} found no gradient, because it comes before"
+            f" backward{place(backward)} in its cycle: every step uses the gradients of the cycle before, and those of"
+            f" the last one were never used ({some(names)}). Call the step after backward.",
             names,
             [1, cycle],
             sites_of(now, backward),
@@ -197,7 +197,7 @@ class Judge:
 
         checked: it was looked whether the pass had another purpose.
         """
-        key = ("ZG105", backward, now)
+        key = ("ZG105", backward, now[:1])
 
         def finding() -> Finding:
             tail = self._is_tail(backward, suspicion)

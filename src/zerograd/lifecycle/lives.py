@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from zerograd.lifecycle.sites import Trail, trail
-from zerograd.lifecycle.stamps import stamp, stamped, versions
+from zerograd.lifecycle.stamps import stamp, stamped, write_counts
 
 KEPT = 64
 """How many backward passes of one window are remembered by name."""
@@ -44,8 +44,8 @@ class Pass:
     """One backward pass.
 
     trail: where backward was called. consumers: the watches whose step has used gradients of it. excused: it may be
-    thrown away, say after an overflow. skipped: the step that it was made for was left out. outside: it also reached leaves that are no parameters, such as an attacked
-    input; None if nobody has looked.
+    thrown away, say after an overflow. skipped: the step that it was made for was left out. outside: it also reached
+    leaves that are no parameters, such as an attacked input; None if nobody has looked.
     """
 
     __slots__ = ("consumers", "excused", "outside", "skipped", "trail")
@@ -97,7 +97,7 @@ class Life:
     )  # fmt: skip
 
     def __init__(self, parameter: Tensor) -> None:
-        self._ref = weakref.ref(parameter)
+        self._ref: Any = weakref.ref(parameter)
         self.kind = EMPTY if parameter.grad is None else BY_HAND
         self.passes: list[Pass] = []
         self.watches: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -132,7 +132,7 @@ class Life:
         self.hook()
 
     def hook(self) -> None:
-        """Put the hooks on, if they are wanted and not there: a frozen parameter gets them when it is frozen no more."""
+        """Put the hooks on, if they are wanted and not there: a frozen parameter gets them when it thaws."""
         p = self._ref()
         if self._handles or not self.armed or p is None or not p.requires_grad or not p.is_leaf:
             return
@@ -155,6 +155,10 @@ class Life:
             for handle in self._handles:
                 handle.remove()
             self._handles = []
+            p = self._ref()
+            if p is not None:  # an empty dictionary of hooks still costs every backward a call of Python
+                p._backward_hooks = p._backward_hooks or None
+                p._post_accumulate_grad_hooks = p._post_accumulate_grad_hooks or None
 
     def _accumulated(self) -> None:
         running = PASSES.now()
@@ -173,7 +177,7 @@ class Life:
             self.kind = FRESH
         if len(self.passes) < KEPT:
             self.passes.append(running)
-        self._version, self._address = versions(g), id(g)
+        self._version, self._address = write_counts(g), id(g)
         self.weights, self.sample, self.was_alive = p._version, None, False
         if running.trail in PASSES.suspected:
             self.sample = sampled(p)
@@ -195,7 +199,7 @@ class Life:
                 self.cleared(())
             self._address = 0
         elif self.kind is EMPTY:
-            if id(g) != self._address or versions(g) != self._version:  # else it is the one that was set to zeros
+            if id(g) != self._address or write_counts(g) != self._version:  # else it is the one that was set to zeros
                 self.kind = BY_HAND
         elif self.kind is CONSUMED:
             mark = stamped(g)
@@ -203,12 +207,12 @@ class Life:
                 self.kind = BY_HAND
             elif is_zero(g):
                 self.cleared(())
-            elif mark != versions(g):
+            elif mark != write_counts(g):
                 self.kind = BY_HAND
         elif self.kind is not BY_HAND:
             if id(g) != self._address and not is_reduced(g):
                 self.kind, self.passes = BY_HAND, []
-            elif reads and versions(g) != self._version and is_zero(g):
+            elif reads and write_counts(g) != self._version and is_zero(g):
                 self.cleared(())
 
     def is_zero(self) -> bool:
@@ -227,7 +231,7 @@ class Life:
         """The gradient's versions now; None without a gradient."""
         p = self._ref()
         g = None if p is None else p.grad
-        return None if g is None else versions(g)
+        return None if g is None else write_counts(g)
 
     def cleared(self, where: Trail) -> None:
         """The gradient has been set to None or to zeros, at ``where`` if that is known."""
@@ -240,7 +244,7 @@ class Life:
         if g is None:
             self._address = 0
         else:
-            self._address, self._version = id(g), versions(g)
+            self._address, self._version = id(g), write_counts(g)
 
     def consumed(self, watch: Any, where: Trail) -> list[Pass]:
         """A step of a watch has used the gradient; the passes that it was made of."""

@@ -1,13 +1,14 @@
 """Patrols: when a watch looks at every backward, and when a glance at a few stamps will do.
 
 A program that is wrong is mostly so from its first step on. So the first cycles are watched closely. After that each
-step costs a look at a few gradients, which reads no numbers: a gradient that was there at the step before was not set to
-None in between, and is a reason to look closely for some cycles. So is a step that finds none. Where that turns out to
-be the program's way, such as zeros written in place, the next such reason counts only later, and later.
+step costs a look at a few gradients, which reads no numbers: a gradient that was there at the step before was not set
+to None in between, and is a reason to look closely for some cycles. So is a step that finds none. Where that turns out
+to be the program's way, such as zeros written in place, the next such reason counts only later, and later.
 """
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 FIRST, LATER = 8, 4
@@ -33,8 +34,9 @@ class Patrol:
     def is_wanted(self, steps: int) -> bool:
         """After a step: whether to look closely from now on."""
         suspicious = nothing = True
-        for p in self._seen:
-            g = p.grad
+        for held in self._seen:
+            p = held()
+            g = None if p is None else p.grad
             if g is None:
                 continue
             nothing = False
@@ -54,7 +56,7 @@ class Patrol:
 
     def leave(self, steps: int, params: list[Any]) -> None:
         """The watch is disarmed after a step; these are the parameters."""
-        self._seen = params[:: max(1, len(params) // SEEN)][:SEEN]
+        self._seen = [weakref.ref(p) for p in params[:: max(1, len(params) // SEEN)][:SEEN]]
         self._next = steps + BETWEEN
         self._deaf_until = steps + self._deafness
         self._deafness = min(2 * self._deafness, LONGEST)

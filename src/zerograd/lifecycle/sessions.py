@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from zerograd.errors import HazardError
 from zerograd.lifecycle.findings import Finding
 from zerograd.lifecycle.guarding import warn
-from zerograd.lifecycle.owned import names_of, owned
+from zerograd.lifecycle.ownership import names_of, owned
 from zerograd.lifecycle.sites import trail
 from zerograd.lifecycle.watching import Watch
 
@@ -52,6 +52,8 @@ class Session:
 
     def end(self) -> None:
         """Report what is certain by now, and leave torch as it was."""
+        if self._closing:
+            return
         self._closing = True
         for watch in list(self._watches.values()):
             watch.close(whole=not self.failed)
@@ -59,7 +61,7 @@ class Session:
         self._undo.close()
         self._write()
 
-    def say(self, finding: Finding, watch: Watch) -> None:
+    def say(self, finding: Finding) -> None:
         """Keep a finding, write the report anew, and warn or raise."""
         self.findings.append(finding)
         self._write()
@@ -100,7 +102,7 @@ class Session:
         return zero_grad
 
     def _see_skip(self, original: Any) -> Any:
-        def step(scaler: Any, optimizer: Any, *args: Any, **keywords: Any) -> Any:
+        def stepped(scaler: Any, optimizer: Any, *args: Any, **keywords: Any) -> Any:
             watch = self._watches.get(optimizer)
             before = watch.steps if watch is not None else 0
             out = original(scaler, optimizer, *args, **keywords)
@@ -108,7 +110,7 @@ class Session:
                 watch.excuse()
             return out
 
-        return step
+        return stepped
 
     # ---------------------------------------------------------------------------------------------------- report
 
@@ -166,7 +168,7 @@ def best_names(optimizer: Any) -> dict[int, str]:
 
 
 @contextmanager
-def session(action: str = "keep", report: Path | None = None) -> Iterator[Session]:
+def guarded_session(action: str = "keep", report: Path | None = None) -> Iterator[Session]:
     """A session for the length of a block."""
     held = Session(action, report)
     held.begin()

@@ -14,9 +14,16 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 _PACKAGE = os.path.dirname(_HERE)
 _MACHINERY = tuple(
     os.path.join(folder, "")
-    for folder in (os.path.dirname(torch.__file__), _HERE, os.path.join(_PACKAGE, "engine"), os.path.join(_PACKAGE, "cli"))
+    for folder in (
+        os.path.dirname(torch.__file__),
+        _HERE,
+        os.path.join(_PACKAGE, "engine"),
+        os.path.join(_PACKAGE, "cli"),
+    )
 )
-_LIBRARIES = tuple({os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_LIBRARIES = tuple(
+    {os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
 _USERS, _LIBRARY, _MACHINE = range(3)
 
 DEPTH = 5

@@ -15,14 +15,14 @@ from torch import Tensor
 _STAMP = "_zerograd_consumed"
 
 
-def versions(gradient: Tensor) -> tuple[int, int]:
+def write_counts(gradient: Tensor) -> tuple[int, int]:
     """How often torch has written to a gradient, and to the local part of one that is distributed."""
     return gradient._version, getattr(gradient, "_local_tensor", gradient)._version
 
 
 def stamp(gradient: Tensor) -> None:
     """Mark a gradient as consumed by a step, as it is now."""
-    setattr(gradient, _STAMP, versions(gradient))
+    setattr(gradient, _STAMP, write_counts(gradient))
 
 
 def stamped(gradient: Tensor) -> tuple[int, int] | None:
@@ -32,7 +32,7 @@ def stamped(gradient: Tensor) -> tuple[int, int] | None:
 
 def is_consumed(gradient: Tensor) -> bool:
     """Whether a step has consumed this gradient and nothing has been written to it since."""
-    return stamped(gradient) == versions(gradient)
+    return stamped(gradient) == write_counts(gradient)
 
 
 class Declared:
@@ -55,8 +55,7 @@ def scale_of_step(window: Declared | None, divide_by: Any, optimizer: str) -> fl
         divisor = float(divide_by)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(
-            f"{optimizer}.step(divide_by=...) takes a number, such as how many batches were added up; "
-            f"not {divide_by!r}"
+            f"{optimizer}.step(divide_by=...) takes a number, such as how many batches were added up; not {divide_by!r}"
         ) from None
     if not (divisor > 0 and math.isfinite(divisor)):
         raise ValueError(f"{optimizer}.step(divide_by={divide_by}): it must be finite and more than 0")

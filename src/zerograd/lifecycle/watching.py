@@ -6,17 +6,14 @@ import functools
 import sys
 import threading
 import weakref
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
-from torch.nn.modules.module import register_module_forward_pre_hook
-from torch.optim.optimizer import register_optimizer_step_post_hook
-
+from zerograd.lifecycle import verdicts
 from zerograd.lifecycle.findings import Finding
 from zerograd.lifecycle.judging import Judge
+from zerograd.lifecycle.light import Light
 from zerograd.lifecycle.lives import (
     BY_HAND,
     CONSUMED,
@@ -29,20 +26,11 @@ from zerograd.lifecycle.lives import (
     Life,
     Pass,
 )
-from zerograd.lifecycle.light import Light
-from zerograd.lifecycle.owned import names_of, owned
+from zerograd.lifecycle.outsiders import OUTSIDERS
+from zerograd.lifecycle.ownership import owned
 from zerograd.lifecycle.patrols import Patrol
 from zerograd.lifecycle.sites import Trail, trail
-
-
-@dataclass
-class Loss:
-    """What was thrown away of one backward pass since the last step."""
-
-    ran: Pass
-    clear: Trail
-    moved: bool
-    lives: list[Life] = field(default_factory=list)
+from zerograd.lifecycle.verdicts import Loss
 
 
 class Watch:
@@ -54,13 +42,13 @@ class Watch:
     def __init__(
         self,
         optimizer: Any,
-        say: Callable[[Finding, Any], None],
+        say: Callable[[Finding], None],
         names: Callable[[Any], dict[int, str]],
         *,
         patrols: bool,
     ) -> None:
         self.optimizer = weakref.ref(optimizer)
-        self.judge = Judge(type(optimizer).__name__, lambda finding: say(finding, self))
+        self.judge = Judge(type(optimizer).__name__, say)
         self.steps = 0
         self.live = True
         self._names = names
@@ -92,7 +80,7 @@ class Watch:
         if not self._armed:
             self._armed = True
             OUTSIDERS.count(1)
-            optimizer = self.optimizer()
+            optimizer: Any = self.optimizer()
             self._before_handle = optimizer.register_step_pre_hook(Light(self._before))
             self._hook_zero_grad(optimizer)
             self._own()
@@ -139,7 +127,9 @@ class Watch:
         """Begin to watch parameters that have come, end with those that have gone."""
         optimizer = self.optimizer()
         params = list(owned(optimizer)) if optimizer is not None else []
-        if len(params) == len(self._params) and all(a is b for a, b in zip(params, map(_alive, self._params), strict=True)):
+        if len(params) == len(self._params) and all(
+            a is b for a, b in zip(params, map(_alive, self._params), strict=True)
+        ):
             return
         before = {id(life): life for life in self._lives}
         self._lives = list({id(life): life for life in map(LIVES.of, params)}.values())
@@ -225,7 +215,7 @@ class Watch:
         given = len(args) > 1
         return ((args[0], evaluated, *args[2:]), keywords) if given else (args, {**keywords, "closure": evaluated})
 
-    def _after(self, optimizer: Any, args: Any, keywords: Any) -> None:
+    def _after(self, optimizer: Any, *_: Any) -> None:
         if not self._armed:
             self.steps += 1
             if self._patrol is not None and self._patrol.is_wanted(self.steps):
@@ -270,12 +260,12 @@ class Watch:
             backward = life.passes[0].trail if life.passes else ()
             self.judge.stale(self.named(kinds[MIXED]), self.steps, life.step, backward, life.step_trail, self._where)
         if kinds[FRESH] or kinds[MIXED] or kinds[BY_HAND]:
-            self._used(kinds, losses)
+            verdicts.used(self, kinds, losses)
         elif kinds[CONSUMED]:
             if not again:
-                self._repeated(kinds[CONSUMED])
+                verdicts.repeated(self, kinds[CONSUMED])
         elif not again:
-            self._empty(losses)
+            verdicts.empty(self, losses)
         if again:
             return
         self._passes, self._clears, self._forwards = PASSES.count, 0, 0
@@ -293,59 +283,6 @@ class Watch:
         else:  # backward itself may have written zeros: from now on it is looked at
             PASSES.suspected.update(ran.trail for life in written for ran in life.passes)
 
-    def _used(self, kinds: dict[Any, list[Life]], losses: list[Loss]) -> None:
-        self.judge.used += 1
-        self._stop_forward()
-        passes = {id(ran): ran for kind in (FRESH, MIXED) for life in kinds[kind] for ran in life.passes}
-        if passes:
-            self.judge.counted(Counter(ran.trail for ran in passes.values()))
-        if kinds[BY_HAND] and not kinds[FRESH] and not kinds[MIXED]:
-            for loss in losses:  # the gradients were kept and combined by hand
-                self.judge.absolve(loss.ran.trail)
-            return
-        self._used_trails.update(ran.trail for ran in passes.values())
-        counted: dict[Trail, Loss] = {}
-        for loss in losses:
-            if self._is_meant(loss, passes):
-                continue
-            counted.setdefault(loss.ran.trail, loss)
-        for where, loss in counted.items():
-            checked = loss.ran.outside is not None or bool(loss.ran.consumers)
-            self.judge.discarded(self.named(loss.lives), self.steps, where, loss.clear, self._where, checked=checked)
-
-    def _is_meant(self, loss: Loss, passes: dict[int, Pass]) -> bool:
-        """Whether there is a good reason for throwing a pass away."""
-        ran = loss.ran
-        attack = ran.outside and ran.trail not in self._used_trails
-        if attack or loss.moved:  # an attack on the inputs; weights moved along the gradient by hand, as in SAM
-            self.judge.absolve(ran.trail)
-            return True
-        if self._is_leak(ran):
-            self.judge.absolve(ran.trail)
-            return True
-        return ran.excused or id(ran) in passes or id(self) in ran.consumers
-
-    def _repeated(self, lives: list[Life]) -> None:
-        lives = [life for life in lives if life.natural and life.by is not None and life.by() is self]
-        if lives and not any(life.is_moved_by_hand() for life in lives):
-            life = lives[0]
-            self.judge.repeated(self.named(lives), self.steps, life.step, life.step_trail, self._where)
-
-    def _empty(self, losses: list[Loss]) -> None:
-        if not any(p is not None and p.requires_grad for p in map(_alive, self._params)):
-            return
-        lost = [loss for loss in losses if not self._is_leak(loss.ran) and not loss.ran.excused]
-        if lost:
-            loss = lost[-1]
-            self.judge.cleared_away(self.named(loss.lives), self.steps, loss.ran.trail, loss.clear, self._where)
-            return
-        expected = self._clears > 0 or self._forwards > 0
-        self.judge.nothing(
-            self.named(self._lives), self.steps, self._where, backwards=PASSES.count - self._passes, expected=expected
-        )
-        if self._forward is None:
-            self._forward = register_module_forward_pre_hook(self._count_forward)
-
     def _consume(self) -> None:
         if self._skipped or len(self._threads) > 1:
             return
@@ -360,7 +297,7 @@ class Watch:
 
     # ------------------------------------------------------------------------------------------------------ others
 
-    def _count_forward(self, module: Any, _: Any) -> None:
+    def _count_forward(self, *_: Any) -> None:
         self._forwards += 1
 
     def _stop_forward(self) -> None:
@@ -373,7 +310,8 @@ class Watch:
         optimizer = self.optimizer()
         if optimizer is not None and not all(id(life.parameter) in self._known for life in lives):
             self._known = self._names(optimizer)
-        return [self._known.get(id(life.parameter), "a parameter") for life in {id(x): x for x in lives}.values()]
+        wanted = {id(life.parameter) for life in lives}
+        return [name for key, name in self._known.items() if key in wanted]
 
     def close(self, *, whole: bool = True) -> None:
         """The end of the program, or of the watch: report what is certain by now.
@@ -384,55 +322,10 @@ class Watch:
             return
         if self._armed and whole:
             if not self.judge.used:
-                self._never_stepped()
+                verdicts.never_stepped(self)
             else:
-                self._one_behind()
+                verdicts.one_behind(self)
         self.judge.close()
-
-    def _never_stepped(self) -> None:
-        """Backward after backward was thrown away, and no step has used any."""
-        lost = [x for x in self._lost.values() if not (x.ran.excused or x.ran.outside or x.moved)]
-        if self._clears == 0:
-            lost = [x for x in lost if not x.ran.consumers]
-        rest = any(not ran.excused for life in self._lives for ran in life.passes)
-        if lost and len(lost) + rest >= 2:
-            loss = lost[-1]
-            for _ in lost:
-                self.judge.discarded(self.named(loss.lives), 0, loss.ran.trail, loss.clear, (), checked=True)
-
-    def _one_behind(self) -> None:
-        """Each step used the gradients of the cycle before: the first found none, and the last ones were never used."""
-        left = [life for life in self._lives if life.kind is FRESH and life.passes]
-        last = left[0].passes[-1] if left else None
-        if last is not None and last.trail in self._used_trails and not last.excused:
-            self.judge.one_behind(self.named(left), self.steps, last.trail, self._where)
-
-
-class Outsiders:
-    """The steps of optimizers that nobody watches, seen as long as any watch is armed: a guard on a discriminator is to
-    know that the generator's backward was made for the generator."""
-
-    def __init__(self) -> None:
-        self._armed = 0
-        self._handle: Any = None
-
-    def count(self, more: int) -> None:
-        """A watch has been armed (1), or disarmed (-1)."""
-        self._armed += more
-        if self._armed and self._handle is None:
-            self._handle = register_optimizer_step_post_hook(Light(self._stepped))
-        elif not self._armed and self._handle is not None:
-            self._handle.remove()
-            self._handle = None
-
-    def _stepped(self, optimizer: Any, args: Any, keywords: Any) -> None:
-        if not any(isinstance(hook, Light) for hook in optimizer._optimizer_step_post_hooks.values()):
-            for ran in PASSES.recent:
-                if not ran.consumers:
-                    ran.consumers.add(id(optimizer))
-
-
-OUTSIDERS = Outsiders()
 
 
 def _alive(ref: Any) -> Any:
@@ -446,9 +339,3 @@ def _is_running(frame_id: int, code: Any) -> bool:
             return True
         frame = frame.f_back
     return False
-
-
-def names_for(model: Any) -> Callable[[Any], dict[int, str]]:
-    """How a watch finds names, given the model or None."""
-    held = weakref.ref(model) if model is not None else _alive
-    return lambda optimizer: names_of(optimizer, held() if model is not None else None)
