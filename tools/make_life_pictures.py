@@ -1,6 +1,6 @@
 """Draw the pictures of docs/life_of_a_gradient.md from real runs on the handwritten digits: about a minute.
 
-    python tools/make_life_pictures.py
+python tools/make_life_pictures.py
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import zerograd as optim
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
-STEPS, BATCH, MICRO = 300, 64, 4
+STEPS, BATCH, MICRO = 200, 64, 4
 
 Losses = list[float]
 
@@ -92,6 +92,7 @@ def draw(name: str, panels: dict[str, dict[str, tuple[Losses, str, str]]]) -> No
 
 def main() -> None:
     """Draw both."""
+    torch.set_num_threads(1)  # small matrices
     makers: dict[str, Callable[[Any], Any]] = {
         "SGD": lambda params: optim.SGD(params, lr=0.5),
         "Adam": lambda params: optim.Adam(params, lr=0.01),
