@@ -26,6 +26,8 @@ from zerograd.errors import HazardWarning as HazardWarning
 from zerograd.errors import RuleError as RuleError
 from zerograd.errors import UsageError as UsageError
 from zerograd.errors import ZerogradError as ZerogradError
+from zerograd.lifecycle.accumulating import accumulate as accumulate
+from zerograd.lifecycle.guarding import guard as guard
 from zerograd.optim import ADOPT as ADOPT
 from zerograd.optim import ASGD as ASGD
 from zerograd.optim import LAMB as LAMB
@@ -87,6 +89,7 @@ __all__ = [
     "StableAdamW",
     "UsageError",
     "ZerogradError",
+    "accumulate",
     "algebra",
     "cautious",
     "cautious_decay",
@@ -95,6 +98,7 @@ __all__ = [
     "ema",
     "errors",
     "from_rule",
+    "guard",
     "l2",
     "lookahead",
     "lr_scheduler",

@@ -63,7 +63,12 @@ def test_the_step_loop_is_called_in_one_place() -> None:
     assert calls == ["zerograd.engine.optimizer"]
 
 
-def test_only_the_engine_walks_through_parameter_groups() -> None:
+def test_parameter_groups_are_walked_through_by_the_engine_and_by_what_works_for_any_optimizer() -> None:
     loops: list[tuple[Module, ast.For | ast.comprehension]] = [*nodes(ast.For), *nodes(ast.comprehension)]
     walks = {module.family for module, node in loops if "param_groups" in ast.unparse(node.iter)}
-    assert walks == {"engine"}
+    assert walks == {"engine", "lifecycle"}
+    assert {
+        module.name
+        for module, node in loops
+        if "param_groups" in ast.unparse(node.iter) and module.family == "lifecycle"
+    } == {"zerograd.lifecycle.ownership"}

@@ -56,6 +56,10 @@ def test_the_lesson_shows_its_numbers_and_keeps_its_picture(tmp_path, log):
         assert total == pytest.approx(before + added, abs=1.5e-6)  # each of the three is rounded to six places
     assert max(len(line) for line in shown.splitlines() if str(tmp_path) not in line) <= 80
 
+    said = " ".join(shown.split())
+    assert said.count("missing-zero-grad") == 1, "of the wrong descent only"
+    assert "ZG101 missing-zero-grad: step 2 of SGD at lesson.py:" in said
+
     record = read_record(tmp_path)
     assert len(record) == 200
     assert record[0]["train_loss"] == record[0]["train_loss_without_zero_grad"]

@@ -11,6 +11,7 @@ from rich.console import Console
 from zerograd.benchmarking.bars import ratio_bars
 from zerograd.benchmarking.checks_part import measure_checks
 from zerograd.benchmarking.facts import load_average, machine_facts
+from zerograd.benchmarking.guard_part import measure_guard
 from zerograd.benchmarking.plans import Plan
 from zerograd.benchmarking.rows import Part, Row
 from zerograd.benchmarking.startup_part import measure_startup
@@ -27,6 +28,7 @@ MAKERS: dict[str, Callable[[Plan], tuple[Part, Iterator[Row]]]] = {
     "training": measure_training,
     "startup": measure_startup,
     "checks": measure_checks,
+    "guard": measure_guard,
 }
 
 

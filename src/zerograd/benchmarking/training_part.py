@@ -119,11 +119,12 @@ def training_steps(
     steps = {}
     for label, make in makers.items():
         own = copy.deepcopy(model)
-        steps[label] = own, _training_step(own, make(own.parameters()), batches)
+        steps[label] = own, training_step(own, make(own.parameters()), batches)
     return steps
 
 
-def _training_step(model: nn.Module, optimizer: Any, batches: list[tuple[Tensor, Tensor]]) -> Callable[[], None]:
+def training_step(model: nn.Module, optimizer: Any, batches: list[tuple[Tensor, Tensor]]) -> Callable[[], None]:
+    """A call that trains a model with the next batch."""
     loss_fn = nn.CrossEntropyLoss()
     endless = itertools.cycle(batches)
 

@@ -12,6 +12,11 @@ from zerograd.hazards.hazard import Hazard, Severity
 
 NAMES = {
     "ZG101": "missing-zero-grad",
+    "ZG103": "zero-between-backward-and-step",
+    "ZG105": "zero-inside-accumulation-window",
+    "ZG106": "dropped-last-window",
+    "ZG110": "step-without-backward",
+    "ZG111": "double-step",
 }
 """All codes, in order."""
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from itertools import chain
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from zerograd.lifecycle.findings import Finding
+from zerograd.lifecycle.guarding import guard
 from zerograd.training.lesson import Accumulation, Descent, descend, steepest_weight
 from zerograd.training.plots import lesson_curves
 from zerograd.training.progress import say
@@ -34,14 +38,19 @@ def _teach(settings: Settings, console: Console) -> None:
 
     weight = steepest_weight(run)
     right, wrong = [], []
-    for with_zero_grad, without in zip(
-        descend(run, weight, forget_zero_grad=False),
-        descend(forgetful, weight, forget_zero_grad=True),
-        strict=True,
+    found: list[Finding] = []
+    with (
+        guard(run.optimizer, run.model, action=found.append),
+        guard(forgetful.optimizer, forgetful.model, action=found.append),
     ):
-        folder.append_record(_numbers(with_zero_grad, without))
-        right.append(with_zero_grad)
-        wrong.append(without)
+        for with_zero_grad, without in zip(
+            descend(run, weight, forget_zero_grad=False),
+            descend(forgetful, weight, forget_zero_grad=True),
+            strict=True,
+        ):
+            folder.append_record(_numbers(with_zero_grad, without))
+            right.append(with_zero_grad)
+            wrong.append(without)
 
     picture = lesson_curves(_losses(right), _losses(wrong), f"{run.title}: what zero_grad is for")
     folder.write_curves(picture)
@@ -52,6 +61,8 @@ def _teach(settings: Settings, console: Console) -> None:
     console.print(gradient_table(_steps(right), _steps(wrong)))
     say(console, "\nbackward() adds: grad += fresh. zero_grad() lets every sum start at 0;")
     say(console, "without it, each step takes all the steps before it once more.\n")
+    for finding in found:
+        say(console, f"What zerograd.guard says:\n{_wrapped(finding)}\n")
     say(console, f"Loss after {run.epochs} epochs, right: {_losses(right)[-1]:.4g}, wrong: {_losses(wrong)[-1]:.4g}")
     say(console, f"Saved in {folder.path}, both losses in curves.png")
 
@@ -65,6 +76,14 @@ def gradient_table(right: Sequence[Accumulation], wrong: Sequence[Accumulation])
         numbers = (good.fresh, good.after, bad.before, bad.fresh, bad.after)
         table.add_row(str(step), *(f"{number:+.6f}" for number in numbers))
     return table
+
+
+def _wrapped(finding: Finding) -> str:
+    """The guard's sentence in short lines, with files by their last names."""
+    sentence = str(finding)
+    for site in finding.sites:
+        sentence = sentence.replace(site.file, Path(site.file).name)
+    return textwrap.fill(sentence, 78, initial_indent="  ", subsequent_indent="  ")
 
 
 def _losses(descents: Sequence[Descent]) -> list[float]:

@@ -1,0 +1,105 @@
+"""What a step that found its gradients in a certain state says about the cycle, and the end about the whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+from zerograd.lifecycle.lives import BY_HAND, FRESH, MIXED, PASSES, Life, Pass
+from zerograd.lifecycle.sites import Trail
+
+if TYPE_CHECKING:
+    from zerograd.lifecycle.watching import Watch
+
+
+@dataclass
+class Loss:
+    """What was thrown away of one backward pass since the last step."""
+
+    ran: Pass
+    clear: Trail
+    moved: bool
+    lives: list[Life] = field(default_factory=list)
+
+
+def used(watch: Watch, kinds: dict[Any, list[Life]], losses: list[Loss]) -> None:
+    """A step used gradients: were others, that it should have used, thrown away since the step before?"""
+    watch.judge.used += 1
+    watch._stop_forward()
+    passes = {id(ran): ran for kind in (FRESH, MIXED) for life in kinds[kind] for ran in life.passes}
+    if passes:
+        watch.judge.counted(Counter(ran.trail for ran in passes.values()))
+    if kinds[BY_HAND] and not kinds[FRESH] and not kinds[MIXED]:
+        for loss in losses:  # the gradients were kept and combined by hand
+            watch.judge.absolve(loss.ran.trail)
+        return
+    watch._used_trails.update(ran.trail for ran in passes.values())
+    counted: dict[Trail, Loss] = {}
+    for loss in losses:
+        if is_meant(watch, loss, passes):
+            continue
+        counted.setdefault(loss.ran.trail, loss)
+    for where, loss in counted.items():
+        checked = loss.ran.outside is not None or bool(loss.ran.consumers)
+        watch.judge.discarded(watch.named(loss.lives), watch.steps, where, loss.clear, watch._where, checked=checked)
+
+
+def is_meant(watch: Watch, loss: Loss, passes: dict[int, Pass]) -> bool:
+    """Whether there is a good reason for throwing a pass away."""
+    ran = loss.ran
+    attack = ran.outside and ran.trail not in watch._used_trails
+    if attack or loss.moved:  # an attack on the inputs; weights moved along the gradient by hand, as in SAM
+        watch.judge.absolve(ran.trail)
+        return True
+    if watch._is_leak(ran):
+        watch.judge.absolve(ran.trail)
+        return True
+    return ran.excused or id(ran) in passes or id(watch) in ran.consumers
+
+
+def repeated(watch: Watch, lives: list[Life]) -> None:
+    """A step found only what the step before had consumed."""
+    lives = [life for life in lives if life.natural and life.by is not None and life.by() is watch]
+    if lives and not any(life.is_moved_by_hand() for life in lives):
+        life = lives[0]
+        watch.judge.repeated(watch.named(lives), watch.steps, life.step, life.step_trail, watch._where)
+
+
+def empty(watch: Watch, losses: list[Loss]) -> None:
+    """A step found nothing at all."""
+    if not any(p is not None and p.requires_grad for p in (life.parameter for life in watch._lives)):
+        return
+    lost = [loss for loss in losses if not watch._is_leak(loss.ran) and not loss.ran.excused]
+    if lost:
+        loss = lost[-1]
+        watch.judge.cleared_away(watch.named(loss.lives), watch.steps, loss.ran.trail, loss.clear, watch._where)
+        return
+    expected = watch._clears > 0 or watch._forwards > 0
+    watch.judge.nothing(
+        watch.named(watch._lives), watch.steps, watch._where, backwards=PASSES.count - watch._passes, expected=expected
+    )
+    if watch._forward is None:
+        watch._forward = register_module_forward_pre_hook(watch._count_forward)
+
+
+def never_stepped(watch: Watch) -> None:
+    """Backward after backward was thrown away, and no step has used any."""
+    lost = [x for x in watch._lost.values() if not (x.ran.excused or x.ran.outside or x.moved)]
+    if watch._clears == 0:
+        lost = [x for x in lost if not x.ran.consumers]
+    rest = any(not ran.excused for life in watch._lives for ran in life.passes)
+    if lost and len(lost) + rest >= 2:
+        loss = lost[-1]
+        for _ in lost:
+            watch.judge.discarded(watch.named(loss.lives), 0, loss.ran.trail, loss.clear, (), checked=True)
+
+
+def one_behind(watch: Watch) -> None:
+    """Each step used the gradients of the cycle before: the first found none, and the last ones were never used."""
+    left = [life for life in watch._lives if life.kind is FRESH and life.passes]
+    last = left[0].passes[-1] if left else None
+    if last is not None and last.trail in watch._used_trails and not last.excused:
+        watch.judge.one_behind(watch.named(left), watch.steps, last.trail, watch._where)
