@@ -16,6 +16,7 @@ from zerograd.engine import gradients
 from zerograd.engine.buckets import Bucket, SparseBucket
 from zerograd.engine.gathering import Gathering
 from zerograd.engine.matrix_buckets import MatrixBucket, plain_numbers
+from zerograd.engine.owning import Owned
 from zerograd.engine.scalar_states import counts_steps
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def suits(gathered: Gathering) -> bool:
     return bool(gathered.buckets)
 
 
-class EagerPlan:
+class EagerPlan(Owned):
     """The buckets of a step that has been taken, as a ``Plan`` has those of compiled kernels; nothing is left over."""
 
     whole = None
@@ -41,7 +42,8 @@ class EagerPlan:
     rests = 0
 
     def __init__(self, optimizer: RuleOptimizer, gathered: Gathering, measures: bool) -> None:
-        self.optimizer, self.measures, self.reusable = optimizer, measures, True
+        super().__init__(optimizer)
+        self.measures, self.reusable = measures, True
         self.buckets: list[Bucket] = gathered.eager
         self._groups, self._state = optimizer.param_groups, optimizer.state
         self._extras = self._outside()

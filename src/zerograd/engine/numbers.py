@@ -6,6 +6,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
+from zerograd.engine.owning import Owned
 from zerograd.engine.programs import is_constant
 from zerograd.engine.scalar_states import check_alike, keep_scalars, shared_scalar
 
@@ -13,14 +14,14 @@ if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
 
 
-class Hypers:
+class Hypers(Owned):
     """The hyper-parameters of one group. constant: whether none of them can change without becoming another object.
 
     free: the keys of the group that are states, not hyper-parameters.
     """
 
     def __init__(self, optimizer: RuleOptimizer, index: int, buckets: list[CompiledBucket]) -> None:
-        self._optimizer = optimizer
+        super().__init__(optimizer)
         self._group = group = optimizer.param_groups[index]
         self._rows: list[tuple[CompiledBucket, Row]] = [
             (bucket, row) for bucket in buckets for row in bucket.rows if row.group_index == index
@@ -40,7 +41,7 @@ class Hypers:
 
     def settle(self) -> bool:
         """Take new values in, if they lead to the same graph."""
-        group, optimizer = self._group, self._optimizer
+        group, optimizer = self._group, self.optimizer
         try:
             values = self._read(group)
         except KeyError:
@@ -62,11 +63,12 @@ class Hypers:
         return True
 
 
-class Scalars:
+class Scalars(Owned):
     """The scalar states of one bucket: where they are, and what they have to be."""
 
     def __init__(self, optimizer: RuleOptimizer, bucket: CompiledBucket) -> None:
-        self._optimizer, self._bucket = optimizer, bucket
+        super().__init__(optimizer)
+        self._bucket = bucket
         specs = bucket.program.graph.scalar_states
         self._runs = {n: optimizer._column(n).runs(bucket.params) for n, spec in specs.items() if spec.per == "tensor"}
         self._shared = [name for name, spec in specs.items() if spec.per != "tensor"]
@@ -76,12 +78,12 @@ class Scalars:
         """Whether the numbers are those that the rows were made for; those that groups hold are read anew."""
         for row in self._bucket.rows:
             for name in self._shared:
-                row.scalars[name] = shared_scalar(self._optimizer, row.group_index, name, row.scalars[name])
+                row.scalars[name] = shared_scalar(self.optimizer, row.group_index, name, row.scalars[name])
         return self._read() == self._known
 
     def keep(self) -> None:
         """After the kernels: put the new numbers where they belong."""
-        keep_scalars(self._optimizer, self._bucket)
+        keep_scalars(self.optimizer, self._bucket)
         self._remember()
 
     def _read(self) -> dict[str, list[list[float]]]:

@@ -18,6 +18,7 @@ from zerograd.engine import admission, gradients
 from zerograd.engine.gathering import Gathering
 from zerograd.engine.kernel_buckets import CompiledBucket
 from zerograd.engine.numbers import Hypers, Scalars
+from zerograd.engine.owning import Owned
 from zerograd.engine.scalar_states import counts_steps
 from zerograd.engine.witness import Witness
 from zerograd.kernels.cpu import pool
@@ -36,7 +37,7 @@ TINY = 1024
 """Elements a tensor below which the time goes into the tensors, not into their elements."""
 
 
-class Plan:
+class Plan(Owned):
     """The compiled buckets of a step that has been taken.
 
     measures: whether the norm of the gradients is wanted. covered: the ids of the parameters. rest: the parameters
@@ -46,7 +47,8 @@ class Plan:
     """
 
     def __init__(self, optimizer: RuleOptimizer, gathered: Gathering, measures: bool) -> None:
-        self.optimizer, self.measures = optimizer, measures
+        super().__init__(optimizer)
+        self.measures = measures
         self.scaling: Scaling | None = None
         self._extras = (optimizer.clip, optimizer.nonfinite, optimizer.weight_format)
         self.buckets = gathered.lasting

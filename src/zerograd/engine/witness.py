@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from zerograd.engine.owning import Owned
 from zerograd.kernels.cpu import watch
 from zerograd.kernels.cpu.counting import Call
 
@@ -19,7 +20,7 @@ _END = object()
 _IMPLEMENTATION: Callable[[Tensor], int] = Tensor._cdata.__get__  # type: ignore[attr-defined]
 
 
-class Witness:
+class Witness(Owned):
     """Knows the objects. call: asks about all of them in machine code, hyper-parameters included; where that can't be
     done it is None, and ``holds`` asks in Python, about all but the hyper-parameters.
 
@@ -33,7 +34,7 @@ class Witness:
         states: Sequence[tuple[Sequence[str], Sequence[dict[str, Any]]]],
         free: Sequence[frozenset[str]],
     ) -> None:
-        self.optimizer = optimizer
+        super().__init__(optimizer)
         self._groups, self._state = optimizer.param_groups, optimizer.state
         self._free = [names | {"params"} for names in free]
         self._sizes = [len(group) for group in self._groups]
@@ -45,7 +46,8 @@ class Witness:
 
     def outside(self) -> bool:
         """Whether the optimizer still has the list of groups and the dictionary of states that it had."""
-        return self.optimizer.param_groups is self._groups and self.optimizer.state is self._state
+        optimizer = self.optimizer
+        return optimizer.param_groups is self._groups and optimizer.state is self._state
 
     def is_group(self, answer: int) -> bool:
         """Whether an answer of ``call`` says that a group's hyper-parameters are others."""
