@@ -83,6 +83,7 @@ def class_stub(cls: type[RuleOptimizer]) -> str:
         f"class {cls.__name__}({cls.__bases__[0].__name__}):\n"
         f"    {docstring(summary(cls))}\n"
         f"    def __init__({', '.join(arguments)}) -> None: ...\n"
+        + ("    def share_memory(self) -> None: ...\n" if hasattr(cls, "share_memory") else "")
     )
 
 
@@ -115,7 +116,7 @@ def kind_of(cls: type[RuleOptimizer], name: str, default: Any) -> str:
         return number
     if isinstance(default, tuple):
         return f"tuple[{', '.join(kind_of(cls, name, one) for one in default)}]"
-    if name == "adjust_lr_fn":
+    if name in ("adjust_lr_fn", "weight_format"):
         return "str | None"
     if default is None:
         return "bool | None" if name in ("foreach", "fused") else "float | None"

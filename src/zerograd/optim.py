@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from zerograd import matrix, rules
 from zerograd.engine.construction import EXTRAS, from_rule
+from zerograd.engine.early_states import share_memory
 from zerograd.engine.hooks import hooked, unhooked
 from zerograd.engine.optimizer import RuleOptimizer, bind
 from zerograd.engine.vector_state import Kept, flat_state, kept_state
@@ -91,6 +92,7 @@ Adagrad = from_rule(
     order="lr lr_decay weight_decay initial_accumulator_value eps foreach * maximize differentiable fused",
     sparse="rows",
 )
+Adagrad.share_memory = share_memory  # type: ignore[attr-defined]
 Adadelta = from_rule(
     l2(rules.adadelta),
     name="Adadelta",

@@ -57,7 +57,7 @@ class ADOPT(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
-        weight_format: float | None = None,
+        weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -78,7 +78,7 @@ class ASGD(RuleOptimizer):
         capturable: bool = False,
         *,
         clip: float | None = None,
-        weight_format: float | None = None,
+        weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -100,7 +100,7 @@ class LAMB(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
-        weight_format: float | None = None,
+        weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -121,7 +121,7 @@ class SGD(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
-        weight_format: float | None = None,
+        weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -141,7 +141,7 @@ class Adadelta(RuleOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
         clip: float | None = None,
-        weight_format: float | None = None,
+        weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -160,7 +160,7 @@ class Adafactor(RuleOptimizer):
         foreach: bool | None = None,
         maximize: bool = False,
         clip: float | None = None,
-        weight_format: float | None = None,
+        weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -181,9 +181,10 @@ class Adagrad(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
-        weight_format: float | None = None,
+        weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
+    def share_memory(self) -> None: ...
 
 class Adam(RuleOptimizer):
     """Adam: each element's step is its mean gradient over the root of its mean squared gradient."""
@@ -204,7 +205,7 @@ class Adam(RuleOptimizer):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
         clip: float | None = None,
-        weight_format: float | None = None,
+        weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -226,7 +227,7 @@ class AdamW(Adam):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
-        weight_format: float | None = None,
+        weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -246,7 +247,7 @@ class Adamax(RuleOptimizer):
         differentiable: bool = False,
         capturable: bool = False,
         clip: float | None = None,
-        weight_format: float | None = None,
+        weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -266,7 +267,7 @@ class Lion(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
-        weight_format: float | None = None,
+        weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -286,7 +287,7 @@ class Muon(RuleOptimizer):
         adjust_lr_fn: str | None = None,
         *,
         clip: float | None = None,
-        weight_format: float | None = None,
+        weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -308,7 +309,7 @@ class NAdam(RuleOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
         clip: float | None = None,
-        weight_format: float | None = None,
+        weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -335,7 +336,7 @@ class Prodigy(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
-        weight_format: float | None = None,
+        weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -356,7 +357,7 @@ class RAdam(RuleOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
         clip: float | None = None,
-        weight_format: float | None = None,
+        weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -378,7 +379,7 @@ class RMSprop(RuleOptimizer):
         differentiable: bool = False,
         *,
         clip: float | None = None,
-        weight_format: float | None = None,
+        weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -397,7 +398,7 @@ class Rprop(RuleOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
         clip: float | None = None,
-        weight_format: float | None = None,
+        weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -421,7 +422,7 @@ class ScheduleFreeAdamW(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
-        weight_format: float | None = None,
+        weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -437,7 +438,7 @@ class SparseAdam(RuleOptimizer):
         maximize: bool = False,
         *,
         clip: float | None = None,
-        weight_format: float | None = None,
+        weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
 
@@ -458,6 +459,6 @@ class StableAdamW(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
-        weight_format: float | None = None,
+        weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...

@@ -183,3 +183,21 @@ def test_parameters_that_never_stepped_keep_their_weights_in_evaluation() -> Non
     optimizer.step()
     optimizer.eval()
     assert torch.equal(still, noise(1, 3))
+
+
+@pytest.mark.parametrize("name", ["SGD", "AdamW", "Lion", "Muon", "Adafactor"])
+@pytest.mark.parametrize(
+    ("key", "value"), [("lr", "0.1"), ("lr", None), ("weight_decay", "a"), ("lr", torch.tensor([0.1, 0.2]))]
+)
+@pytest.mark.parametrize("steps", [0, 2], ids=["before the first step", "later"])
+def test_what_is_no_number_in_a_group_is_named(name: str, key: str, value: Any, steps: int) -> None:
+    p = torch.ones(2, 2).requires_grad_()
+    optimizer = getattr(optim, name)([p])
+    for _ in range(steps):
+        p.grad = torch.ones(2, 2)
+        optimizer.step()
+    p.grad, before = torch.ones(2, 2), p.detach().clone()
+    optimizer.param_groups[0][key] = value
+    with pytest.raises((TypeError, ValueError), match=key):
+        optimizer.step()
+    assert torch.equal(p, before)

@@ -100,3 +100,24 @@ def test_two_optimizers_in_two_threads_end_as_one_after_the_other() -> None:
         thread.join()
     for seed in (1, 2):
         assert all(torch.equal(a, b) for a, b in zip(apart[seed], together[seed], strict=True))
+
+
+def test_adagrad_shares_its_sums_before_the_first_step() -> None:
+    """As torch's: processes that start afterwards add up in the same memory."""
+    p, q = torch.ones(3).requires_grad_(), torch.ones(3).requires_grad_()
+    ours, theirs = (
+        optim.Adagrad([p], initial_accumulator_value=0.5),
+        torch.optim.Adagrad([q], initial_accumulator_value=0.5),
+    )
+    for optimizer in (ours, theirs):
+        optimizer.share_memory()
+    assert ours.state[p]["sum"].is_shared()
+    assert torch.equal(ours.state[p]["sum"], theirs.state[q]["sum"])
+    shared = ours.state[p]["sum"]
+    for step in range(3):
+        p.grad, q.grad = torch.full((3,), step + 1.0), torch.full((3,), step + 1.0)
+        ours.step()
+        theirs.step()
+    assert ours.state[p]["sum"] is shared
+    assert shared.is_shared()
+    torch.testing.assert_close(p, q, rtol=1e-6, atol=0)  # a few units in the last place of float32

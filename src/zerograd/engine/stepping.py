@@ -18,6 +18,7 @@ from zerograd.engine.eager_plan import EagerPlan, suits
 from zerograd.engine.gathering import Gathering
 from zerograd.engine.kernel_buckets import CompiledBucket
 from zerograd.engine.plan import Plan
+from zerograd.engine.validation import check_groups
 from zerograd.kernels.reducing import Kernel, Partial, combined, like
 
 if TYPE_CHECKING:
@@ -36,6 +37,14 @@ def take(optimizer: RuleOptimizer, scale: float = 1.0) -> None:
 
     scale: what the gradients are multiplied by before anything else is done to them.
     """
+    try:
+        _take(optimizer, scale)
+    except (TypeError, ValueError, RuntimeError):
+        check_groups(optimizer)  # a number that somebody has put into a group since: say which
+        raise
+
+
+def _take(optimizer: RuleOptimizer, scale: float) -> None:
     plans = optimizer._plans
     for plan in plans:
         if _taken(optimizer, plan, scale):

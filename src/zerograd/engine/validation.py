@@ -62,6 +62,13 @@ def _likeness(a: str, b: str) -> float:
     return SequenceMatcher(None, a, b).ratio()
 
 
+def check_groups(optimizer: RuleOptimizer) -> None:
+    """Check the hyper-parameters of all groups as they are now; raises what ``check_hypers`` does."""
+    for index, group in enumerate(optimizer.param_groups):
+        name = f"{type(optimizer).__name__}, group {index}" if index else type(optimizer).__name__
+        check_hypers(optimizer._group_rule(group), optimizer._hypers(group), name)
+
+
 def check_hypers(rule: Rule, values: Mapping[str, Any], optimizer: str) -> None:
     """Raise ValueError or TypeError for the first hyper-parameter that can't be meant."""
     for name in ("lr", *rule.hypers):
