@@ -1,0 +1,103 @@
+"""From sources to findings: one source, and many files in parallel."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from zerograd.linting.binding import Binder
+from zerograd.linting.configuration import Configuration
+from zerograd.linting.context import Context, Told, contexts
+from zerograd.linting.finding import Finding
+from zerograd.linting.modules import CENTRAL, Files, Module
+from zerograd.linting.rules import OF_THE_FILE, OF_THE_FLOW
+from zerograd.linting.source import Source, Unreadable, read_source
+from zerograd.linting.suppression import comments, kept, unused
+
+UNREADABLE = "ZG000"
+"""The code of a file that can't be read or is no Python."""
+
+RANK = {"error": 0, "warning": 1, "info": 2}
+SMALL = 24
+"""So few files are checked without other processes: starting one takes longer than reading them."""
+
+STEPPING = re.compile(r"\bstep\b|train|learn|update|fit")
+
+
+def check_source(source: Source, configuration: Configuration | None = None, files: Files | None = None) -> list[Finding]:
+    """All findings of a source, in order. What is no Python is a finding, too."""
+    configuration = configuration or Configuration()
+    try:
+        module = (files or Files()).load(source)
+    except Unreadable as error:
+        return [Finding.at(source, error.line, max(error.column - 1, 0), UNREADABLE, "warning", f"unreadable: {error.message}")]
+    told = list(told_of(module, configuration))
+    marks = comments(source)
+    return sorted({*kept(_once(told), marks), *unused(marks, configuration.codes, source)})
+
+
+def told_of(module: Module, configuration: Configuration) -> Iterator[Told]:
+    """What the rules say, before comments are looked at. Only of this file, whatever files it looks into."""
+    if not CENTRAL.search(module.source.text) and not STEPPING.search(module.source.text):
+        return
+    binder = Binder()
+    for code, check_file in OF_THE_FILE.items():
+        if code in configuration.codes:
+            yield from check_file(module, binder)
+    for context in functions_of(module, binder):
+        for code, check in OF_THE_FLOW.items():
+            if code in configuration.codes:
+                for finding, lines in check(context):
+                    if finding.path == module.source.path:
+                        yield finding, lines
+
+
+def functions_of(module: Module, binder: Binder) -> list[Context]:
+    """The functions of a module in which an optimizer steps."""
+    return [context for context in contexts(module, binder) if context.optimizers]
+
+
+def _once(told: Sequence[Told]) -> list[Told]:
+    """Of the findings of one rule at one place, which several functions lead to, the gravest."""
+    best: dict[tuple[object, ...], Told] = {}
+    for finding, lines in told:
+        key = (finding.cell, finding.line, finding.column, finding.code)
+        if key not in best or RANK[finding.severity] < RANK[best[key][0].severity]:
+            best[key] = (finding, lines | (best[key][1] if key in best else frozenset()))
+    return list(best.values())
+
+
+def check_file(path: Path, configuration: Configuration, files: Files | None = None) -> list[Finding]:
+    """All findings of a file. Nothing that a file holds raises an exception."""
+    try:
+        source = read_source(path)
+    except Unreadable as error:
+        empty = Source(str(path), "")
+        return [Finding.at(empty, error.line, 0, UNREADABLE, "warning", f"unreadable: {error.message}")]
+    try:
+        return check_source(source, configuration, files)
+    except RecursionError:
+        return [Finding.at(source, 1, 0, UNREADABLE, "warning", "unreadable: nested too deeply to be checked")]
+
+
+def check_paths(
+    paths: Sequence[Path], configuration: Configuration, roots: tuple[Path, ...] = (), workers: int | None = None
+) -> list[Finding]:
+    """All findings of files, in the order of the files. ``roots``: folders in which imports are followed."""
+    count = min(os.cpu_count() or 1, 8) if workers is None else workers
+    if len(paths) < SMALL or count < 2:
+        files = Files(roots)
+        return [finding for path in paths for finding in check_file(path, configuration, files)]
+    from concurrent.futures import ProcessPoolExecutor
+
+    pieces = [list(paths[start : start + SMALL]) for start in range(0, len(paths), SMALL)]
+    with ProcessPoolExecutor(count) as pool:
+        results = pool.map(_check_piece, pieces, [configuration] * len(pieces), [roots] * len(pieces))
+        return [finding for found in results for finding in found]
+
+
+def _check_piece(paths: list[Path], configuration: Configuration, roots: tuple[Path, ...]) -> list[Finding]:
+    files = Files(roots)
+    return [finding for path in paths for finding in check_file(path, configuration, files)]
