@@ -10,7 +10,7 @@ from zerograd.linting.context import Context
 from zerograd.linting.graph import Graph, Loop
 from zerograd.linting.receivers import sounds_like_an_optimizer
 from zerograd.linting.scopes import Class
-from zerograd.linting.state import BACKWARD, CLEAR, STEP, UNKNOWN, View
+from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
 
 CLEARED = re.compile(r"(\w+)(?:\[[^\]\n]*\])?(?:\(\))?\s*\.\s*zero_grad\b")
 BY_HAND = re.compile(r"\._?grad\b|set_to_none|zero_grads|grad_zero|clear_grad|reset_grad")
@@ -26,9 +26,15 @@ class Cycle:
     loop: Loop | None
 
     @property
-    def cleared_outside(self) -> list[int]:
+    def cleared(self) -> list[int]:
         """Where the optimizer is cleared, but not on this way."""
         return [node for node in self.view.of(CLEAR) if not self.view.event(node).made]
+
+    @property
+    def is_cleared_outside(self) -> bool:
+        """Whether it is cleared, but nowhere in the loop."""
+        loops = self.view.graph.loops
+        return bool(self.cleared) and all(self.loop not in loops[node] for node in self.cleared)
 
 
 def uncleared(context: Context) -> Iterator[Cycle]:
@@ -37,14 +43,23 @@ def uncleared(context: Context) -> Iterator[Cycle]:
         return
     for view in context.views:
         for node in view.of(STEP):
+            if view.are(view.before(node, BACKWARD, FOREIGN, STEP, CLEAR, UNKNOWN) - {-1}, CLEAR):
+                continue  # it uses nothing: another rule's matter
             for loop in reversed(context.graph.loops[node]):
                 following = view.after(node, BACKWARD, CLEAR, UNKNOWN, within=loop)
-                if view.are(following, BACKWARD):
+                if view.are(following, BACKWARD) and _goes_round(view, node, min(following), loop):
                     yield Cycle(view, node, min(following), loop)
                 if following:
                     break
             else:
                 yield from _over_calls(context, view, node)
+
+
+def _goes_round(view: View, step: int, backward: int, loop: Loop) -> bool:
+    """Whether the way leads round the loop; within one iteration two ways may exclude each other by their conditions."""
+    direct = view.after(step, BACKWARD, CLEAR, UNKNOWN, within=loop, avoiding=loop.header)
+    guards = view.graph.guards
+    return not direct or [g.statement for g in guards[step]] == [g.statement for g in guards[backward]]
 
 
 def _over_calls(context: Context, view: View, node: int) -> Iterator[Cycle]:

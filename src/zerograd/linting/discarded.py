@@ -29,9 +29,13 @@ def discarded(context: Context) -> Iterator[Discarded]:
     for view in context.views:
         for step in view.of(STEP):
             last = view.before(step, BACKWARD, FOREIGN, STEP, CLEAR, UNKNOWN)
-            if not view.are(last, CLEAR) or any(view.event(node).made for node in last):
+            clears = sorted(last - {-1})
+            if not view.are(clears, CLEAR) or any(view.event(node).made for node in clears):
                 continue
-            found = _thrown_away(context, view, step, sorted(last)) or _straight(context, view, step, sorted(last))
+            found = _thrown_away(context, view, step, clears)
+            if -1 in last and (found is None or view.common_loop(found.backward, found.clear, step) is None):
+                continue  # what was before the function is not known; in a loop that matters only once
+            found = found or _straight(context, view, step, clears)
             if found is not None and not _is_read(found):
                 yield found
 

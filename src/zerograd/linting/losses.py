@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from zerograd.linting.receivers import is_harmless
 
 LOSS = re.compile(r"loss|(?:^|_)err(?:or)?(?:_|$)|(?:^|_)cost(?:_|$)|objective|criterion_out")
-READS = re.compile(r"item|detach|append|print|update|add|log|write|float|mean|sum|format|set_|isnan|isfinite|cpu|numpy|str")
+READS = re.compile(
+    r"(?:^|_)(?:item|detach|append|print|update|add|log|logs|write|float|mean|sum|format|set|isnan|isfinite|cpu|numpy|str"
+    r"|scalar|info|debug|list|postfix|description|stack|cat)(?:_|$)"
+)
 GRADIENTS = re.compile(r"backward|\bgrad\b|_grad\b|jacobian|vjp|autograd|functional_call|perturb|es_|evolution|closure|ascend")
 HARMLESS_GRADIENTS = re.compile(r"zero_grad|no_grad|clip_grad\w*|requires_grad\w*|set_grad_enabled|enable_grad")
 

@@ -48,7 +48,7 @@ INNOCENT = re.compile(
     r"no_grad|enable_grad|set_grad|requires_grad|clip_grad|grad_norm|unscale|inference|zeros|learning_rate|is_grad"
     r"|log_|_log|print|_lr|lr_|train_test_split|train_loader|train_data|trainable|get_|_iter|add_|^log|plot"
     r"|synchronize|gradient_checkpoint|tqdm|trange|display|write|save|load|range|format|callable|constraint|strain"
-    r"|meter|grad_scaler|gradscaler|eval|valid|test_step|nonzero|count_nonzero|no_sync|set_train|current_step|step_size"
+    r"|^accumulate$|meter|grad_scaler|gradscaler|eval|valid|test_step|nonzero|count_nonzero|no_sync|set_train|current_step|step_size"
 )
 """The exceptions: such names sound like training and are none."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ def windows(context: Context) -> Iterator[Window]:
 
 def sort_of(guard: Guard, loop: Loop, context: Context) -> Sort:
     """What a condition means for the iterations of a loop."""
-    test = _spelt_out(guard.test, context)
+    test = spelt_out(guard.test, context)
     words = ast.unparse(test).lower()
     if NO_WINDOW.search(words):
         return "other"
@@ -65,13 +66,19 @@ def sort_of(guard: Guard, loop: Loop, context: Context) -> Sort:
     return "other"
 
 
-def _spelt_out(test: ast.expr, context: Context) -> ast.expr:
-    """A condition that is a name, as what was assigned to the name."""
-    inner = test.operand if isinstance(test, ast.UnaryOp) else test
-    if isinstance(inner, ast.Name):
-        values = context.scope.values.get(inner.id, [])
-        if len(values) == 1 and values[0].how == "is":
-            return values[0].expression
+def spelt_out(test: ast.expr, context: Context) -> ast.expr:
+    """A condition with names in it, as what was assigned to the names."""
+
+    class Speller(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.expr:
+            values = context.scope.values.get(node.id, [])
+            conditions = (ast.Compare, ast.BoolOp, ast.UnaryOp)
+            if len(values) == 1 and values[0].how == "is" and isinstance(values[0].expression, conditions):
+                return values[0].expression
+            return node
+
+    for _ in range(2):
+        test = Speller().visit(copy.deepcopy(test))
     return test
 
 

@@ -11,7 +11,7 @@ from zerograd.linting.rules.zg101_missing_zero_grad import others_are_cleared
 
 def check(context: Context) -> Iterator[Told]:
     for cycle in uncleared(context):
-        if cycle.cleared_outside or not others_are_cleared(context, cycle):
+        if cycle.cleared or not others_are_cleared(context, cycle):
             continue
         view = cycle.view
         step, backward = view.event(cycle.step), view.event(cycle.backward)

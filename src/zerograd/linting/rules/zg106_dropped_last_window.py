@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from zerograd.linting.context import Context, Told
 from zerograd.linting.state import BACKWARD, STEP, UNKNOWN
-from zerograd.linting.windows import Window, windows
+from zerograd.linting.windows import Window, spelt_out, windows
 
 FLUSHED = re.compile(r" or |len\(|last|final|end")
 
@@ -20,7 +20,7 @@ def check(context: Context) -> Iterator[Told]:
             continue
         view = window.view
         text = window.loop.module.source.text
-        if FLUSHED.search(ast.unparse(window.guard.test)) or "drop_last" in text or "islice" in text:
+        if FLUSHED.search(ast.unparse(spelt_out(window.guard.test, context))) or "drop_last" in text or "islice" in text:
             continue
         outside = view.after(window.step, STEP, BACKWARD, UNKNOWN, avoiding=window.loop.header)
         leaving = view.after(window.loop.header, STEP, BACKWARD, UNKNOWN)

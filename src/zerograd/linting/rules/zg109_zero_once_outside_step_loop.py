@@ -10,11 +10,10 @@ from zerograd.linting.cycles import uncleared
 
 def check(context: Context) -> Iterator[Told]:
     for cycle in uncleared(context):
-        outside = [node for node in cycle.cleared_outside if cycle.loop not in context.graph.loops[node]]
-        if not outside or len(outside) < len(cycle.cleared_outside):
+        if not cycle.is_cleared_outside:
             continue
         view = cycle.view
-        clear, step, backward = view.event(outside[0]), view.event(cycle.step), view.event(cycle.backward)
+        clear, step, backward = view.event(cycle.cleared[0]), view.event(cycle.step), view.event(cycle.backward)
         yield context.tell(
             "ZG109",
             clear,
