@@ -79,7 +79,7 @@ class Calls:
         )
 
     def _known(self, node: ast.Call, end: int, function: Function, home: Frame, instance: Path | None) -> int | None:
-        if not function.scope.module.touches(function.node):
+        if not function.scope.module.acts(function.node):
             return end
         if self.flow.is_at_work(function):
             return self.event("unknown", node, end)
@@ -221,7 +221,7 @@ class Calls:
         if not chain(node) or not self.flow.here.module.touches(node):
             return False
         function = self._function(node)
-        return function is not None and function[0].scope.module.touches(function[0].node)
+        return function is not None and function[0].scope.module.acts(function[0].node)
 
 
 

@@ -78,10 +78,12 @@ class Context:
 
 def contexts(module: Module, binder: Binder) -> list[Context]:
     """The module itself and all its functions, as far as they have to do with gradients."""
-    made = []
+    made: list[Context] = []
+    if not module.acting:
+        return made
     roots: list[tuple[Function | None, Scope, Sequence[ast.stmt]]] = [(None, module.scope, module.tree.body)]
     for function in module.functions:
-        if module.touches(function.node) and isinstance(function.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        if module.acts(function.node) and isinstance(function.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             roots.append((function, function.scope, function.node.body))
     for known, scope, body in roots:
         graph = Flow(binder).build(body, Activation(frame_of(scope), module, known))

@@ -15,6 +15,7 @@ from zerograd.linting.modules import Module
 from zerograd.linting.scopes import Function
 
 NODES = 3000
+CALLS = 300
 DEPTH = 6
 JUMPS = (ast.Continue, ast.Break, ast.Return, ast.Raise)
 
@@ -49,6 +50,7 @@ class Flow:
         self.loops: tuple[Loop, ...] = ()
         self.guards: tuple[Guard, ...] = ()
         self.stack: list[Activation] = []
+        self.count = 0
         self.calls = Calls(self)
         self.graph.add(None, (), ())
         self.graph.add(None, (), ())
@@ -68,6 +70,10 @@ class Flow:
 
     def built_in(self, function: Function, frame: Frame, node: int) -> int | None:
         """A function at the place where it is called."""
+        self.count += 1
+        if self.count > CALLS:
+            self.graph.overflown = True
+            return node
         activation = Activation(frame, function.scope.module, function)
         self.stack.append(activation)
         guards = self.guards
@@ -159,7 +165,7 @@ class Flow:
         for child in ast.iter_child_nodes(statement):
             if isinstance(child, ast.expr):
                 end = self.expression(child, end)
-        work = handwork(statement)
+        work = handwork(statement) if self.here.module.mentions(statement, "grad") else None
         if work is not None and end is not None:
             end = self.new(end, Event("unknown", statement, self.here.module))
         if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call) and end is not None:
@@ -211,7 +217,7 @@ class Flow:
     def _known_elements(self, statement: ast.For | ast.AsyncFor, node: int) -> int | None:
         """A loop over optimizers or over parameters: each of them has its turn, so it is no loop in the graph."""
         if not any(isinstance(inner, (ast.Break, ast.Return)) for inner in ast.walk(statement)):
-            work = handwork(statement) if self._only_handwork(statement) else None
+            work = handwork(statement) if self._is_handwork(statement) else None
             if work is not None:
                 return self.new(node, self._handmade(statement, work))
         turns = elements(statement.target, statement.iter, self.here.frame, self.binder)
@@ -233,8 +239,8 @@ class Flow:
     def _is_used(self, target: Target) -> bool:
         return any(target.header in targets for targets in self.graph.following)
 
-    def _only_handwork(self, statement: ast.stmt) -> bool:
-        return not any(
+    def _is_handwork(self, statement: ast.stmt) -> bool:
+        return self.here.module.mentions(statement, "grad") and not any(
             isinstance(inner, ast.Attribute) and inner.attr in ("backward", "step", "zero_grad")
             for inner in ast.walk(statement)
         )

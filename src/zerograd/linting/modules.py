@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from bisect import bisect_left
 from functools import cached_property
@@ -13,13 +14,16 @@ from zerograd.linting.scopes import Class, Function, Reader, Scope
 from zerograd.linting.source import Source, Unreadable, read_source
 
 TELLING = re.compile(
-    r"backward|\.\s*step\b|zero_grad|\bopt|[_.]opt|optim|Opt|\.\s*_?grad\b|_step\s*\(|closure|\bself\s*\("
+    r"yield|backward|\.\s*step\b|zero_grad|\bopt|[_.]opt|optim|Opt|\.\s*_?grad\b|_step\s*\(|closure|\bself\s*\("
     r"|(?i:train|fit|learn|backprop|bwd|grad|hook|callback|dispatch|minimi[sz]e|accumul|engine|trigger|execute)\w*\s*\("
     r"|\b(?:run|on|before|after|call|fire|emit|step|sync)\w*\s*\(|zero\w*\s*\(|loop\w*\s*\("
 )
 """Lines that may have to do with gradients. All others are not looked at closely."""
 
-CENTRAL = re.compile(r"\.\s*step\b|zero_grad|backward")
+ACTING = re.compile(r"\.\s*step\b|zero_grad|backward|_step\s*\(|\._?grad\b[^=\n]*=|\.grad\b.*_\(|autograd\.grad")
+TOO_COMMON = frozenset({"forward", "__init__", "get", "main", "__enter__", "__exit__", "__iter__", "__next__"})
+RELEVANT = re.compile(r"zero_grad|backward|\bstep\b|optim", re.IGNORECASE)
+"""What a file has, somewhere, that has to do with gradients at all."""
 RECEIVER = re.compile(r"(\w+)(?:\[[^\]]*\])?\s*\.\s*(zero_grad|param_groups|step)\b(?:\s*\()?")
 LENT = re.compile(r"\.\s*zero_grad\b(?!\s*\()")
 ROUNDS = 6
@@ -28,8 +32,9 @@ ROUNDS = 6
 class Module:
     """A file: its tree, its scopes, and the lines that matter."""
 
-    def __init__(self, source: Source, files: Files) -> None:
+    def __init__(self, source: Source, files: Files, imported: bool = False) -> None:
         self.source = source
+        self.imported = imported
         self.files = files
         self.tree = source.parse()
         reader = Reader(self)
@@ -44,31 +49,39 @@ class Module:
             name for name, methods in used.items() if {"zero_grad", "step"} <= methods or {"param_groups", "step"} <= methods
         }
         """Names with an optimizer's methods, whatever they are called."""
-        self.telling: list[int] = []
         self.by_call: set[str] = set()
-        """Names of functions that have to do with gradients."""
-        self._mark()
+        """Names of functions in which a gradient is made, used or cleared."""
+        self.acting = self._spread()
+        """The lines that do so, or call a function that does."""
+        self.telling = self._telling()
+        """The lines that have to be looked at closely: those, and calls that may do anything."""
 
-    def _mark(self) -> None:
-        lines = self.source.lines
+    def _spread(self) -> list[int]:
+        lines = list(enumerate(self.source.lines, start=1))
+        acting = {number for number, line in lines if ACTING.search(line)}
+        names = set(self.files.imported_calls(self))
+        found = sorted(acting)
+        for _ in range(ROUNDS):
+            names |= {f.name for f in self.functions if f.name not in names and _within(found, f.node)}
+            fresh = names - self.by_call - TOO_COMMON
+            if not fresh:
+                break
+            self.by_call |= fresh
+            words = "|".join(map(re.escape, sorted(fresh)))
+            calls = re.compile(r"\(" if "__call__" in fresh else rf"\b(?:{words})\b")
+            acting |= {number for number, line in lines if calls.search(line)}
+            found = sorted(acting)
+        return found
+
+    def _telling(self) -> list[int]:
+        if not self.acting:
+            return []
         pattern = TELLING.pattern
         if self.optimizer_names:
             pattern += "|" + "|".join(rf"\b{re.escape(name)}\b" for name in sorted(self.optimizer_names))
         telling = re.compile(pattern)
-        marked = {number for number, line in enumerate(lines, start=1) if telling.search(line)}
-        self.telling = sorted(marked)
-        names = set(self.files.imported_calls(self))
-        for _ in range(ROUNDS):
-            names |= {f.name for f in self.functions if f.name not in names and self.touches(f.node)}
-            fresh = names - self.by_call
-            if not fresh:
-                return
-            self.by_call |= fresh
-            if {"__call__", "forward"} & fresh:
-                marked |= {number for number, line in enumerate(lines, start=1) if "(" in line}
-            calls = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(fresh)))})\b")
-            marked |= {number for number, line in enumerate(lines, start=1) if calls.search(line)}
-            self.telling = sorted(marked)
+        found = {number for number, line in enumerate(self.source.lines, start=1) if telling.search(line)}
+        return sorted(found.union(self.acting))
 
     @cached_property
     def lends_zero_grad(self) -> bool:
@@ -83,25 +96,42 @@ class Module:
                 own.add(node.value)
         return any(isinstance(n, ast.Attribute) and n.attr == "zero_grad" and n not in own for n in ast.walk(self.tree))
 
+    def mentions(self, node: object, word: str) -> bool:
+        """Whether a word is in the lines of a node."""
+        lines = self.source.lines[getattr(node, "lineno", 1) - 1 : getattr(node, "end_lineno", 0)]
+        return any(word in line for line in lines)
+
     def touches(self, node: object) -> bool:
         """Whether a node of the tree has a line that may have to do with gradients."""
-        first, last = getattr(node, "lineno", 0), getattr(node, "end_lineno", 0)
-        index = bisect_left(self.telling, first)
-        return index < len(self.telling) and self.telling[index] <= last
+        return _within(self.telling, node)
+
+    def acts(self, node: object) -> bool:
+        """Whether a node has a line that makes, uses or clears gradients, or calls something of the file that does."""
+        return _within(self.acting, node)
+
+
+def _within(numbers: list[int], node: object) -> bool:
+    """Whether one of the sorted line numbers is a node's."""
+    first, last = getattr(node, "lineno", 0), getattr(node, "end_lineno", 0)
+    index = bisect_left(numbers, first)
+    return index < len(numbers) and numbers[index] <= last
 
 
 class Files:
     """All files that may be looked into. ``roots``: folders; imports are followed within them."""
 
     def __init__(self, roots: tuple[Path, ...] = ()) -> None:
-        self.roots = roots
+        self.roots = tuple(os.path.normpath(root) for root in roots)
         self._modules: dict[str, Module | None] = {}
+        self._found: dict[tuple[str, str], str | None] = {}
 
     def load(self, source: Source) -> Module:
         """The module of a source. Raises Unreadable."""
-        module = Module(source, self)
-        self._modules[source.path] = module
-        return module
+        return Module(source, self)
+
+    def at(self, path: str) -> Module | None:
+        """The module of a path that was looked into."""
+        return self._modules.get(os.path.normpath(path))
 
     def imported_calls(self, module: Module) -> set[str]:
         """Names of functions and methods that have to do with gradients, in the files that a module imports."""
@@ -110,41 +140,49 @@ class Files:
             other = self.find(module, origin) or (self.find(module, f"{origin}.{name}") if name else None)
             if other is not None and other is not module:
                 names |= other.by_call
-                if name and "__call__" in other.by_call:
-                    names.add("__call__")
         return names
 
     def find(self, module: Module, origin: str) -> Module | None:
-        """The module that is imported as ``origin`` ("..engine", "pkg.engine"), if its file may be looked into."""
-        path = self._file(module, origin)
+        """The module that is imported as ``origin`` ("..engine", "pkg.engine"), if its file may be looked into.
+
+        What an imported file imports itself is not followed: a large package would be read as a whole for each file.
+        """
+        if not self.roots or module.imported or not origin.strip("."):
+            return None
+        folder = os.path.dirname(module.source.path) or "."
+        if (folder, origin) not in self._found:
+            self._found[folder, origin] = self._file(folder, origin)
+        path = self._found[folder, origin]
         if path is None:
             return None
-        if str(path) not in self._modules:
-            self._modules[str(path)] = None  # while it is being read, a circle of imports ends here
+        if path not in self._modules:
+            self._modules[path] = None
             try:
-                self._modules[str(path)] = Module(read_source(path), self)
+                source = read_source(Path(path))
+                self._modules[path] = Module(source, self, imported=True) if RELEVANT.search(source.text) else None
             except Unreadable:
                 return None
-        return self._modules[str(path)]
+        return self._modules[path]
 
-    def _file(self, module: Module, origin: str) -> Path | None:
-        if not self.roots or not origin.strip("."):
-            return None
-        folder = Path(module.source.path).parent
+    def _file(self, folder: str, origin: str) -> str | None:
         bare = origin.lstrip(".")
         dots = len(origin) - len(bare)
+        folders = [folder]
+        while (parent := os.path.dirname(folders[-1])) not in (folders[-1], ""):
+            folders.append(parent)
         if dots:
-            bases = [folder, *folder.parents][dots - 1 : dots]
+            bases = folders[dots - 1 : dots]
         else:
-            bases = [base for base in (folder, *folder.parents) if self._inside(base)]
-            if bases and (bases[-1] / "__init__.py").exists():
-                bases.append(bases[-1].parent)
+            bases = [base for base in folders if self._inside(base)]
+            if bases and os.path.exists(os.path.join(bases[-1], "__init__.py")):
+                bases.append(os.path.dirname(bases[-1]))
         for base in bases:
-            stem = base.joinpath(*bare.split("."))
-            for path in (stem.with_name(f"{stem.name}.py"), stem / "__init__.py"):
-                if self._inside(path) and path.is_file():
-                    return path
+            stem = os.path.join(base, *bare.split("."))
+            for path in (f"{stem}.py", os.path.join(stem, "__init__.py")):
+                if self._inside(path) and os.path.isfile(path):
+                    return os.path.normpath(path)
         return None
 
-    def _inside(self, path: Path) -> bool:
-        return any(root == path or root in path.parents for root in self.roots)
+    def _inside(self, path: str) -> bool:
+        normal = os.path.normpath(path)
+        return any(root in (".", normal) or normal.startswith(root + os.sep) for root in self.roots)
