@@ -16,6 +16,9 @@ from zerograd.linting.modules import Module
 from zerograd.linting.scopes import Function, Scope
 from zerograd.linting.state import STEP, View, related
 
+WORK = 80_000
+"""So many expressions are looked at in one file; the functions after that are not checked."""
+
 Told = tuple[Finding, frozenset[int]]
 """A finding, and the lines of its file on which a comment counts for it."""
 
@@ -85,8 +88,13 @@ def contexts(module: Module, binder: Binder) -> list[Context]:
     for function in module.functions:
         if module.acts(function.node) and isinstance(function.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             roots.append((function, function.scope, function.node.body))
+    left = WORK
     for known, scope, body in roots:
-        graph = Flow(binder).build(body, Activation(frame_of(scope), module, known))
+        if left < 0:
+            break
+        flow = Flow(binder)
+        graph = flow.build(body, Activation(frame_of(scope), module, known))
+        left -= flow.seen
         if not graph.overflown and any(event is not None for event in graph.events):
             made.append(Context(module, known, scope, body, graph, binder))
     return made

@@ -16,6 +16,7 @@ from zerograd.linting.scopes import Function
 
 NODES = 3000
 CALLS = 300
+EXPRESSIONS = 12_000
 DEPTH = 6
 JUMPS = (ast.Continue, ast.Break, ast.Return, ast.Raise)
 
@@ -51,6 +52,7 @@ class Flow:
         self.guards: tuple[Guard, ...] = ()
         self.stack: list[Activation] = []
         self.count = 0
+        self.seen = 0
         self.calls = Calls(self)
         self.graph.add(None, (), ())
         self.graph.add(None, (), ())
@@ -304,6 +306,10 @@ class Flow:
     def expression(self, node: ast.expr | None, end: int | None) -> int | None:
         """The calls of an expression in the order in which they happen."""
         if node is None or end is None or not self.here.module.touches(node):
+            return end
+        self.seen += 1
+        if self.seen > EXPRESSIONS or self.graph.overflown:
+            self.graph.overflown = True
             return end
         if isinstance(node, ast.Call):
             return self.calls.call(node, end)

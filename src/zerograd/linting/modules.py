@@ -21,6 +21,7 @@ TELLING = re.compile(
 """Lines that may have to do with gradients. All others are not looked at closely."""
 
 ACTING = re.compile(r"\.\s*step\b|zero_grad|backward|_step\s*\(|\._?grad\b[^=\n]*=|\.grad\b.*_\(|autograd\.grad")
+STEPPING = re.compile(r"\.\s*step\b|optimizer_step")
 TOO_COMMON = frozenset({"forward", "__init__", "get", "main", "__enter__", "__exit__", "__iter__", "__next__"})
 RELEVANT = re.compile(r"zero_grad|backward|\bstep\b|optim", re.IGNORECASE)
 """What a file has, somewhere, that has to do with gradients at all."""
@@ -49,6 +50,8 @@ class Module:
             name for name, methods in used.items() if {"zero_grad", "step"} <= methods or {"param_groups", "step"} <= methods
         }
         """Names with an optimizer's methods, whatever they are called."""
+        self.steps = bool(STEPPING.search(source.text))
+        """Whether any step is taken in the file."""
         self.by_call: set[str] = set()
         """Names of functions in which a gradient is made, used or cleared."""
         self.acting = self._spread()
@@ -60,6 +63,9 @@ class Module:
         lines = list(enumerate(self.source.lines, start=1))
         acting = {number for number, line in lines if ACTING.search(line)}
         names = set(self.files.imported_calls(self))
+        self.steps = self.steps or bool(names)
+        if not self.steps:
+            return []
         found = sorted(acting)
         for _ in range(ROUNDS):
             names |= {f.name for f in self.functions if f.name not in names and _within(found, f.node)}
@@ -138,7 +144,7 @@ class Files:
         names: set[str] = set()
         for origin, name in list(module.scope.imports.values()):
             other = self.find(module, origin) or (self.find(module, f"{origin}.{name}") if name else None)
-            if other is not None and other is not module:
+            if other is not None and other is not module and other.steps:
                 names |= other.by_call
         return names
 
