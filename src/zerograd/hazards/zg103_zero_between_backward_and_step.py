@@ -5,11 +5,11 @@ HAZARD = Hazard(
     name="zero-between-backward-and-step",
     severity="error",
     what="""
-The gradients are cleared after backward and before the step that should use them.
+The gradients are cleared after backward has written them and before any step has used them.
 """,
     why="""
-The step finds no gradients. Nothing is learnt, and nothing tells of it: the optimizer skips parameters without a
-gradient, so the loss stays where it began.
+The step finds nothing, or zeros. With plain SGD the weights stay where they are; with momentum, Adam's averages or
+weight decay they go on moving, by the past alone. The loss does not fall, and no error tells why.
 """,
     example="""
 for inputs, targets in loader:

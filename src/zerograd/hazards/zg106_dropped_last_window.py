@@ -5,26 +5,26 @@ HAZARD = Hazard(
     name="dropped-last-window",
     severity="info",
     what="""
-A step is taken every few batches and none after the loop, so the batches of a last, shorter window give nothing.
+A step is taken every so many micro-batches, and what is left when the data ends is thrown away: there is no step for
+the last, shorter window.
 """,
     why="""
-When the number of batches is no multiple of the window, the gradients of the last ones are cleared unused, or leak into
-the next epoch's first window.
+The last samples of every epoch are computed and never learnt from. If the clear comes late, they end up in the first
+step of the next epoch instead.
 """,
     example="""
 for i, (inputs, targets) in enumerate(loader):
-    loss = loss_fn(model(inputs), targets) / 4
-    loss.backward()
+    loss_fn(model(inputs), targets).backward()
     if (i + 1) % 4 == 0:
         optimizer.step()
         optimizer.zero_grad()
+optimizer.zero_grad()
 """,
     instead="""
-for i, (inputs, targets) in enumerate(loader):
-    loss = loss_fn(model(inputs), targets) / 4
-    loss.backward()
-    if (i + 1) % 4 == 0 or i + 1 == len(loader):
-        optimizer.step()
-        optimizer.zero_grad()
+for batches in zerograd.accumulate(loader, optimizer, every=4):
+    optimizer.zero_grad()
+    for inputs, targets in batches:
+        batches.backward(loss_fn(model(inputs), targets), n=len(inputs))
+    optimizer.step()
 """,
 )

@@ -5,11 +5,10 @@ HAZARD = Hazard(
     name="step-without-backward",
     severity="error",
     what="""
-Gradients are cleared, a loss is computed and a step is taken, but nothing runs backward.
+A step is taken in every cycle, and no backward ever runs for its parameters.
 """,
     why="""
-There are no gradients, so the step changes nothing, or only decays the weights. The loss is computed and shown, and
-does not fall.
+Without gradients a step changes nothing, whatever the loss is. The program prints losses that do not fall.
 """,
     example="""
 for inputs, targets in loader:

@@ -5,25 +5,25 @@ HAZARD = Hazard(
     name="double-step",
     severity="warning",
     what="""
-One optimizer steps twice with no backward between.
+Two steps of one optimizer follow each other with no backward between them.
 """,
     why="""
-The second step uses the same gradients again: the learning rate is doubled in effect, momentum and step counters run
-ahead.
+The second step uses the same gradients once more, at weights that they were not computed for: it is a larger learning
+rate that nobody has chosen, and averages such as Adam's count every gradient twice.
 """,
     example="""
 for inputs, targets in loader:
     optimizer.zero_grad()
-    loss_fn(model(inputs), targets).backward()
+    loss = loss_fn(model(inputs), targets)
+    loss.backward()
     optimizer.step()
-    scheduler.step()
     optimizer.step()
 """,
     instead="""
 for inputs, targets in loader:
     optimizer.zero_grad()
-    loss_fn(model(inputs), targets).backward()
+    loss = loss_fn(model(inputs), targets)
+    loss.backward()
     optimizer.step()
-    scheduler.step()
 """,
 )
