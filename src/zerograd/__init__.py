@@ -17,6 +17,8 @@ _HOMES = {
     "zerograd.engine.construction": "from_rule",
     "zerograd.engine.optimizer": "RuleOptimizer",
     "zerograd.algebra": "rule scalar start view wrapper",
+    "zerograd.lifecycle.accumulating": "accumulate",
+    "zerograd.lifecycle.guarding": "guard",
     "zerograd.rules": "cautious cautious_decay decoupled ema l2 lookahead mars trust_ratio",
     "zerograd.errors": "HazardError HazardWarning RuleError UsageError ZerogradError",
     "torch.optim": "Muon swap_in_optimizer_params_and_state",

@@ -11,6 +11,7 @@ from zerograd.errors import UsageError, did_you_mean
 
 COMMANDS = {
     "train": "train a small network, watch it, keep the run",
+    "guard": "run a training script and tell where its gradients go wrong",
     "bench": "time optimizer steps on this machine, against torch's own",
     "show": "what an optimizer is: its rule, advice, costs, its kernel",
     "doctor": "what works on this machine, and why",

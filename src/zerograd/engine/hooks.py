@@ -14,6 +14,8 @@ import torch
 from torch.autograd import profiler
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
+from zerograd.lifecycle.light import Light
+
 
 def hooked(step: Callable[..., Any]) -> Callable[..., Any]:
     """``step`` with torch's hooks; applied once to every class that defines a step."""
@@ -28,8 +30,14 @@ def hooked(step: Callable[..., Any]) -> Callable[..., Any]:
             or self._optimizer_step_post_hooks
             or profiler._is_profiler_enabled
         ) and not self.__dict__.get("_hooks_fire"):
+            if type(only := _only_hook(self)) is Light:
+                out = step(self, *args, **kwargs)
+                only(self, (self, *args), kwargs)
+                return out
             self._hooks_fire = True  # a subclass's step that calls this one through super() is one step, not two
             try:
+                if not profiler._is_profiler_enabled and _are_light(self):
+                    return _with_light_hooks(step, self, args, kwargs)
                 return watched(self, *args, **kwargs)
             finally:
                 self._hooks_fire = False
@@ -37,3 +45,38 @@ def hooked(step: Callable[..., Any]) -> Callable[..., Any]:
 
     wrapper.hooked = True  # type: ignore[attr-defined]  # torch leaves a step with this mark alone
     return wrapper
+
+
+def _only_hook(optimizer: Any) -> Any:
+    """The one hook that there is, if it comes after the step."""
+    after = optimizer._optimizer_step_post_hooks
+    others = _global_optimizer_pre_hooks or _global_optimizer_post_hooks or optimizer._optimizer_step_pre_hooks
+    return None if others or len(after) != 1 or profiler._is_profiler_enabled else next(iter(after.values()))
+
+
+def _all_hooks(optimizer: Any) -> tuple[Any, ...]:
+    """The dictionaries of hooks in torch's order: before the step and after it, the global ones first and last."""
+    return (
+        _global_optimizer_pre_hooks,
+        optimizer._optimizer_step_pre_hooks,
+        optimizer._optimizer_step_post_hooks,
+        _global_optimizer_post_hooks,
+    )
+
+
+def _are_light(optimizer: Any) -> bool:
+    """Whether all hooks are the guard's, which need no profiler range round the step."""
+    return all(type(hook) is Light for hooks in _all_hooks(optimizer) for hook in hooks.values())
+
+
+def _with_light_hooks(step: Callable[..., Any], optimizer: Any, args: Any, kwargs: Any) -> Any:
+    before_all, before, after, after_all = _all_hooks(optimizer)
+    args = (optimizer, *args)  # as torch hands them to its hooks
+    for hook in (*before_all.values(), *before.values()):
+        changed = hook(optimizer, args, kwargs)
+        if changed is not None:
+            args, kwargs = changed
+    out = step(*args, **kwargs)
+    for hook in (*after.values(), *after_all.values()):
+        hook(optimizer, args, kwargs)
+    return out

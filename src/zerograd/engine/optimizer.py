@@ -25,6 +25,7 @@ from zerograd.errors import nearest
 from zerograd.formats.stochastic import WEIGHT_FORMATS
 from zerograd.lifecycle.clipping import GlobalNorm, as_policy
 from zerograd.lifecycle.loss_scaling import UnscalingSteps, step_scale
+from zerograd.lifecycle.stamps import Declared, scale_of_step
 
 if TYPE_CHECKING:
     from zerograd.engine.plan import Plan
@@ -63,6 +64,7 @@ class RuleOptimizer(torch.optim.Optimizer):
     weight_format: str | None = None
     grad_norm: Any = None
     _step_supports_amp_scaling = UnscalingSteps()
+    _window: Declared | None = None
     _evaluating: bool
     _policy: Policy | None
     _plans: list[Plan]
@@ -97,16 +99,21 @@ class RuleOptimizer(torch.optim.Optimizer):
     # ------------------------------------------------------------------------------------------------- the cycle
 
     @overload
-    def step(self, closure: None = None) -> None: ...
+    def step(self, closure: None = None, *, divide_by: float | None = None) -> None: ...
     @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
+    def step(self, closure: Callable[[], float], *, divide_by: float | None = None) -> float: ...
     @hooked
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+    def step(self, closure: Callable[[], float] | None = None, *, divide_by: float | None = None) -> float | None:
         """One update of every parameter that has a gradient.
 
         closure: evaluates the model again with gradients enabled and returns the loss, which step returns.
-        Raises RuntimeError for gradients the rule can't take and in evaluation mode; nothing is changed then.
+        divide_by: the step sees the gradients divided by this, clipping too; they stay as they are. By default what
+        the window of ``accumulate`` asks for, or 1.
+        Raises RuntimeError for gradients the rule can't take and in evaluation mode, TypeError or ValueError for a
+        divisor that is no number above 0; nothing is changed then.
         """
+        if divide_by is not None:
+            scale_of_step(None, divide_by, type(self).__name__)
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -118,7 +125,12 @@ class RuleOptimizer(torch.optim.Optimizer):
             )
         scale = step_scale(self.__dict__) if "found_inf" in self.__dict__ else 1.0
         if scale is not None:
+            if divide_by is not None or self._window is not None:
+                scale *= scale_of_step(self._window, divide_by, type(self).__name__)
             stepping.take(self, scale)
+            if self._window is not None:
+                self._window.close()
+                self._window = None
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:

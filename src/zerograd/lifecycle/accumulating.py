@@ -1,0 +1,190 @@
+"""Exact accumulation: windows of micro-batches whose gradients add up to the gradient of the whole.
+
+The mean over a window of unequal micro-batches is not the mean of their means. Each loss is weighed by what it stands
+for, relative to the first one of the window, so that nothing grows large; the sum is divided once, by the step itself.
+Gradients in float16 could overflow before that: there the mean so far is kept running instead, at the price of one
+multiplication of the gradients for each micro-batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from zerograd.lifecycle.owned import innermost, owned
+from zerograd.lifecycle.stamps import Declared
+
+Reduction = Literal["mean", "sum"]
+
+
+def accumulate(loader: Iterable[Any], optimizer: Any, every: int = 4, model: Any = None) -> Iterator[Window]:
+    """Windows of ``every`` micro-batches; the last one may be shorter, and is divided by what it really holds.
+
+    loader: any iterable of micro-batches, read one at a time. optimizer: any optimizer of PyTorch, or a wrapper that
+    keeps one as its ``optimizer``. model: one that has ``no_sync`` (DistributedDataParallel) sends its gradients only
+    with the last micro-batch of a window. Raises TypeError or ValueError at once for what can't work.
+
+    >>> import torch, zerograd
+    >>> model = torch.nn.Linear(2, 1)
+    >>> optimizer = zerograd.SGD(model.parameters(), lr=0.1)
+    >>> loader = [torch.randn(3, 2), torch.randn(3, 2), torch.randn(1, 2)]
+    >>> for batches in zerograd.accumulate(loader, optimizer, every=2):
+    ...     optimizer.zero_grad()
+    ...     for inputs in batches:
+    ...         loss = model(inputs).square().mean()
+    ...         batches.backward(loss, n=len(inputs))
+    ...     optimizer.step()
+    """
+    if not isinstance(optimizer, Optimizer) and not isinstance(innermost(optimizer), Optimizer):
+        raise TypeError(f"accumulate(loader, optimizer): {type(optimizer).__name__} is no torch.optim.Optimizer")
+    if isinstance(every, bool) or not isinstance(every, int):
+        raise TypeError(f"accumulate(every={every!r}): it is a number of micro-batches, a whole one")
+    if every < 1:
+        raise ValueError(f"accumulate(every={every}): a window has at least one micro-batch")
+    return _windows(iter(loader), innermost(optimizer), every, model)
+
+
+def _windows(batches: Iterator[Any], optimizer: Any, every: int, model: Any) -> Generator[Window]:
+    by_itself = hasattr(type(optimizer), "_window")  # its step divides in the pass that reads the gradients anyway
+    current: list[Window] = []
+    handle = None if by_itself else optimizer.register_step_pre_hook(lambda *_: current[-1].divide())
+    try:
+        for first in batches:
+            window = Window(first, islice(batches, every - 1), optimizer, model)
+            current[:] = [window]
+            if by_itself:
+                optimizer._window = window
+            yield window
+            window.close()
+    finally:
+        if handle is not None:
+            handle.remove()
+        elif optimizer.__dict__.get("_window") in current:
+            optimizer._window = None
+
+
+class Window(Declared):
+    """The micro-batches between two steps. Iterate over it, and call its ``backward`` with each loss.
+
+    divisor: what the gradients are still to be divided by; the step does it.
+    """
+
+    def __init__(self, first: Any, rest: Iterator[Any], optimizer: Any, model: Any = None) -> None:
+        self._batches = self._each(first, rest, getattr(model, "no_sync", None))
+        self._optimizer = optimizer
+        self._counted: bool | None = None
+        self._unit = 0.0
+        self._total = 0.0
+        self._divided = False
+        self._running = any(p.dtype == torch.float16 for p in owned(optimizer))
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._batches
+
+    @staticmethod
+    def _each(first: Any, rest: Iterator[Any], quiet: Any) -> Generator[Any]:
+        batch, ended = first, False
+        while not ended:
+            if quiet is None:
+                yield batch
+                try:
+                    batch = next(rest)
+                except StopIteration:
+                    ended = True
+                continue
+            following = next(rest, _END)  # one ahead: the last one is told from the others before its forward pass
+            with ExitStack() as stack:
+                if following is not _END:
+                    stack.enter_context(quiet())
+                yield batch
+            batch, ended = following, following is _END
+
+    @property
+    def divisor(self) -> float:  # type: ignore[override]
+        """What the gradients are still to be divided by."""
+        if self._divided or self._running or not self._counted or not self._unit:
+            return 1.0
+        return self._total / self._unit
+
+    def backward(self, loss: Tensor, n: float | None = None, *, reduction: Reduction = "mean", **keywords: Any) -> None:
+        """Add the gradients of a loss with the weight that it has in the window; the arguments are ``weighted``'s.
+
+        A micro-batch of no samples or tokens (``n=0``) adds nothing, whatever its loss says. keywords: for
+        ``Tensor.backward``.
+        """
+        if n is not None and float(n) == 0:
+            return
+        self.weighted(loss, n, reduction=reduction).backward(**keywords)  # type: ignore[no-untyped-call]
+
+    def weighted(self, loss: Tensor, n: float | None = None, *, reduction: Reduction = "mean") -> Tensor:
+        """The loss with the weight that it has in the window, for a backward of your own; call it once a micro-batch.
+
+        loss: 0-dim; one that a GradScaler has scaled will do. n: how many samples or tokens it stands for; without it
+        all micro-batches count the same. reduction: whether the loss is their "mean" or their "sum"; the step takes
+        the mean over the window either way, except for sums without ``n``, which simply add up.
+        Raises ValueError for an ``n`` that is not more than 0, and if only some of the losses come with one;
+        RuntimeError after the window has been divided.
+        """
+        if reduction not in ("mean", "sum"):
+            raise ValueError(f"reduction={reduction!r}; it is 'mean' or 'sum'")
+        if self._divided:
+            raise RuntimeError("the gradients of this window have been divided: a further backward would count more")
+        amount = 1.0 if n is None else float(n)
+        if not (amount > 0 and math.isfinite(amount)):
+            raise ValueError(f"n={n}: a micro-batch stands for a finite number of samples or tokens, more than 0")
+        if n is None and reduction == "sum":
+            self._settle(False)
+            return loss
+        self._settle(True if n is None else None)
+        self._unit = self._unit or amount
+        before, self._total = self._total, self._total + amount
+        if self._running:
+            if before:
+                scale_gradients(self._optimizer, before / self._total)
+            factor = (amount if reduction == "mean" else 1.0) / self._total
+        else:
+            factor = (amount if reduction == "mean" else 1.0) / self._unit
+        return loss if factor == 1.0 else loss * factor
+
+    def _settle(self, way: bool | None) -> None:
+        """All losses of a window are counted in one way. True: each is one; False: not at all; None: by their n."""
+        key = (way,)
+        if self.__dict__.setdefault("_way", key) != key:
+            raise ValueError("some losses of this window came with n and others without, or as sums: they don't add up")
+        self._counted = way is not False
+
+    def divide(self) -> None:
+        """Divide the gradients now instead of in the step, for what looks at them before it, such as
+        ``torch.nn.utils.clip_grad_norm_``."""
+        divisor, self._divided = self.divisor, True
+        if divisor != 1.0:
+            scale_gradients(self._optimizer, 1.0 / divisor)
+
+    def close(self) -> None:
+        """The step has been taken, or the next window begins: there is nothing to divide any more."""
+        self._divided = True
+
+
+_END = object()
+
+
+@torch.no_grad()
+def scale_gradients(optimizer: Any, factor: float) -> None:
+    """Multiply the gradients of all parameters, in place."""
+    dense: dict[Any, list[Tensor]] = {}
+    for p in {id(p): p for p in owned(optimizer)}.values():
+        if (g := p.grad) is None:
+            continue
+        if g.layout == torch.strided:
+            dense.setdefault((g.device, g.dtype), []).append(g)
+        else:
+            g.mul_(factor)
+    for gradients in dense.values():
+        torch._foreach_mul_(gradients, factor)

@@ -1,0 +1,247 @@
+"""From what was seen to what is said: suspect first, confirm on a later cycle or at the end, then report once.
+
+Each of the four checks has its own way of being confirmed, because right programs do once or now and then what a
+wrong one does in every cycle: a step before the first backward, a flush that finds nothing, a skipped batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zerograd.lifecycle.findings import Finding, place, sites_of, some, times
+from zerograd.lifecycle.sites import Trail
+
+
+CALM = 8
+"""After so many cycles without it, a suspicion keeps nobody awake."""
+
+
+@dataclass
+class Suspicion:
+    """The same thing seen ``count`` times, the last time in the cycle ``last``."""
+
+    finding: Callable[[], Finding]
+    count: int = 0
+    last: int = -1
+    reported: Finding | None = None
+    streak: int = 0
+    checked: bool = False
+
+
+class Judge:
+    """Weighs what one watch has seen.
+
+    say: called once with each finding that is certain. used: how many steps have used gradients. empty: how many found
+    none.
+    """
+
+    def __init__(self, kind: str, say: Callable[[Finding], None]) -> None:
+        self.kind, self.say = kind, say
+        self.used = 0
+        self.empty = 0
+        self._suspicions: dict[Any, Suspicion] = {}
+        self._began_with: set[Trail] = set()
+        self._windows: dict[Trail, int] = {}
+
+    def _see(self, key: Any, cycle: int, finding: Callable[[], Finding]) -> Suspicion:
+        known = self._suspicions.get(key)
+        if known is None:
+            known = self._suspicions[key] = Suspicion(finding)
+        known.count += 1
+        known.streak = known.streak + 1 if known.last == cycle - 1 else 1
+        known.last = cycle
+        if known.reported is not None:
+            known.reported.count = known.count
+        return known
+
+    def _report(self, suspicion: Suspicion) -> None:
+        if suspicion.reported is None:
+            finding = suspicion.reported = suspicion.finding()
+            finding.count = suspicion.count
+            self.say(finding)
+
+    def is_calm(self, cycle: int) -> bool:
+        """Whether nothing suspicious has been seen in the last cycles."""
+        return all(cycle - s.last >= CALM for s in self._suspicions.values())
+
+    # -------------------------------------------------------------------------------------------------- the checks
+
+    def stale(self, names: list[str], cycle: int, before: int, backward: Trail, earlier: Trail, now: Trail) -> None:
+        """A step used gradients that an earlier step had consumed. Seen with the numbers: twice is enough."""
+
+        def finding() -> Finding:
+            added = place(backward)
+            return Finding(
+                "ZG101",
+                f"step {cycle} of {self.kind}{place(now)} used gradients that still contained what step {before}"
+                f"{place(earlier)} had consumed: backward{added} added to them, and nothing had cleared them in between "
+                f"({some(names)}). Call zero_grad() after the step or before that backward.",
+                names,
+                [before, cycle],
+                sites_of(backward, now, earlier),
+            )
+
+        suspicion = self._see(("ZG101", now, backward), cycle, finding)
+        if suspicion.count >= 2:
+            self._report(suspicion)
+
+    def kept_after_skip(self, names: list[str], cycle: int, backward: Trail, now: Trail) -> None:
+        """A step was skipped for an overflow, and the gradients that had overflowed before were still there."""
+
+        def finding() -> Finding:
+            return Finding(
+                "ZG101",
+                f"after step {cycle} of {self.kind} a step{place(now)} was skipped for an overflow, once more: backward"
+                f"{place(backward)} had added to the gradients of a step that was skipped before, and nothing had cleared "
+                f"them ({some(names)}). Call zero_grad() before backward, after a skipped step too.",
+                names,
+                [cycle],
+                sites_of(backward, now),
+            )
+
+        suspicion = self._see(("ZG101", now, backward, "skipped"), cycle, finding)
+        if suspicion.count >= 2:
+            self._report(suspicion)
+
+    def repeated(self, names: list[str], cycle: int, before: int, earlier: Trail, now: Trail) -> None:
+        """A step used the very gradients of the step before."""
+
+        def finding() -> Finding:
+            return Finding(
+                "ZG111",
+                f"step {cycle} of {self.kind}{place(now)} used the same gradients as step {before}{place(earlier)}: no "
+                f"backward ran between them ({some(names)}). Take one of the two steps out.",
+                names,
+                [before, cycle],
+                sites_of(now, earlier),
+            )
+
+        suspicion = self._see(("ZG111", now, earlier), cycle, finding)
+        if suspicion.count >= 2:
+            self._report(suspicion)
+
+    def cleared_away(self, names: list[str], cycle: int, backward: Trail, clear: Trail, now: Trail) -> None:
+        """A step found nothing because a clear came between backward and it."""
+
+        def finding() -> Finding:
+            where = place(clear) or " before it"
+            return Finding(
+                "ZG103",
+                f"step {cycle} of {self.kind}{place(now)} found no gradient: what backward{place(backward)} had written was "
+                f"cleared{where} before any step had used it ({some(names)}). Clear before backward or after the step.",
+                names,
+                [cycle],
+                sites_of(backward, now, clear),
+            )
+
+        self.empty += 1
+        suspicion = self._see(("ZG103", now), cycle, finding)
+        if suspicion.streak >= 2:
+            self._report(suspicion)
+
+    def nothing(self, names: list[str], cycle: int, now: Trail, *, backwards: int, expected: bool) -> None:
+        """A step found nothing, and no backward had written anything.
+
+        backwards: how many backward passes ran since the last step without reaching these parameters. expected: a
+        forward pass or a clear says that this was meant to be a training step.
+        """
+
+        def finding() -> Finding:
+            return Finding(
+                "ZG110",
+                f"step {cycle} of {self.kind}{place(now)} found no gradient: no backward has run for its parameters since "
+                f"the step before ({some(names)}). Call loss.backward() before the step.",
+                names,
+                [cycle],
+                sites_of(now),
+            )
+
+        self.empty += 1
+        if not self.used and not backwards:
+            self._began_with.add(now)
+        if not expected:
+            return
+        suspicion = self._see(("ZG110", now), cycle, finding)
+        if suspicion.streak >= 2 and not backwards:
+            self._report(suspicion)
+
+    def counted(self, passes: Mapping[Trail, int]) -> None:
+        """A step used so many passes from each line."""
+        for where, count in passes.items():
+            self._windows[where] = max(self._windows.get(where, 0), count)
+
+    def one_behind(self, names: list[str], cycle: int, backward: Trail, now: Trail) -> None:
+        """The program has ended with gradients that no step has used, at a line where steps do use them.
+
+        It counts only if before all others a step at the same line found nothing.
+        """
+        if now not in self._began_with:
+            return
+        finding = Finding(
+            "ZG110",
+            f"the first step of {self.kind}{place(now)} found no gradient, because it comes before backward{place(backward)} in its "
+            f"cycle: every step uses the gradients of the cycle before, and those of the last one were never used "
+            f"({some(names)}). Call the step after backward.",
+            names,
+            [1, cycle],
+            sites_of(now, backward),
+        )
+        self._report(self._see(("ZG110", "one behind"), cycle, lambda: finding))
+
+    def discarded(
+        self, names: list[str], cycle: int, backward: Trail, clear: Trail, now: Trail, *, checked: bool
+    ) -> None:
+        """A clear threw away what backward had written, and the step ``cycle`` came without it.
+
+        checked: it was looked whether the pass had another purpose.
+        """
+        key = ("ZG105", backward, now)
+
+        def finding() -> Finding:
+            tail = self._is_tail(backward, suspicion)
+            where = place(clear) or " outside zero_grad()"
+            cure = "Step on what the last, shorter window has left." if tail else "Clear only after a step."
+            if cycle:
+                whose = f"before step {cycle}{place(now)}, and no step of {self.kind} had used them"
+            else:
+                whose = f"and {self.kind} has never taken a step"
+            return Finding(
+                "ZG106" if tail else "ZG105",
+                f"gradients that backward{place(backward)} had written were cleared{where}, {whose}; "
+                f"{times(suspicion.count)} so far ({some(names)}). {cure}",
+                names,
+                [cycle] if cycle else [],
+                sites_of(backward, now, clear),
+            )
+
+        suspicion = self._see(key, cycle, finding)
+        suspicion.checked |= checked
+        if suspicion.streak >= 2 or (suspicion.count >= 2 and self._is_tail(backward, suspicion)):
+            self._report(suspicion)
+
+    def _is_tail(self, backward: Trail, suspicion: Suspicion) -> bool:
+        """Whether it happens now and then at a line whose passes a step uses by the window: what a window has left."""
+        return self._windows.get(backward, 0) > 1 and suspicion.streak < 2
+
+    def absolve(self, backward: Trail) -> None:
+        """What was thrown away at this line was meant to be."""
+        for key in [k for k in self._suspicions if k[0] == "ZG105" and k[1] == backward]:
+            if self._suspicions[key].reported is None:
+                del self._suspicions[key]
+
+    # ----------------------------------------------------------------------------------------------------- the end
+
+    def close(self) -> None:
+        """The program has ended or the optimizer is gone: what is confirmed by all there was to see is reported."""
+        steps = self.used + self.empty
+        for (code, where, *_), suspicion in list(self._suspicions.items()):
+            often = 2 * suspicion.count >= steps
+            if (
+                code in ("ZG101", "ZG111")
+                or (code == "ZG103" and often)
+                or (code == "ZG110" and not self.used and suspicion.count >= 2)
+                or (code == "ZG105" and suspicion.checked and (often or self._is_tail(where, suspicion)))
+            ):
+                self._report(suspicion)

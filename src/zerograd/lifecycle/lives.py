@@ -1,0 +1,355 @@
+"""The life of each parameter's gradient, seen by hooks: empty, fresh, consumed, mixed, or made by hand.
+
+backward makes an empty gradient fresh. A step makes it consumed. backward onto a consumed one makes it mixed: the
+next step would use the old part again. A clear makes it empty. A gradient that somebody has assigned or changed in
+place is made by hand, and nothing is held against it.
+
+Version counters tell whether a gradient has been written to since it was last looked at, and only then its numbers
+are read: cleared in place, or changed? Gradients and graphs are never kept.
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zerograd.lifecycle.sites import Trail, trail
+from zerograd.lifecycle.stamps import stamp, stamped, versions
+
+KEPT = 64
+"""How many backward passes of one window are remembered by name."""
+
+
+class Kind(enum.Enum):
+    """What a gradient holds."""
+
+    EMPTY = enum.auto()
+    FRESH = enum.auto()
+    CONSUMED = enum.auto()
+    MIXED = enum.auto()
+    BY_HAND = enum.auto()
+
+
+EMPTY, FRESH, CONSUMED, MIXED, BY_HAND = Kind
+
+
+class Pass:
+    """One backward pass.
+
+    trail: where backward was called. consumers: the watches whose step has used gradients of it. excused: it may be
+    thrown away, say after an overflow. skipped: the step that it was made for was left out. outside: it also reached leaves that are no parameters, such as an attacked
+    input; None if nobody has looked.
+    """
+
+    __slots__ = ("consumers", "excused", "outside", "skipped", "trail")
+
+    def __init__(self, where: Trail) -> None:
+        self.trail = where
+        self.consumers: set[int] = set()
+        self.excused = False
+        self.skipped = False
+        self.outside: bool | None = None
+
+
+class Passes:
+    """All backward passes of this process, as far as watched parameters see them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.recent: deque[Pass] = deque(maxlen=KEPT)
+        self.suspected: set[Trail] = set()
+        self._local = threading.local()
+
+    def now(self) -> Pass:
+        """The pass that is running in this thread."""
+        task = torch._C._current_graph_task_id()
+        local = self._local
+        if getattr(local, "task", None) != task:
+            local.task, local.running = task, Pass(trail())
+            self.count += 1
+            self.recent.append(local.running)
+            if local.running.trail in self.suspected:
+                local.running.outside = reaches_inputs()
+        running: Pass = local.running
+        return running
+
+
+PASSES = Passes()
+
+
+class Life:
+    """The life of one parameter's gradient. All optimizers that own the parameter share it.
+
+    passes: those that wrote to the gradient since it was last empty or consumed. by: the watch whose step consumed it
+    last, in its step number ``step`` at ``step_trail``. natural: what was consumed came from backward.
+    """
+
+    __slots__ = (
+        "__weakref__", "_address", "_handles", "_looked", "_ref", "_version", "armed", "by", "kind",
+        "natural", "passes", "sample", "step", "step_trail", "thread", "was_alive", "watches", "weights",
+    )  # fmt: skip
+
+    def __init__(self, parameter: Tensor) -> None:
+        self._ref = weakref.ref(parameter)
+        self.kind = EMPTY if parameter.grad is None else BY_HAND
+        self.passes: list[Pass] = []
+        self.watches: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.armed = 0
+        self._handles: list[Any] = []
+        self._version: Any = None
+        self._address = 0
+        self._looked = -1
+        self.by: Any = None
+        self.step = 0
+        self.step_trail: Trail = ()
+        self.natural = False
+        self.weights: Any = None
+        self.sample: Any = None
+        self.was_alive = False
+        self.thread: int | None = None
+
+    @property
+    def parameter(self) -> Any:
+        """The parameter, or None once it is gone."""
+        return self._ref()
+
+    # ---------------------------------------------------------------------------------------------------- hooks
+
+    def arm(self) -> None:
+        """See every backward from now on."""
+        if not self.armed:  # what happened since the last watch ended is not known
+            p = self._ref()
+            self.kind, self.passes = EMPTY if p is None or p.grad is None else BY_HAND, []
+            self._address, self.natural, self.thread = 0, False, None
+        self.armed += 1
+        self.hook()
+
+    def hook(self) -> None:
+        """Put the hooks on, if they are wanted and not there: a frozen parameter gets them when it is frozen no more."""
+        p = self._ref()
+        if self._handles or not self.armed or p is None or not p.requires_grad or not p.is_leaf:
+            return
+
+        def arriving(_: Tensor) -> None:
+            self._looked = torch._C._current_graph_task_id()
+            if self.kind is not EMPTY or self._address:
+                self.look()
+
+        def arrived(_: Tensor) -> None:
+            self._accumulated()
+
+        arriving.__torch_unserializable__ = True  # type: ignore[attr-defined]  # so that saving the tensor does not warn
+        self._handles = [p.register_hook(arriving), p.register_post_accumulate_grad_hook(arrived)]
+
+    def disarm(self) -> None:
+        """See backward no more."""
+        self.armed -= 1
+        if self.armed == 0:
+            for handle in self._handles:
+                handle.remove()
+            self._handles = []
+
+    def _accumulated(self) -> None:
+        running = PASSES.now()
+        p = self._ref()
+        g = p.grad
+        if g is None:
+            return
+        if self.kind is CONSUMED:
+            # Without the look before it (FSDP runs these hooks by hand) nobody knows what was in the gradient.
+            seen = self._looked == torch._C._current_graph_task_id()
+            self.kind = MIXED if seen and self.natural else FRESH if seen else BY_HAND
+            self.passes = []
+        elif self.kind is not MIXED:
+            if self.kind is not FRESH:
+                self.passes = []
+            self.kind = FRESH
+        if len(self.passes) < KEPT:
+            self.passes.append(running)
+        self._version, self._address = versions(g), id(g)
+        self.weights, self.sample, self.was_alive = p._version, None, False
+        if running.trail in PASSES.suspected:
+            self.sample = sampled(p)
+            self.was_alive = not is_zero(g)
+            if is_not_finite(g):
+                running.excused = True
+
+    # ---------------------------------------------------------------------------------------------------- looks
+
+    def look(self, reads: bool = True) -> None:
+        """Find out what has become of the gradient since the last event.
+
+        reads: whether the numbers of a fresh gradient that has been written to are read now.
+        """
+        p = self._ref()
+        g = None if p is None else p.grad
+        if g is None:
+            if self.kind is not EMPTY:
+                self.cleared(())
+            self._address = 0
+        elif self.kind is EMPTY:
+            if id(g) != self._address or versions(g) != self._version:  # else it is the one that was set to zeros
+                self.kind = BY_HAND
+        elif self.kind is CONSUMED:
+            mark = stamped(g)
+            if mark is None:
+                self.kind = BY_HAND
+            elif is_zero(g):
+                self.cleared(())
+            elif mark != versions(g):
+                self.kind = BY_HAND
+        elif self.kind is not BY_HAND:
+            if id(g) != self._address and not is_reduced(g):
+                self.kind, self.passes = BY_HAND, []
+            elif reads and versions(g) != self._version and is_zero(g):
+                self.cleared(())
+
+    def is_zero(self) -> bool:
+        """Whether the gradient is zero everywhere."""
+        p = self._ref()
+        g = None if p is None else p.grad
+        return g is not None and is_zero(g)
+
+    def is_not_finite(self) -> bool:
+        """Whether the gradient holds nan or infinities."""
+        p = self._ref()
+        g = None if p is None else p.grad
+        return g is not None and is_not_finite(g)
+
+    def version(self) -> Any:
+        """The gradient's versions now; None without a gradient."""
+        p = self._ref()
+        g = None if p is None else p.grad
+        return None if g is None else versions(g)
+
+    def cleared(self, where: Trail) -> None:
+        """The gradient has been set to None or to zeros, at ``where`` if that is known."""
+        if self.passes:
+            for watch in self.watches:
+                watch.lost(self, where)
+        self.kind, self.passes = EMPTY, []
+        p = self._ref()
+        g = None if p is None else p.grad
+        if g is None:
+            self._address = 0
+        else:
+            self._address, self._version = id(g), versions(g)
+
+    def consumed(self, watch: Any, where: Trail) -> list[Pass]:
+        """A step of a watch has used the gradient; the passes that it was made of."""
+        p = self._ref()
+        g = None if p is None else p.grad
+        if g is None:
+            return []
+        passes = self.passes
+        self.natural = self.kind in (FRESH, MIXED) or (self.kind is CONSUMED and self.natural)
+        self.kind, self.passes = CONSUMED, []
+        self.by, self.step, self.step_trail = weakref.ref(watch), watch.steps, where
+        self.weights, self.sample = p._version, None
+        self.thread = threading.get_ident()
+        stamp(g)
+        return passes
+
+    def is_moved_by_hand(self) -> bool:
+        """Whether the weights have changed since backward, or since the step, whichever came last."""
+        p = self._ref()
+        if p is None or p._version != self.weights:
+            return True
+        return self.sample is not None and not torch.equal(self.sample, sampled(p))
+
+
+class Lives:
+    """The lives of all parameters that are watched."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, Life] = {}
+
+    def of(self, parameter: Tensor) -> Life:
+        """The life of a parameter; it begins with the first question."""
+        key = id(parameter)
+        life = self._by_id.get(key)
+        if life is None or life.parameter is not parameter:
+            life = self._by_id[key] = Life(parameter)
+            weakref.finalize(parameter, self._forget, key, weakref.ref(life)).atexit = False
+        return life
+
+    def _forget(self, key: int, life: Any) -> None:
+        if self._by_id.get(key) is life():
+            self._by_id.pop(key, None)
+
+
+LIVES = Lives()
+
+
+# ------------------------------------------------------------------------------------------------------ reading tensors
+
+
+def _numbers(t: Tensor) -> Tensor:
+    t = t.detach()
+    t = getattr(t, "_local_tensor", t)
+    return t.coalesce().values() if t.layout == torch.sparse_coo else t
+
+
+def is_zero(g: Tensor) -> bool:
+    """Whether a gradient is zero everywhere."""
+    try:
+        return not bool(_numbers(g).any())
+    except (RuntimeError, NotImplementedError):  # a layout or device that can't be read
+        return False
+
+
+def is_reduced(g: Tensor) -> bool:
+    """Whether a gradient may be a view of a bucket that DistributedDataParallel has put in the place of backward's."""
+    return g._is_view() and torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def is_not_finite(g: Tensor) -> bool:
+    """Whether a gradient holds nan or infinities."""
+    try:
+        return not bool(torch.isfinite(_numbers(g)).all())
+    except (RuntimeError, NotImplementedError):
+        return False
+
+
+def sampled(p: Tensor) -> Tensor:
+    """A few numbers of a parameter."""
+    flat = _numbers(p).reshape(-1)
+    return flat[:: max(1, flat.numel() // 8)][:8].clone()
+
+
+def reaches_inputs() -> bool:
+    """Whether the backward that is running reaches leaves that are no parameters: it is made for their gradients."""
+    import sys
+
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is torch.autograd.backward.__code__:
+            roots = frame.f_locals.get("tensors")
+            return any(_is_input(leaf) for leaf in _leaves([roots] if isinstance(roots, Tensor) else list(roots or ())))
+        frame = frame.f_back
+    return False
+
+
+def _is_input(leaf: Tensor) -> bool:
+    return not isinstance(leaf, torch.nn.Parameter) and id(leaf) not in LIVES._by_id
+
+
+def _leaves(roots: list[Tensor], limit: int = 100_000) -> Iterator[Tensor]:
+    waiting: list[Any] = [root.grad_fn for root in roots if root.grad_fn is not None]
+    seen: set[Any] = set(waiting)
+    while waiting and len(seen) < limit:
+        node = waiting.pop()
+        variable = getattr(node, "variable", None)
+        if variable is not None:
+            yield variable
+        for following, _ in node.next_functions:
+            if following is not None and following not in seen:
+                seen.add(following)
+                waiting.append(following)

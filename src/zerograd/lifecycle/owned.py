@@ -1,0 +1,38 @@
+"""What an optimizer owns: its parameters, their gradients, and the optimizer inside a wrapper round one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+def owned(optimizer: Any) -> Iterator[Tensor]:
+    """Every parameter of every group."""
+    for group in optimizer.param_groups:
+        yield from group["params"]
+
+
+def names_of(optimizer: Any, model: Any = None) -> dict[int, str]:
+    """What people call each parameter, by its id: the model's name, the group's, or its place."""
+    known = {id(p): name for name, p in model.named_parameters()} if model is not None else {}
+    names: dict[int, str] = {}
+    for index, group in enumerate(optimizer.param_groups):
+        given = group.get("param_names", [])
+        for at, p in enumerate(group["params"]):
+            place = given[at] if at < len(given) else f"parameter {at} of group {index}"
+            names[id(p)] = known.get(id(p), place)
+    return names
+
+
+def innermost(optimizer: Any) -> Any:
+    """The optimizer that takes the steps, below wrappers that keep theirs as ``optimizer`` (Accelerate, Lightning)."""
+    inner = getattr(optimizer, "optimizer", None)
+    seen = {id(optimizer)}
+    while isinstance(inner, Optimizer) and id(inner) not in seen:
+        optimizer = inner
+        seen.add(id(inner))
+        inner = getattr(optimizer, "optimizer", None)
+    return optimizer

@@ -1,0 +1,179 @@
+"""A session guards every optimizer that is made while it lasts: for whole programs that know nothing of the guard."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import json
+import os
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from torch.amp import GradScaler
+from torch.optim import Optimizer
+
+from zerograd.errors import HazardError
+from zerograd.lifecycle.findings import Finding
+from zerograd.lifecycle.guarding import warn
+from zerograd.lifecycle.owned import names_of, owned
+from zerograd.lifecycle.sites import trail
+from zerograd.lifecycle.watching import Watch
+
+
+class Session:
+    """Guards all optimizers, torch's own and others, from ``begin()`` to ``end()``, in this process and its forks.
+
+    action: "warn", "raise", or "keep" to say nothing. report: a file that always holds the findings so far, as JSON.
+    failed: to be set if the program ends with an error, so that what it left undone is not held against it.
+    """
+
+    def __init__(self, action: str = "warn", report: Path | None = None) -> None:
+        self.findings: list[Finding] = []
+        self._action, self._report = action, report
+        self._watches: weakref.WeakKeyDictionary[Any, Watch] = weakref.WeakKeyDictionary()
+        self._undo = ExitStack()
+        self._process = os.getpid()
+        self._closing = False
+        self.failed = False
+
+    def begin(self) -> None:
+        """Guard what is made from now on; the report is there from the beginning."""
+        self._write()
+        self._wrap(Optimizer, "__init__", self._attach_after)
+        self._wrap(Optimizer, "__setstate__", self._attach_after)  # copies and unpickled ones are not constructed
+        self._wrap(nn.Module, "zero_grad", self._see_clear)
+        self._wrap(GradScaler, "step", self._see_skip)
+        _after_fork(self)
+
+    def end(self) -> None:
+        """Report what is certain by now, and leave torch as it was."""
+        self._closing = True
+        for watch in list(self._watches.values()):
+            watch.close(whole=not self.failed)
+            watch.remove()
+        self._undo.close()
+        self._write()
+
+    def say(self, finding: Finding, watch: Watch) -> None:
+        """Keep a finding, write the report anew, and warn or raise."""
+        self.findings.append(finding)
+        self._write()
+        if self._action == "raise" and not self._closing:
+            raise HazardError(str(finding))
+        if self._action in ("warn", "raise"):
+            if self._closing:
+                sys.stderr.write(f"HazardWarning: {finding}\n")
+            else:
+                warn(finding)
+
+    # ---------------------------------------------------------------------------------------------------- patches
+
+    def _wrap(self, cls: Any, name: str, make: Callable[[Any], Any]) -> None:
+        original = cls.__dict__[name]
+        setattr(cls, name, functools.wraps(original)(make(original)))
+        self._undo.callback(setattr, cls, name, original)
+
+    def _attach_after(self, original: Any) -> Any:
+        def attached(optimizer: Any, *args: Any, **keywords: Any) -> Any:
+            out = original(optimizer, *args, **keywords)
+            if optimizer not in self._watches and hasattr(optimizer, "_optimizer_step_pre_hooks"):
+                watch = self._watches[optimizer] = Watch(optimizer, self.say, best_names, patrols=False)
+                weakref.finalize(optimizer, watch.close).atexit = False
+            return out
+
+        return attached
+
+    def _see_clear(self, original: Any) -> Any:
+        def zero_grad(module: Any, *args: Any, **keywords: Any) -> Any:
+            cleared = {id(p) for p in module.parameters()}
+            with ExitStack() as stack:
+                for watch in list(self._watches.values()):
+                    if watch.owns_any(cleared):
+                        stack.enter_context(watch.clearing(trail()))
+                return original(module, *args, **keywords)
+
+        return zero_grad
+
+    def _see_skip(self, original: Any) -> Any:
+        def step(scaler: Any, optimizer: Any, *args: Any, **keywords: Any) -> Any:
+            watch = self._watches.get(optimizer)
+            before = watch.steps if watch is not None else 0
+            out = original(scaler, optimizer, *args, **keywords)
+            if watch is not None and watch.steps == before:
+                watch.excuse()
+            return out
+
+        return step
+
+    # ---------------------------------------------------------------------------------------------------- report
+
+    def _write(self) -> None:
+        if self._report is None:
+            return
+        objects = [finding.as_object() for finding in self.findings]
+        if os.getpid() != self._process:
+            own = self._report.with_name(f"{self._report.name}.{os.getpid()}")
+            if objects:
+                own.write_text(json.dumps(objects), "utf-8")
+            return
+        if self._closing:
+            for part in sorted(self._report.parent.glob(f"{self._report.name}.*")):
+                if part.suffix[1:].isdigit():  # what a fork of this process has found
+                    objects += json.loads(part.read_text("utf-8"))
+                    part.unlink()
+        self._report.write_text(json.dumps(objects, indent=2) + "\n", "utf-8")
+
+    def forked(self) -> None:
+        """In a fork: what the parent has found is the parent's to tell."""
+        self.findings.clear()
+
+
+def _after_fork(session: Session) -> None:
+    """multiprocessing ends its forks without the interpreter's last functions; it has some of its own."""
+    from multiprocessing import util
+
+    def begin(held: Session) -> None:
+        held.forked()
+        util.Finalize(None, held.end, exitpriority=-100)
+
+    util.register_after_fork(session, begin)
+
+
+def best_names(optimizer: Any) -> dict[int, str]:
+    """Names from the module that knows most of an optimizer's parameters, and the shortest names for them."""
+    wanted = {id(p) for p in owned(optimizer)}
+    best: tuple[int, int, Any] = (0, 0, None)
+    kinds: dict[type, bool] = {}
+    for candidate in gc.get_objects():
+        kind = type(candidate)
+        if kind not in kinds:
+            kinds[kind] = issubclass(kind, nn.Module)
+        if not kinds[kind]:
+            continue
+        try:
+            names = [name for name, p in candidate.named_parameters() if id(p) in wanted]
+        except Exception:  # a module that is half made
+            continue
+        rank = (len(names), -sum(map(len, names)))
+        if rank > best[:2] and names:
+            best = (*rank, candidate)
+    return names_of(optimizer, best[2])
+
+
+@contextmanager
+def session(action: str = "keep", report: Path | None = None) -> Iterator[Session]:
+    """A session for the length of a block."""
+    held = Session(action, report)
+    held.begin()
+    try:
+        yield held
+    except BaseException:
+        held.failed = True
+        raise
+    finally:
+        held.end()

@@ -1,0 +1,454 @@
+"""The watch over one optimizer: what its steps find, what its clears throw away, cycle after cycle."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from zerograd.lifecycle.findings import Finding
+from zerograd.lifecycle.judging import Judge
+from zerograd.lifecycle.lives import (
+    BY_HAND,
+    CONSUMED,
+    EMPTY,
+    FRESH,
+    KEPT,
+    LIVES,
+    MIXED,
+    PASSES,
+    Life,
+    Pass,
+)
+from zerograd.lifecycle.light import Light
+from zerograd.lifecycle.owned import names_of, owned
+from zerograd.lifecycle.patrols import Patrol
+from zerograd.lifecycle.sites import Trail, trail
+
+
+@dataclass
+class Loss:
+    """What was thrown away of one backward pass since the last step."""
+
+    ran: Pass
+    clear: Trail
+    moved: bool
+    lives: list[Life] = field(default_factory=list)
+
+
+class Watch:
+    """Sees one optimizer through hooks on its step, its zero_grad and its parameters.
+
+    say: called with each finding. steps: how many steps there were. The optimizer is not kept alive.
+    """
+
+    def __init__(
+        self,
+        optimizer: Any,
+        say: Callable[[Finding, Any], None],
+        names: Callable[[Any], dict[int, str]],
+        *,
+        patrols: bool,
+    ) -> None:
+        self.optimizer = weakref.ref(optimizer)
+        self.judge = Judge(type(optimizer).__name__, lambda finding: say(finding, self))
+        self.steps = 0
+        self.live = True
+        self._names = names
+        self._known: dict[int, str] = {}
+        self._lives: list[Life] = []
+        self._params: list[Any] = []
+        self._armed = False
+        self._lost: dict[int, Loss] = {}
+        self._used_trails: set[Trail] = set()
+        self._sharers: set[Trail] = set()
+        self._outer: tuple[int, Any] | None = None
+        self._evaluated = False
+        self._skipped = False
+        self._where: Trail = ()
+        self._passes = PASSES.count
+        self._clears = 0
+        self._forward: Any = None
+        self._forwards = 0
+        self._threads: set[int] = set()
+        self._patrol = Patrol() if patrols else None
+        self._before_handle: Any = None
+        self._after_handle = optimizer.register_step_post_hook(Light(self._after))
+        self.arm()
+
+    # ---------------------------------------------------------------------------------------------------- hooks
+
+    def arm(self) -> None:
+        """See every backward from now on."""
+        if not self._armed:
+            self._armed = True
+            OUTSIDERS.count(1)
+            optimizer = self.optimizer()
+            self._before_handle = optimizer.register_step_pre_hook(Light(self._before))
+            self._hook_zero_grad(optimizer)
+            self._own()
+
+    def disarm(self) -> None:
+        """See backward no more."""
+        if self._armed:
+            self._armed = False
+            OUTSIDERS.count(-1)
+            self._before_handle.remove()
+            self._stop_forward()
+            optimizer = self.optimizer()
+            if optimizer is not None and getattr(optimizer.__dict__.get("zero_grad"), "watch", None) is self:
+                del optimizer.zero_grad
+            for life in self._lives:
+                life.disarm()
+                life.watches.discard(self)
+            self._lives, self._params = [], []
+            self._lost.clear()
+
+    def remove(self) -> None:
+        """Leave the optimizer as it was."""
+        if not self.live:
+            return
+        self.live = False
+        self._after_handle.remove()
+        self.disarm()
+
+    def _hook_zero_grad(self, optimizer: Any) -> None:
+        if "zero_grad" in optimizer.__dict__:  # somebody's own: what it clears is seen at the next backward
+            return
+        plain = type(optimizer).zero_grad
+        held = weakref.ref(optimizer)
+
+        @functools.wraps(plain)
+        def zero_grad(*args: Any, **keywords: Any) -> Any:
+            with self.clearing(trail()):
+                return plain(held(), *args, **keywords)
+
+        zero_grad.watch = self  # type: ignore[attr-defined]
+        optimizer.zero_grad = zero_grad
+
+    def _own(self) -> None:
+        """Begin to watch parameters that have come, end with those that have gone."""
+        optimizer = self.optimizer()
+        params = list(owned(optimizer)) if optimizer is not None else []
+        if len(params) == len(self._params) and all(a is b for a, b in zip(params, map(_alive, self._params), strict=True)):
+            return
+        before = {id(life): life for life in self._lives}
+        self._lives = list({id(life): life for life in map(LIVES.of, params)}.values())
+        self._params = [weakref.ref(p) for p in params]
+        for life in self._lives:
+            if before.pop(id(life), None) is None:
+                life.watches.add(self)
+                life.arm()
+        for life in before.values():
+            life.disarm()
+            life.watches.discard(self)
+
+    # ---------------------------------------------------------------------------------------------------- clears
+
+    @contextmanager
+    def clearing(self, where: Trail) -> Iterator[None]:
+        """Around a zero_grad of the optimizer, or of a module with its parameters."""
+        self._clears += 1
+        if not self._armed:
+            yield
+            return
+        handling = sys.exc_info()[0] is not None
+        before: list[Any] = []
+        for life in self._lives:
+            if life.passes:
+                life.look(reads=False)
+                for ran in life.passes:
+                    if handling or (not self._is_leak(ran) and life.is_not_finite()):
+                        ran.excused = True
+            before.append(life.version())
+        yield
+        for life, earlier in zip(self._lives, before, strict=False):
+            if (now := life.version()) is None or (now != earlier and life.kind is not EMPTY):
+                life.cleared(where)
+
+    def lost(self, life: Life, where: Trail) -> None:
+        """The gradient of a parameter was cleared before a step of anybody had used it."""
+        moved = life.is_moved_by_hand()
+        for ran in life.passes:
+            loss = self._lost.setdefault(id(ran), Loss(ran, where, moved))
+            loss.moved = loss.moved or moved
+            loss.lives.append(life)
+            if not ran.consumers:
+                PASSES.suspected.add(ran.trail)
+        while len(self._lost) > KEPT:
+            del self._lost[next(iter(self._lost))]
+
+    def excuse(self) -> None:
+        """The step was skipped, for an overflow: what is there may be thrown away; indeed it has to be."""
+        kept = [life for life in self._lives if any(ran.skipped for ran in life.passes)]
+        if kept:
+            self.judge.kept_after_skip(self.named(kept), self.steps, kept[0].passes[-1].trail, trail())
+        for life in self._lives:
+            for ran in life.passes:
+                ran.excused = ran.skipped = True
+
+    def _is_leak(self, ran: Pass) -> bool:
+        """Whether a pass was made for another optimizer, and never used by this one."""
+        return bool(ran.consumers) and ran.trail not in self._used_trails
+
+    # ----------------------------------------------------------------------------------------------------- steps
+
+    def _before(self, optimizer: Any, args: Any, keywords: Any) -> Any:
+        frame = sys._getframe(2)
+        if self._outer is not None and _is_running(*self._outer):
+            return None  # a step that calls the one of its base class
+        self._outer = (id(frame), frame.f_code)
+        self._threads.add(threading.get_ident())
+        self._evaluated = False
+        self._where = trail()
+        closure = args[1] if len(args) > 1 else keywords.get("closure")  # the first is the optimizer
+        if not callable(closure):
+            self._use(optimizer)
+            return None
+
+        @functools.wraps(closure)
+        def evaluated() -> Any:
+            loss = closure()
+            self._use(optimizer)
+            self._consume()
+            return loss
+
+        given = len(args) > 1
+        return ((args[0], evaluated, *args[2:]), keywords) if given else (args, {**keywords, "closure": evaluated})
+
+    def _after(self, optimizer: Any, args: Any, keywords: Any) -> None:
+        if not self._armed:
+            self.steps += 1
+            if self._patrol is not None and self._patrol.is_wanted(self.steps):
+                self.arm()
+                self._consume()
+            return
+        if self._outer is not None and self._outer[0] == id(sys._getframe(2)):
+            self._outer = None
+            if not self._evaluated:
+                self._use(optimizer)  # a closure that the step never called
+            self._consume()
+            if self._patrol is not None and self._patrol.is_over(self.steps, self.judge.is_calm(self.steps)):
+                self.disarm()
+                self._patrol.leave(self.steps, list(owned(optimizer)))
+
+    def _use(self, optimizer: Any) -> None:
+        """A step, or its closure, is about to use the gradients as they are now."""
+        again = self._evaluated
+        self._evaluated = True
+        if not again:
+            self.steps += 1
+        found = optimizer.__dict__.get("found_inf")
+        self._skipped = found is not None and float(found) > 0
+        self._own()
+        if self._skipped:
+            self.excuse()
+        me = threading.get_ident()
+        self._threads.update(life.thread or me for life in self._lives)
+        if self._skipped or len(self._threads) > 1:  # threads that race for gradients are not judged
+            self._lost.clear()
+            return
+        for life in self._lives:
+            life.hook()
+            life.look(reads=False)
+        self._settle_emptied()
+        kinds: dict[Any, list[Life]] = {kind: [] for kind in (EMPTY, FRESH, CONSUMED, MIXED, BY_HAND)}
+        for life in self._lives:
+            kinds[life.kind].append(life)
+        losses, self._lost = list(self._lost.values()), {}
+        if kinds[MIXED]:
+            life = kinds[MIXED][0]
+            backward = life.passes[0].trail if life.passes else ()
+            self.judge.stale(self.named(kinds[MIXED]), self.steps, life.step, backward, life.step_trail, self._where)
+        if kinds[FRESH] or kinds[MIXED] or kinds[BY_HAND]:
+            self._used(kinds, losses)
+        elif kinds[CONSUMED]:
+            if not again:
+                self._repeated(kinds[CONSUMED])
+        elif not again:
+            self._empty(losses)
+        if again:
+            return
+        self._passes, self._clears, self._forwards = PASSES.count, 0, 0
+
+    def _settle_emptied(self) -> None:
+        """Look into the numbers, as far as they decide: has every gradient been set to zeros since backward?"""
+        if any(life.kind in (CONSUMED, BY_HAND) for life in self._lives):
+            return
+        written = [life for life in self._lives if life.kind is not EMPTY]
+        if not all(life.is_zero() for life in written):  # the first one says no, unless something is wrong
+            return
+        if all(life.was_alive for life in written):
+            for life in written:
+                life.cleared(())
+        else:  # backward itself may have written zeros: from now on it is looked at
+            PASSES.suspected.update(ran.trail for life in written for ran in life.passes)
+
+    def _used(self, kinds: dict[Any, list[Life]], losses: list[Loss]) -> None:
+        self.judge.used += 1
+        self._stop_forward()
+        passes = {id(ran): ran for kind in (FRESH, MIXED) for life in kinds[kind] for ran in life.passes}
+        if passes:
+            self.judge.counted(Counter(ran.trail for ran in passes.values()))
+        if kinds[BY_HAND] and not kinds[FRESH] and not kinds[MIXED]:
+            for loss in losses:  # the gradients were kept and combined by hand
+                self.judge.absolve(loss.ran.trail)
+            return
+        self._used_trails.update(ran.trail for ran in passes.values())
+        counted: dict[Trail, Loss] = {}
+        for loss in losses:
+            if self._is_meant(loss, passes):
+                continue
+            counted.setdefault(loss.ran.trail, loss)
+        for where, loss in counted.items():
+            checked = loss.ran.outside is not None or bool(loss.ran.consumers)
+            self.judge.discarded(self.named(loss.lives), self.steps, where, loss.clear, self._where, checked=checked)
+
+    def _is_meant(self, loss: Loss, passes: dict[int, Pass]) -> bool:
+        """Whether there is a good reason for throwing a pass away."""
+        ran = loss.ran
+        attack = ran.outside and ran.trail not in self._used_trails
+        if attack or loss.moved:  # an attack on the inputs; weights moved along the gradient by hand, as in SAM
+            self.judge.absolve(ran.trail)
+            return True
+        if self._is_leak(ran):
+            self.judge.absolve(ran.trail)
+            return True
+        return ran.excused or id(ran) in passes or id(self) in ran.consumers
+
+    def _repeated(self, lives: list[Life]) -> None:
+        lives = [life for life in lives if life.natural and life.by is not None and life.by() is self]
+        if lives and not any(life.is_moved_by_hand() for life in lives):
+            life = lives[0]
+            self.judge.repeated(self.named(lives), self.steps, life.step, life.step_trail, self._where)
+
+    def _empty(self, losses: list[Loss]) -> None:
+        if not any(p is not None and p.requires_grad for p in map(_alive, self._params)):
+            return
+        lost = [loss for loss in losses if not self._is_leak(loss.ran) and not loss.ran.excused]
+        if lost:
+            loss = lost[-1]
+            self.judge.cleared_away(self.named(loss.lives), self.steps, loss.ran.trail, loss.clear, self._where)
+            return
+        expected = self._clears > 0 or self._forwards > 0
+        self.judge.nothing(
+            self.named(self._lives), self.steps, self._where, backwards=PASSES.count - self._passes, expected=expected
+        )
+        if self._forward is None:
+            self._forward = register_module_forward_pre_hook(self._count_forward)
+
+    def _consume(self) -> None:
+        if self._skipped or len(self._threads) > 1:
+            return
+        me = id(self)
+        for life in self._lives:
+            for ran in life.consumed(self, self._where):
+                ran.consumers.add(me)
+
+    def owns_any(self, ids: set[int]) -> bool:
+        """Whether any of the parameters with these ids is this optimizer's."""
+        return any(id(life.parameter) in ids for life in self._lives)
+
+    # ------------------------------------------------------------------------------------------------------ others
+
+    def _count_forward(self, module: Any, _: Any) -> None:
+        self._forwards += 1
+
+    def _stop_forward(self) -> None:
+        if self._forward is not None:
+            self._forward.remove()
+            self._forward = None
+
+    def named(self, lives: list[Life]) -> list[str]:
+        """The names of the parameters that these lives belong to."""
+        optimizer = self.optimizer()
+        if optimizer is not None and not all(id(life.parameter) in self._known for life in lives):
+            self._known = self._names(optimizer)
+        return [self._known.get(id(life.parameter), "a parameter") for life in {id(x): x for x in lives}.values()]
+
+    def close(self, *, whole: bool = True) -> None:
+        """The end of the program, or of the watch: report what is certain by now.
+
+        whole: the program came to its own end, so that what backward has left behind was left on purpose.
+        """
+        if not self.live:
+            return
+        if self._armed and whole:
+            if not self.judge.used:
+                self._never_stepped()
+            else:
+                self._one_behind()
+        self.judge.close()
+
+    def _never_stepped(self) -> None:
+        """Backward after backward was thrown away, and no step has used any."""
+        lost = [x for x in self._lost.values() if not (x.ran.excused or x.ran.outside or x.moved)]
+        if self._clears == 0:
+            lost = [x for x in lost if not x.ran.consumers]
+        rest = any(not ran.excused for life in self._lives for ran in life.passes)
+        if lost and len(lost) + rest >= 2:
+            loss = lost[-1]
+            for _ in lost:
+                self.judge.discarded(self.named(loss.lives), 0, loss.ran.trail, loss.clear, (), checked=True)
+
+    def _one_behind(self) -> None:
+        """Each step used the gradients of the cycle before: the first found none, and the last ones were never used."""
+        left = [life for life in self._lives if life.kind is FRESH and life.passes]
+        last = left[0].passes[-1] if left else None
+        if last is not None and last.trail in self._used_trails and not last.excused:
+            self.judge.one_behind(self.named(left), self.steps, last.trail, self._where)
+
+
+class Outsiders:
+    """The steps of optimizers that nobody watches, seen as long as any watch is armed: a guard on a discriminator is to
+    know that the generator's backward was made for the generator."""
+
+    def __init__(self) -> None:
+        self._armed = 0
+        self._handle: Any = None
+
+    def count(self, more: int) -> None:
+        """A watch has been armed (1), or disarmed (-1)."""
+        self._armed += more
+        if self._armed and self._handle is None:
+            self._handle = register_optimizer_step_post_hook(Light(self._stepped))
+        elif not self._armed and self._handle is not None:
+            self._handle.remove()
+            self._handle = None
+
+    def _stepped(self, optimizer: Any, args: Any, keywords: Any) -> None:
+        if not any(isinstance(hook, Light) for hook in optimizer._optimizer_step_post_hooks.values()):
+            for ran in PASSES.recent:
+                if not ran.consumers:
+                    ran.consumers.add(id(optimizer))
+
+
+OUTSIDERS = Outsiders()
+
+
+def _alive(ref: Any) -> Any:
+    return ref()
+
+
+def _is_running(frame_id: int, code: Any) -> bool:
+    frame: Any = sys._getframe(2)
+    while frame is not None:
+        if id(frame) == frame_id and frame.f_code is code:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def names_for(model: Any) -> Callable[[Any], dict[int, str]]:
+    """How a watch finds names, given the model or None."""
+    held = weakref.ref(model) if model is not None else _alive
+    return lambda optimizer: names_of(optimizer, held() if model is not None else None)

@@ -1,0 +1,1 @@
+"""The life of a gradient: accumulation, and the guard."""

@@ -1,0 +1,48 @@
+"""The wrong programs that the guard does not name, and why: none of its four checks is about them."""
+
+FRESH = "all gradients that the step uses are fresh; that one backward is missing, doubled or one too many is not seen"
+BY_HAND = "gradients that are assigned by hand are nobody's business: evolution strategies, line searches"
+UNUSED = "no backward and no step runs at all, or one step more with a backward of its own"
+FOREIGN = "the gradients belong to a copy that no optimizer owns"
+BETWEEN = "what is used by hand between two backward passes is not seen by any optimizer"
+SCHEDULE = "the gradients are right; the learning rate comes one step early"
+BRANCH = "a step that finds nothing now and then, between others that do, is taken for a flush"
+
+MISSED = {
+    "accumulation": {"dedent 19 loss.backward()": BRANCH},
+    "attack": {
+        f"{operator} 19 optimizer.zero_grad()": FRESH for operator in ("delete", "move first", "move last", "dedent")
+    },
+    "by_hand": {"move last 28 optimizer.step()": SCHEDULE},
+    "declared": {"dedent 21 batches.backward(loss, n=len(x))": FRESH},
+    "frozen": {"move first 24 body_optimizer.step()": BRANCH},
+    "functional": {
+        f"{operator} {line} optimizer.step()": BY_HAND
+        for operator in ("delete", "duplicate", "move first", "dedent")
+        for line in (19, 23)
+    },
+    "gan": {
+        "delete 17 loss_real.backward()": FRESH,
+        "delete 19 loss_fake.backward()": FRESH,
+        "move last 20 optimizer_d.step()": FRESH,
+    },
+    "lbfgs": {f"{operator} 24 optimizer.step(closure)": UNUSED for operator in ("delete", "duplicate", "dedent")},
+    "rebuilt": {"duplicate 21 loss.backward()": UNUSED},
+    "sam": {
+        **{f"{operator} 24 optimizer.zero_grad()": FRESH for operator in ("delete", "move first", "move last", "dedent")},
+        "delete 30 optimizer.step()": BETWEEN,
+        "delete 31 optimizer.zero_grad()": BETWEEN,
+        "dedent 31 optimizer.zero_grad()": BETWEEN,
+    },
+    "shared_memory": {
+        "delete 25 local.zero_grad()": FOREIGN,
+        "dedent 25 local.zero_grad()": FOREIGN,
+        **{f"{operator} 30 optimizer.step()": BY_HAND for operator in ("delete", "duplicate", "move first", "dedent")},
+    },
+    "two_losses": {
+        "delete 18 loss.backward(retain_graph=True)": FRESH,
+        "duplicate 18 loss.backward(retain_graph=True)": FRESH,
+        "delete 20 penalty.backward()": FRESH,
+    },
+}
+"""Program -> mutant -> reason."""
