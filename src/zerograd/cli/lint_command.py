@@ -11,7 +11,7 @@ from zerograd.errors import UsageError, did_you_mean
 from zerograd.linting.checking import check_paths, check_source
 from zerograd.linting.configuration import Configuration, configured, files_of
 from zerograd.linting.finding import Finding
-from zerograd.linting.source import Source, Unreadable, decoded, read_source
+from zerograd.linting.source import Source, UnreadableError, decoded, read_source
 
 DESCRIPTION = """\
 Read training programs and tell what is wrong with the order and the place of
@@ -72,7 +72,7 @@ def execute(arguments: argparse.Namespace) -> int:
 def _of_stdin(configuration: Configuration) -> list[Finding]:
     try:
         text = decoded(sys.stdin.buffer.read())
-    except Unreadable as error:
+    except UnreadableError as error:
         raise UsageError(f"The standard input {error.message}.") from None
     return check_source(Source("<stdin>", text), configuration)
 
@@ -97,7 +97,7 @@ def _explained(place: str, configuration: Configuration) -> str:
         raise UsageError(f"There is no file {name!r}.")
     try:
         return explained(read_source(path), int(line), configuration)
-    except Unreadable as error:
+    except UnreadableError as error:
         raise UsageError(f"{name}: {error.message}.") from None
 
 

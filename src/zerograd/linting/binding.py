@@ -3,53 +3,19 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
 
 from zerograd.linting.modules import Module
-from zerograd.linting.receivers import CLASSES, OTHER_CLASSES, makes_an_optimizer, snake, sounds_like_an_optimizer
-from zerograd.linting.receivers import NOT_AN_OPTIMIZER, steps_otherwise
+from zerograd.linting.paths import DEPTH, WRAPPERS, Frame, Path, bare, frame_of, name_of
+from zerograd.linting.receivers import (
+    CLASSES,
+    NOT_AN_OPTIMIZER,
+    OTHER_CLASSES,
+    makes_an_optimizer,
+    snake,
+    sounds_like_an_optimizer,
+    steps_otherwise,
+)
 from zerograd.linting.scopes import Class, Function, Scope, Value, chain, index_part, make_function
-
-DEPTH = 8
-SAME = frozenset({"to", "cuda", "cpu", "train", "eval", "double", "half", "float", "requires_grad_", "compile"})
-WRAPPERS = frozenset({"DataParallel", "DistributedDataParallel", "DDP", "FSDP", "compile", "unwrap_model", "prepare"})
-
-
-@dataclass(frozen=True)
-class Path:
-    """Something that lives through a run: a name of a scope or an instance's attribute. ``home``: scope or class."""
-
-    home: Scope | Class
-    parts: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return ".".join(self.parts).replace(".[", "[").replace("[?", "[").replace(".()", "()")
-
-    def extended(self, *more: str) -> Path:
-        return Path(self.home, self.parts + more)
-
-    @property
-    def last(self) -> str:
-        """The last part that is a name."""
-        return next((part for part in reversed(self.parts) if part[0] not in "[(*"), self.parts[-1])
-
-
-@dataclass
-class Frame:
-    """A function at work: what its parameters are bound to there."""
-
-    scope: Scope
-    parent: Frame | None = None
-    bound: dict[str, Path] = field(default_factory=dict)
-    callables: dict[str, tuple[Function, Frame]] = field(default_factory=dict)
-
-
-def frame_of(scope: Scope) -> Frame:
-    """A function of which no caller is known."""
-    frame = Frame(scope, frame_of(scope.parent) if scope.parent is not None else None)
-    if scope.owner is not None and scope.parameters:
-        frame.bound[scope.parameters[0]] = Path(scope.owner, (scope.parameters[0],))
-    return frame
 
 
 class Binder:
@@ -74,7 +40,7 @@ class Binder:
             base = self.resolve(node.value, frame, depth)
             return base and self._followed(base.extended(index_part(node.slice)), depth)
         if isinstance(node, ast.Call):
-            if _name_of(node.func) in WRAPPERS and node.args:
+            if name_of(node.func) in WRAPPERS and node.args:
                 return self.resolve(node.args[0], frame, depth)
             if not node.args and not node.keywords and isinstance(node.func, ast.Attribute):
                 base = self.resolve(node.func, frame, depth)
@@ -97,7 +63,7 @@ class Binder:
         values = here.scope.values.get(name, [])
         if depth < DEPTH and len(values) == 1 and values[0].how == "is" and name not in here.scope.parameters:
             value = values[0].expression
-            if chain(value) or (isinstance(value, ast.Call) and _name_of(value.func) in WRAPPERS):
+            if chain(value) or (isinstance(value, ast.Call) and name_of(value.func) in WRAPPERS):
                 return self.resolve(value, here, depth + 1) or path
         return path
 
@@ -114,7 +80,9 @@ class Binder:
     def values(self, path: Path) -> list[Value]:
         """All that is assigned to a path anywhere."""
         if isinstance(path.home, Scope):
-            found = path.home.values.get(path.parts[0]) if len(path.parts) == 1 else path.home.attributes.get(path.parts)
+            found = (
+                path.home.values.get(path.parts[0]) if len(path.parts) == 1 else path.home.attributes.get(path.parts)
+            )
             if found:
                 return found
         for length in range(len(path.parts) - 1, 0, -1):
@@ -131,7 +99,8 @@ class Binder:
 
     def ancestry(self, owner: Class) -> list[Class]:
         """A class and those that it is derived from, as far as their source is known."""
-        found, waiting = [], [owner]
+        found: list[Class] = []
+        waiting = [owner]
         while waiting and len(found) < DEPTH:
             current = waiting.pop(0)
             if current in found:
@@ -154,7 +123,7 @@ class Binder:
 
     def _class_of(self, path: Path) -> Class | None:
         for value in self.values(path):
-            node = _bare(value.expression)
+            node = bare(value.expression)
             if value.how in ("is", "with") and isinstance(node, ast.Call):
                 found = self.find_class(node.func, value.scope)
                 if found is not None:
@@ -237,7 +206,7 @@ class Binder:
         return True if name in module.optimizer_names and not steps_otherwise(name) else None
 
     def _makes(self, value: Value) -> bool | None:
-        node = _bare(value.expression)
+        node = bare(value.expression)
         if isinstance(node, (ast.ListComp, ast.List, ast.Tuple)):
             inner = [node.elt] if isinstance(node, ast.ListComp) else node.elts[:1]
             return self._makes(Value(inner[0], value.how, value.scope)) if inner else None
@@ -254,14 +223,14 @@ class Binder:
             return True
         own = self.find_class(node.func, value.scope)
         if own is not None:
-            return any(_name_of(base) == "Optimizer" for a in self.ancestry(own) for base in a.node.bases) or None
+            return any(name_of(base) == "Optimizer" for a in self.ancestry(own) for base in a.node.bases) or None
         if OTHER_CLASSES.search(dotted[-1]) or NOT_AN_OPTIMIZER.search(snake(dotted[-1])):
             return False
         return None
 
     def dotted(self, node: ast.expr, scope: Scope) -> list[str]:
         """``optim.SGD`` as ["torch", "optim", "SGD"], by the imports of the file."""
-        if isinstance(node, ast.Call) and _name_of(node.func) == "getattr" and node.args:
+        if isinstance(node, ast.Call) and name_of(node.func) == "getattr" and node.args:
             return [*chain(node.args[0]), "Optimizer"] if "optim" in chain(node.args[0]) else []
         parts = list(chain(node))
         here: Scope | None = scope
@@ -289,15 +258,21 @@ class Binder:
             values = self.values(path)
             known = bool(values)
             for value in values:
-                call = _bare(value.expression)
+                call = bare(value.expression)
                 if value.how != "is" or not isinstance(call, ast.Call) or not self._makes(value):
                     known = False
                     continue
                 given = call.args[:1] or [k.value for k in call.keywords if k.arg == "params"]
                 frame = frame_of(value.scope)
-                known = all([self._collect(part, frame, found, 0) for part in given]) and bool(given) and known
+                known = self._collect_all(given, frame, found) and known
             self._modules[path] = frozenset(found) if known and found else None
         return self._modules[path]
+
+    def _collect_all(self, nodes: list[ast.expr], frame: Frame, found: set[Path]) -> bool:
+        understood = bool(nodes)
+        for node in nodes:
+            understood = self._collect(node, frame, found, 0) and understood
+        return understood
 
     def _collect(self, node: ast.expr, frame: Frame, found: set[Path], depth: int) -> bool:
         """Add the modules of an expression of parameters; whether all of it was understood."""
@@ -306,7 +281,7 @@ class Binder:
         calls = [
             inner
             for inner in ast.walk(node)
-            if isinstance(inner, ast.Call) and _name_of(inner.func) in ("parameters", "named_parameters")
+            if isinstance(inner, ast.Call) and name_of(inner.func) in ("parameters", "named_parameters")
         ]
         for call in calls:
             owner = self.resolve(call.func.value, frame) if isinstance(call.func, ast.Attribute) else None
@@ -317,9 +292,11 @@ class Binder:
             return True
         path = self.resolve(node, frame)
         values = self.values(path) if path is not None else []
-        return bool(values) and all(
-            [v.how == "is" and self._collect(v.expression, frame_of(v.scope), found, depth + 1) for v in values]
-        )
+        understood = bool(values)
+        for v in values:
+            inner = v.how == "is" and self._collect(v.expression, frame_of(v.scope), found, depth + 1)
+            understood = inner and understood
+        return understood
 
     def origins(self, path: Path) -> frozenset[object]:
         """What makes two paths one thing: the path, the calls that it was made by, the paths assigned to it."""
@@ -342,10 +319,12 @@ class Binder:
             return self._plain_callee(node, frame)
         if not isinstance(node, ast.Attribute):
             return None
-        if isinstance(node.value, ast.Call) and _name_of(node.value.func) == "super":
+        if isinstance(node.value, ast.Call) and name_of(node.value.func) == "super":
             owner = _owner(frame)
             method = self.find_method(owner[0], node.attr, above=True) if owner else None
-            return (method, frame_of(method.scope.parent), owner[1]) if method and owner and method.scope.parent else None
+            return (
+                (method, frame_of(method.scope.parent), owner[1]) if method and owner and method.scope.parent else None
+            )
         path = self.resolve(node.value, frame)
         owner_class = self.class_of(path) if path is not None else None
         if owner_class is not None:
@@ -391,24 +370,3 @@ def _owner(frame: Frame) -> tuple[Class, Path] | None:
             return (here.scope.owner, path) if path is not None else None
         here = here.parent
     return None
-
-
-def _name_of(node: ast.expr) -> str:
-    """The last name of a callee."""
-    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
-
-
-def _bare(node: ast.expr) -> ast.expr:
-    """``Net().to(device)`` as ``Net()``; ``a or b`` as ``b``."""
-    for _ in range(DEPTH):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in SAME:
-            if isinstance(node.func.value, ast.Name):
-                break
-            node = node.func.value
-        elif isinstance(node, ast.Call) and _name_of(node.func) in WRAPPERS and node.args:
-            node = node.args[0]
-        elif isinstance(node, ast.BoolOp):
-            node = node.values[-1]
-        else:
-            break
-    return node

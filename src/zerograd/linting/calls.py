@@ -6,10 +6,11 @@ What is not known, and might do something, is an "unknown" event, beyond which n
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING
 
-from zerograd.linting.binding import Frame, Path
 from zerograd.linting.graph import Event, Kind, Loop
+from zerograd.linting.paths import Frame, Path
 from zerograd.linting.receivers import is_harmless, is_suspicious, steps_otherwise
 from zerograd.linting.scopes import Function, chain, make_function
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from zerograd.linting.flow import Flow
 
 LIBRARIES = frozenset(
-    "torch np numpy F nn tf jax os math time plt random wandb tqdm logging sys dist xm json re itertools functools".split()
+    re.findall(
+        r"\w+",
+        "torch np numpy F nn tf jax os math time plt random wandb tqdm logging sys dist xm json re itertools functools",
+    )
 )
 TOUCHING = ("step", "zero", "update", "minimi", "backward", "clear", "reset", "sync", "accumul")
 CLOSURE_TWICE = frozenset({"LBFGS", "FullBatchLBFGS", "LBFGSNew"})
@@ -222,6 +226,3 @@ class Calls:
             return False
         function = self._function(node)
         return function is not None and function[0].scope.module.acts(function[0].node)
-
-
-

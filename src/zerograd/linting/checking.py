@@ -12,7 +12,7 @@ from zerograd.linting.context import Context, Told, contexts
 from zerograd.linting.finding import Finding
 from zerograd.linting.modules import RELEVANT, Files, Module
 from zerograd.linting.rules import OF_THE_FILE, OF_THE_FLOW
-from zerograd.linting.source import Source, Unreadable, read_source
+from zerograd.linting.source import Source, UnreadableError, read_source
 from zerograd.linting.suppression import comments, kept, unused
 
 UNREADABLE = "ZG000"
@@ -23,7 +23,9 @@ SMALL = 24
 """So few files are checked without other processes: starting one takes longer than reading them."""
 
 
-def check_source(source: Source, configuration: Configuration | None = None, files: Files | None = None) -> list[Finding]:
+def check_source(
+    source: Source, configuration: Configuration | None = None, files: Files | None = None
+) -> list[Finding]:
     """All findings of a source, in order. What is no Python is a finding, too."""
     configuration = configuration or Configuration()
     files = files or Files()
@@ -32,8 +34,12 @@ def check_source(source: Source, configuration: Configuration | None = None, fil
             source.parse()
             return unused(comments(source), configuration.codes, source)
         module = files.load(source)
-    except Unreadable as error:
-        return [Finding.at(source, error.line, max(error.column - 1, 0), UNREADABLE, "warning", f"unreadable: {error.message}")]
+    except UnreadableError as error:
+        return [
+            Finding.at(
+                source, error.line, max(error.column - 1, 0), UNREADABLE, "warning", f"unreadable: {error.message}"
+            )
+        ]
     told = _once(list(told_of(module, configuration)))
     marks = comments(source)
     own = kept([pair for pair in told if pair[0].path == source.path], marks)
@@ -79,7 +85,7 @@ def check_file(path: Path, configuration: Configuration, files: Files | None = N
     """All findings of a file. Nothing that a file holds raises an exception."""
     try:
         source = read_source(path)
-    except Unreadable as error:
+    except UnreadableError as error:
         empty = Source(str(path), "")
         return [Finding.at(empty, error.line, 0, UNREADABLE, "warning", f"unreadable: {error.message}")]
     try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from zerograd.linting.binding import Binder, Frame, Path
+from zerograd.linting.binding import Binder
+from zerograd.linting.paths import Frame, Path
 from zerograd.linting.scopes import chain
 
 MOST = 4
@@ -54,7 +55,11 @@ def _each(node: ast.expr, frame: Frame, binder: Binder) -> list[Path] | None:
     path = binder.resolve(node, frame)
     if literal is None and path is not None:
         values = binder.values(path)
-        if len(values) == 1 and values[0].how == "is" and isinstance(values[0].expression, (ast.List, ast.Tuple, ast.Dict)):
+        if (
+            len(values) == 1
+            and values[0].how == "is"
+            and isinstance(values[0].expression, (ast.List, ast.Tuple, ast.Dict))
+        ):
             literal = values[0].expression
     if literal is not None:
         parts = literal.values if isinstance(literal, ast.Dict) else literal.elts  # type: ignore[attr-defined]

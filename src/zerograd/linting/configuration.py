@@ -54,7 +54,7 @@ def configured(
     chosen = list(select) or _strings(table, "select", file)
     left_out = [*_strings(table, "ignore", file), *ignore]
     codes = frozenset(_expanded(chosen) if chosen else CODES) - frozenset(_expanded(left_out))
-    patterns = tuple([*_strings(table, "exclude", file), *exclude])
+    patterns = (*_strings(table, "exclude", file), *exclude)
     return Configuration(codes, patterns, file.parent if file is not None else start)
 
 
@@ -105,7 +105,9 @@ def _lists_of_section(text: str, file: Path) -> dict[str, Any]:
     """The lists of strings of our section, for a Python without tomllib; the section holds nothing else."""
     match = re.search(r"^\[tool\.zerograd\.lint\]\s*$(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
     found = {}
-    for key, value in re.findall(r"^(\w+)\s*=\s*(\[.*?\]|.+?)\s*$", match[1] if match else "", re.MULTILINE | re.DOTALL):
+    for key, value in re.findall(
+        r"^(\w+)\s*=\s*(\[.*?\]|.+?)\s*$", match[1] if match else "", re.MULTILINE | re.DOTALL
+    ):
         try:
             found[key] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
@@ -130,9 +132,9 @@ def files_of(paths: Sequence[Path], configuration: Configuration) -> list[Path]:
         if path.is_dir():
             for file in sorted(path.rglob("*")):
                 inner = file.relative_to(path).parts[:-1]
-                if file.suffix in SUFFIXES and not SKIPPED & set(inner) and not any(p.startswith(".") for p in inner):
-                    if file.is_file() and not configuration.leaves_out(file):
-                        found[file] = None
+                hidden = any(part in SKIPPED or part.startswith(".") for part in inner)
+                if file.suffix in SUFFIXES and not hidden and file.is_file() and not configuration.leaves_out(file):
+                    found[file] = None
         elif path.exists():
             if not configuration.leaves_out(path):
                 found[path] = None

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from zerograd.hazards import Severity, find
-from zerograd.linting.binding import Binder, Path, frame_of
+from zerograd.linting.binding import Binder
 from zerograd.linting.finding import Finding
 from zerograd.linting.flow import Activation, Flow
 from zerograd.linting.graph import Event, Graph
 from zerograd.linting.modules import Module
+from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.scopes import Function, Scope
 from zerograd.linting.state import STEP, View, related
 
-WORK = 80_000
+WORK = 40_000
 """So many expressions are looked at in one file; the functions after that are not checked."""
 
 Told = tuple[Finding, frozenset[int]]
@@ -53,7 +54,9 @@ class Context:
         alone = len(self.optimizers) == 1
         return [View(self.graph, self.binder, path, alone, self.live) for path in self.optimizers]
 
-    def tell(self, code: str, event: Event, message: str, severity: Severity | None = None, also: Sequence[Event] = ()) -> Told:
+    def tell(
+        self, code: str, event: Event, message: str, severity: Severity | None = None, also: Sequence[Event] = ()
+    ) -> Told:
         """A finding at an event; comments at the other events and at the loops around count too."""
         lines = {e.line for e in (event, *also) if e.module is event.module}
         lines |= {getattr(e.node, "end_lineno", e.line) for e in (event, *also) if e.module is event.module}
@@ -67,7 +70,12 @@ class Context:
         entry = find(code)
         place = event.node
         finding = Finding.at(
-            event.module.source, place.lineno, place.col_offset, code, severity or entry.severity, f"{entry.name}: {message}"
+            event.module.source,
+            place.lineno,
+            place.col_offset,
+            code,
+            severity or entry.severity,
+            f"{entry.name}: {message}",
         )
         return finding, frozenset(lines)
 
@@ -82,11 +90,11 @@ class Context:
 def contexts(module: Module, binder: Binder) -> list[Context]:
     """The module itself and all its functions, as far as they have to do with gradients."""
     made: list[Context] = []
-    if not module.acting:
+    if not module.stepping:
         return made
     roots: list[tuple[Function | None, Scope, Sequence[ast.stmt]]] = [(None, module.scope, module.tree.body)]
     for function in module.functions:
-        if module.acts(function.node) and isinstance(function.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        if module.steps(function.node) and isinstance(function.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             roots.append((function, function.scope, function.node.body))
     left = WORK
     for known, scope, body in roots:

@@ -56,7 +56,7 @@ def uncleared(context: Context) -> Iterator[Cycle]:
 
 
 def _goes_round(view: View, step: int, backward: int, loop: Loop) -> bool:
-    """Whether the way leads round the loop; within one iteration two ways may exclude each other by their conditions."""
+    """Whether the way leads round the loop; within one iteration the conditions of two ways may exclude each other."""
     direct = view.after(step, BACKWARD, CLEAR, UNKNOWN, within=loop, avoiding=loop.header)
     guards = view.graph.guards
     return not direct or [g.statement for g in guards[step]] == [g.statement for g in guards[backward]]
@@ -74,7 +74,10 @@ def _over_calls(context: Context, view: View, node: int) -> Iterator[Cycle]:
     text = context.module.source.text
     names = set(CLEARED.findall(text))
     made = {v.last for v in context.optimizers} | {
-        parts[-1] for owner in context.module.classes for parts in owner.attributes if sounds_like_an_optimizer(parts[-1])
+        parts[-1]
+        for owner in context.module.classes
+        for parts in owner.attributes
+        if sounds_like_an_optimizer(parts[-1])
     }
     if view.path.last not in names and names <= made and not BY_HAND.search(text):
         yield Cycle(view, node, min(first), None)
@@ -84,7 +87,9 @@ def _lives_on(context: Context, view: View) -> bool:
     """Whether an optimizer is made once in the class or module and used by calls of this function."""
     home = view.path.home
     if isinstance(home, Class):
-        return context.binder.constructor(view.path) is not None and context.function is not None and (
-            context.function.name != "__init__"
+        return (
+            context.binder.constructor(view.path) is not None
+            and context.function is not None
+            and (context.function.name != "__init__")
         )
     return home.parent is None and context.binder.constructor(view.path) is not None

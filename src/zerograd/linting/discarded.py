@@ -47,7 +47,7 @@ def _thrown_away(context: Context, view: View, step: int, clears: list[int]) -> 
             if clear not in view.after(backward, CLEAR, STEP, UNKNOWN, OTHER):
                 continue
             loop = view.common_loop(backward, clear, step)
-            if loops[clear] != loops[step] or not set(loops[step]) <= set(loops[backward]):
+            if not set(loops[step]) <= set(loops[clear]) or not set(loops[step]) <= set(loops[backward]):
                 continue
             barred = loop.header if loop is not None else -1
             ways = walk(context.graph.following, [backward], lambda node, barred=barred: node == barred)  # type: ignore[misc]

@@ -16,7 +16,7 @@ WORDS = {BACKWARD: "backward", FOREIGN: "backward (not its own)", STEP: "step", 
 
 
 def explained(source: Source, line: int, configuration: Configuration, files: Files | None = None) -> str:
-    """The cycle of the innermost loop around a line, for each optimizer in it. Raises Unreadable."""
+    """The cycle of the innermost loop around a line, for each optimizer in it. Raises UnreadableError."""
     module = (files or Files()).load(source)
     binder = Binder()
     found = [
@@ -32,7 +32,9 @@ def explained(source: Source, line: int, configuration: Configuration, files: Fi
         node = context.function.node if context.function is not None else None
         if node is None or node.lineno <= line <= (node.end_lineno or node.lineno):
             name = context.function.name if context.function is not None else "the module"
-            return _told(f"{name}, which has no loop around line {line} with a step in it", context, None, module, configuration)
+            return _told(
+                f"{name}, which has no loop around line {line} with a step in it", context, None, module, configuration
+            )
     return f"{source.path}:{line}: no optimizer steps here, as far as can be told.\n"
 
 
@@ -45,11 +47,15 @@ def _told(title: str, context: Context, loop: Loop | None, module: Module, confi
         modules = context.binder.modules(view.path)
         owns = f" (parameters of {', '.join(sorted(map(str, modules)))})" if modules else ""
         lines.append(f"  {view.path}{owns}")
-        told = [f"{WORDS[view.kinds[node]]} {context.line(view.event(node))}" for node in nodes if view.kinds[node] in WORDS]
+        told = [
+            f"{WORDS[view.kinds[node]]} {context.line(view.event(node))}" for node in nodes if view.kinds[node] in WORDS
+        ]
         unknown = [context.line(view.event(node)) for node in nodes if view.kinds[node] == UNKNOWN]
         lines.append(f"    order: {', '.join(dict.fromkeys(told))}")
         if unknown:
-            lines.append(f"    not known, so nothing is said of what lies around it: line {', '.join(dict.fromkeys(unknown))}")
+            lines.append(
+                f"    not known, so nothing is said of what lies around it: line {', '.join(dict.fromkeys(unknown))}"
+            )
         said = _findings(context, view, nodes, configuration)
         lines += [f"    {words}" for words in said] or ["    order OK" if not unknown else "    no mistake seen"]
     return "\n".join(lines) + "\n"
@@ -63,7 +69,7 @@ def _findings(context: Context, view: View, nodes: list[int], configuration: Con
             said += [
                 f"{finding.severity} {finding.code} {finding.message}"
                 for finding, lines in check(context)
-                if lines & at and f"`{view.path}" in finding.message or (lines & at and "`" not in finding.message)
+                if lines & at and (f"`{view.path}" in finding.message or "`" not in finding.message)
             ]
     return said
 

@@ -6,18 +6,20 @@ import ast
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from zerograd.linting.binding import Binder, Frame, Path
+from zerograd.linting.binding import Binder
 from zerograd.linting.calls import Calls
 from zerograd.linting.collections_of import elements
 from zerograd.linting.gradients import handwork
 from zerograd.linting.graph import Event, Graph, Guard, Loop
 from zerograd.linting.modules import Module
+from zerograd.linting.paths import Frame, Path
 from zerograd.linting.scopes import Function
 
 NODES = 3000
-CALLS = 300
-EXPRESSIONS = 12_000
+CALLS = 150
+EXPRESSIONS = 8_000
 DEPTH = 6
+TRIES: tuple[type[ast.Try], ...] = (ast.Try, getattr(ast, "TryStar", ast.Try))
 JUMPS = (ast.Continue, ast.Break, ast.Return, ast.Raise)
 
 
@@ -125,8 +127,8 @@ class Flow:
         if isinstance(statement, ast.If):
             return self._if(statement, node)
         if isinstance(statement, ast.Return):
-            end = self.expression(statement.value, node) if statement.value is not None and touched else node
-            self._leave(end, 0, self.here.returns)
+            value = statement.value if touched else None
+            self._leave(self.expression(value, node) if value is not None else node, 0, self.here.returns)
             return None
         if isinstance(statement, ast.Raise):
             return None
@@ -142,7 +144,7 @@ class Flow:
             for item in statement.items:
                 end = self.expression(item.context_expr, end)
             return self.body(statement.body, end)
-        if isinstance(statement, (ast.Try, getattr(ast, "TryStar", ast.Try))):
+        if isinstance(statement, TRIES):
             return self._try(statement, node)
         if isinstance(statement, ast.Match):
             return self._match(statement, node)
@@ -351,7 +353,9 @@ class Flow:
 
     def is_at_work(self, function: Function) -> bool:
         """Whether a function is being built already, or too deep down to be built in."""
-        return len(self.stack) > DEPTH or any(a.function is not None and a.function.node is function.node for a in self.stack)
+        return len(self.stack) > DEPTH or any(
+            a.function is not None and a.function.node is function.node for a in self.stack
+        )
 
     def note(self, event: Event, end: int) -> int:
         return self.new(end, event)

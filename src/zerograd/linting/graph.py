@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from zerograd.linting.binding import Path
 from zerograd.linting.modules import Module
+from zerograd.linting.paths import Path
 
 Kind = Literal["backward", "step", "clear", "unknown"]
 

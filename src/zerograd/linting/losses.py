@@ -13,13 +13,15 @@ READS = re.compile(
     r"(?:^|_)(?:item|detach|append|print|update|add|log|logs|write|float|mean|sum|format|set|isnan|isfinite|cpu|numpy|str"
     r"|scalar|info|debug|list|postfix|description|stack|cat)(?:_|$)"
 )
-GRADIENTS = re.compile(r"backward|\bgrad\b|_grad\b|jacobian|vjp|autograd|functional_call|perturb|es_|evolution|closure|ascend")
+GRADIENTS = re.compile(
+    r"backward|\bgrad\b|_grad\b|jacobian|vjp|autograd|functional_call|perturb|es_|evolution|closure|ascend"
+)
 HARMLESS_GRADIENTS = re.compile(r"zero_grad|no_grad|clip_grad\w*|requires_grad\w*|set_grad_enabled|enable_grad")
 
 
 def computes_a_loss_for_nothing(tree: ast.AST) -> bool:
     """Whether statements compute a loss, and nothing in them may use it to make gradients."""
-    losses = {name for name in _losses(tree)}
+    losses = set(_losses(tree))
     if not losses:
         return False
     words = HARMLESS_GRADIENTS.sub("", ast.unparse(tree))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from zerograd.linting.receivers import GRADIENT_HOOKS
 from zerograd.linting.scopes import Class, Function, Reader, Scope
-from zerograd.linting.source import Source, Unreadable, read_source
+from zerograd.linting.source import Source, UnreadableError, read_source
 
 TELLING = re.compile(
     r"yield|backward|\.\s*step\b|zero_grad|\bopt|[_.]opt|optim|Opt|\.\s*_?grad\b|_step\s*\(|closure|\bself\s*\("
@@ -47,46 +47,43 @@ class Module:
         for match in RECEIVER.finditer(source.text):
             used.setdefault(match[1], set()).add(match[2])
         self.optimizer_names = {
-            name for name, methods in used.items() if {"zero_grad", "step"} <= methods or {"param_groups", "step"} <= methods
+            name
+            for name, methods in used.items()
+            if {"zero_grad", "step"} <= methods or {"param_groups", "step"} <= methods
         }
         """Names with an optimizer's methods, whatever they are called."""
-        self.steps = bool(STEPPING.search(source.text))
-        """Whether any step is taken in the file."""
-        self.by_call: set[str] = set()
-        """Names of functions in which a gradient is made, used or cleared."""
-        self.acting = self._spread()
-        """The lines that do so, or call a function that does."""
+        self.lines = [(n, line) for n, line in enumerate(source.lines, start=1) if not line.lstrip().startswith("#")]
+        self.stepping, self.step_names = self._spread(STEPPING, files.imported_names(self, "step_names"))
+        """The lines that take a step or call a function that does, and the names of such functions."""
+        self.acting, self.act_names = self._spread(ACTING, files.imported_names(self, "act_names"))
+        """The same for all that is done to gradients."""
         self.telling = self._telling()
         """The lines that have to be looked at closely: those, and calls that may do anything."""
 
-    def _spread(self) -> list[int]:
-        lines = list(enumerate(self.source.lines, start=1))
-        acting = {number for number, line in lines if ACTING.search(line)}
-        names = set(self.files.imported_calls(self))
-        self.steps = self.steps or bool(names)
-        if not self.steps:
-            return []
-        found = sorted(acting)
-        for _ in range(ROUNDS):
-            names |= {f.name for f in self.functions if f.name not in names and _within(found, f.node)}
-            fresh = names - self.by_call - TOO_COMMON
+    def _spread(self, pattern: re.Pattern[str], names: set[str]) -> tuple[list[int], set[str]]:
+        marked = {number for number, line in self.lines if pattern.search(line)}
+        known: set[str] = set()
+        found = sorted(marked)
+        for _ in range(ROUNDS if found or names else 0):
+            names = names | {f.name for f in self.functions if _within(found, f.node)}
+            fresh = names - known - TOO_COMMON
             if not fresh:
                 break
-            self.by_call |= fresh
+            known |= fresh
             words = "|".join(map(re.escape, sorted(fresh)))
             calls = re.compile(r"\(" if "__call__" in fresh else rf"\b(?:{words})\b")
-            acting |= {number for number, line in lines if calls.search(line)}
-            found = sorted(acting)
-        return found
+            marked |= {number for number, line in self.lines if calls.search(line)}
+            found = sorted(marked)
+        return found, known
 
     def _telling(self) -> list[int]:
-        if not self.acting:
+        if not self.stepping:
             return []
         pattern = TELLING.pattern
         if self.optimizer_names:
             pattern += "|" + "|".join(rf"\b{re.escape(name)}\b" for name in sorted(self.optimizer_names))
         telling = re.compile(pattern)
-        found = {number for number, line in enumerate(self.source.lines, start=1) if telling.search(line)}
+        found = {number for number, line in self.lines if telling.search(line)}
         return sorted(found.union(self.acting))
 
     @cached_property
@@ -111,6 +108,10 @@ class Module:
         """Whether a node of the tree has a line that may have to do with gradients."""
         return _within(self.telling, node)
 
+    def steps(self, node: object) -> bool:
+        """Whether a node has a line that takes a step, or calls something of the file that does."""
+        return _within(self.stepping, node)
+
     def acts(self, node: object) -> bool:
         """Whether a node has a line that makes, uses or clears gradients, or calls something of the file that does."""
         return _within(self.acting, node)
@@ -132,20 +133,21 @@ class Files:
         self._found: dict[tuple[str, str], str | None] = {}
 
     def load(self, source: Source) -> Module:
-        """The module of a source. Raises Unreadable."""
+        """The module of a source. Raises UnreadableError."""
         return Module(source, self)
 
     def at(self, path: str) -> Module | None:
         """The module of a path that was looked into."""
         return self._modules.get(os.path.normpath(path))
 
-    def imported_calls(self, module: Module) -> set[str]:
-        """Names of functions and methods that have to do with gradients, in the files that a module imports."""
+    def imported_names(self, module: Module, which: str) -> set[str]:
+        """Names of functions and methods that step ("step_names"), or act, in the files that a module imports."""
         names: set[str] = set()
         for origin, name in list(module.scope.imports.values()):
             other = self.find(module, origin) or (self.find(module, f"{origin}.{name}") if name else None)
-            if other is not None and other is not module and other.steps:
-                names |= other.by_call
+            if other is not None and other is not module:
+                found: set[str] = getattr(other, which)
+                names |= found
         return names
 
     def find(self, module: Module, origin: str) -> Module | None:
@@ -166,7 +168,7 @@ class Files:
             try:
                 source = read_source(Path(path))
                 self._modules[path] = Module(source, self, imported=True) if RELEVANT.search(source.text) else None
-            except Unreadable:
+            except UnreadableError:
                 return None
         return self._modules[path]
 

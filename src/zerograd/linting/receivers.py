@@ -6,13 +6,18 @@ import re
 from functools import lru_cache
 
 CLASSES = frozenset(
-    """
-    ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax LBFGS Muon NAdam RAdam RMSprop Rprop SGD SparseAdam
-    ADOPT LAMB Lamb Lion Prodigy ScheduleFreeAdamW AdamWScheduleFree SGDScheduleFree StableAdamW
-    AdaBelief AdaBound AdamP SGDP LARS Lars Lookahead Ranger RangerLars Yogi NovoGrad MADGRAD DiffGrad QHAdam Shampoo
-    FusedAdam FusedSGD FusedLAMB FusedNovoGrad BertAdam OpenAIAdam AdamW8bit Adam8bit Lion8bit PagedAdamW8bit
-    DAdaptAdam DAdaptSGD Sophia SophiaG SOAP GaLoreAdamW CPUAdam DeepSpeedCPUAdam RMSpropTF NAdamW SAM GSAM
-    """.split()
+    re.findall(
+        r"\w+",
+        """
+    ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax LBFGS Muon NAdam
+    RAdam RMSprop Rprop SGD SparseAdam ADOPT LAMB Lamb Lion Prodigy
+    ScheduleFreeAdamW AdamWScheduleFree SGDScheduleFree StableAdamW AdaBelief AdaBound AdamP SGDP LARS Lars
+    Lookahead Ranger RangerLars Yogi NovoGrad MADGRAD DiffGrad QHAdam Shampoo FusedAdam
+    FusedSGD FusedLAMB FusedNovoGrad BertAdam OpenAIAdam AdamW8bit Adam8bit Lion8bit PagedAdamW8bit DAdaptAdam
+    DAdaptSGD Sophia SophiaG SOAP GaLoreAdamW CPUAdam DeepSpeedCPUAdam RMSpropTF NAdamW SAM
+    GSAM
+    """,
+    )
 )
 """Classes of optimizers that programs use by name."""
 

@@ -6,9 +6,10 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
+from zerograd.hazards import Severity
 from zerograd.linting.finding import Finding
 
-ORDER = ("error", "warning", "info")
+ORDER: tuple[Severity, ...] = ("error", "warning", "info")
 WIDEST = 160
 
 
@@ -19,7 +20,9 @@ def as_text(findings: Sequence[Finding], files: int) -> str:
 
 def _shown(finding: Finding) -> str:
     cell = f"cell {finding.cell}:" if finding.cell else ""
-    head = f"{finding.path}:{cell}{finding.line}:{finding.column}: {finding.severity} {finding.code} {finding.message}\n"
+    head = (
+        f"{finding.path}:{cell}{finding.line}:{finding.column}: {finding.severity} {finding.code} {finding.message}\n"
+    )
     line = finding.shown.replace("\t", " ")
     if not line.strip() or len(line) > WIDEST:
         return head

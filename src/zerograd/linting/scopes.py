@@ -98,9 +98,9 @@ def chain(node: ast.expr) -> tuple[str, ...]:
 def index_part(index: ast.expr) -> str:
     """How an index is written in a path: a constant as itself, anything else with a question mark."""
     if isinstance(index, ast.Constant):
-        return f"[{index.value}]"
+        return f"[{index.value!s}]"
     if isinstance(index, ast.UnaryOp) and isinstance(index.operand, ast.Constant):
-        return f"[-{index.operand.value}]"
+        return f"[-{index.operand.value!s}]"
     return f"[?{ast.unparse(index)}]"
 
 

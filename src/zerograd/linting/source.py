@@ -18,7 +18,7 @@ MAGIC = re.compile(r"^(\s*)(?:[%!?].*|.*[^\s#'\"]\?{1,2}\s*|\w[\w, ]*=\s*[!%].*)
 LANGUAGE_CELL = re.compile(r"^\s*%%(?!time|capture|timeit|prun)")
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """A file that is no Python: the message says why, the line where."""
 
     def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
@@ -68,34 +68,34 @@ class Source:
         return not any(text.strip() for text in self.lines[line:end])
 
     def parse(self) -> ast.Module:
-        """The tree. Raises Unreadable for what is no Python."""
+        """The tree. Raises UnreadableError for what is no Python."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a file's invalid escapes are not our matter
                 return ast.parse(self.text)
         except SyntaxError as error:
-            raise Unreadable(f"not valid Python: {error.msg}", error.lineno or 1, error.offset or 1) from None
+            raise UnreadableError(f"not valid Python: {error.msg}", error.lineno or 1, error.offset or 1) from None
         except (ValueError, RecursionError, MemoryError) as error:
-            raise Unreadable(f"not readable as Python: {error}") from None
+            raise UnreadableError(f"not readable as Python: {error}") from None
 
 
 def read_source(path: Path) -> Source:
-    """A file or notebook. Raises Unreadable; a notebook's broken cells are left out."""
+    """A file or notebook. Raises UnreadableError; a notebook's broken cells are left out."""
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise Unreadable(f"can't be read: {error.strerror or error}") from None
+        raise UnreadableError(f"can't be read: {error.strerror or error}") from None
     text = decoded(data)
     return notebook(str(path), text) if path.suffix == ".ipynb" else Source(str(path), text)
 
 
 def decoded(data: bytes) -> str:
-    """The text of a file in the encoding that it declares. Raises Unreadable."""
+    """The text of a file in the encoding that it declares. Raises UnreadableError."""
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         text = io.TextIOWrapper(io.BytesIO(data), encoding, newline=None).read()
     except (SyntaxError, UnicodeError, LookupError) as error:
-        raise Unreadable(f"can't be decoded: {error}") from None
+        raise UnreadableError(f"can't be decoded: {error}") from None
     return text.replace("\f", " ")  # a form feed is a line for splitlines and none for Python
 
 
@@ -110,7 +110,7 @@ def notebook(path: str, text: str) -> Source:
             if cell.get("cell_type") == "code"
         ]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise Unreadable("not a notebook: no list of cells in it") from None
+        raise UnreadableError("not a notebook: no list of cells in it") from None
     lines: list[str] = []
     starts: list[int] = []
     numbers: list[int] = []

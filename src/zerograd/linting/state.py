@@ -10,11 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 
-from zerograd.linting.binding import Binder, Path
+from zerograd.linting.binding import Binder
 from zerograd.linting.graph import Event, Graph, Loop, walk
+from zerograd.linting.paths import Path
 
-BACKWARD, STEP, CLEAR, UNKNOWN = "backward", "step", "clear", "unknown"
+BACKWARD: Final = "backward"
+STEP: Final = "step"
+CLEAR: Final = "clear"
+UNKNOWN: Final = "unknown"
 FOREIGN, OTHER = "foreign", "other step"
 """A backward whose gradients this optimizer does not use; a step of another optimizer."""
 
@@ -103,9 +108,7 @@ class View:
 
         reached = walk(self.graph.following, self.graph.following[node], ends)
         return {
-            at
-            for at in reached
-            if self.kinds.get(at) in stops and (within is None or within in self.graph.loops[at])
+            at for at in reached if self.kinds.get(at) in stops and (within is None or within in self.graph.loops[at])
         }
 
     def before(self, node: int, *stops: str) -> set[int]:

@@ -16,7 +16,9 @@ from zerograd.linting.state import BACKWARD, STEP, View
 Sort = Literal["modulo", "boundary", "other"]
 
 BOUNDARY = re.compile(r"accum|sync|update|boundary|last_batch|is_last|last_step|last_iter|do_step|should_step|final")
-NO_WINDOW = re.compile(r"finite|isnan|isinf|skip|overflow|nan|inf_|found_inf|warmup|freeze|train|amp|fp16|scaler|tpu|xla|cuda")
+NO_WINDOW = re.compile(
+    r"finite|isnan|isinf|skip|overflow|nan|inf_|found_inf|warmup|freeze|train|amp|fp16|scaler|tpu|xla|cuda"
+)
 
 
 @dataclass(frozen=True)

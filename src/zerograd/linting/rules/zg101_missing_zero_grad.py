@@ -15,7 +15,7 @@ from zerograd.linting.state import CLEAR, UNKNOWN
 def check(context: Context) -> Iterator[Told]:
     for cycle in uncleared(context):
         view = cycle.view
-        if cycle.is_cleared_outside or not cycle.cleared and others_are_cleared(context, cycle):
+        if cycle.is_cleared_outside or (not cycle.cleared and others_are_cleared(context, cycle)):
             continue
         step, backward = view.event(cycle.step), view.event(cycle.backward)
         order = f"backward {context.line(backward)}, step {context.line(step)}, backward {context.line(backward)} again"
@@ -32,7 +32,8 @@ def check(context: Context) -> Iterator[Told]:
         yield context.tell(
             "ZG101",
             backward,
-            f"{order}, {'not cleared on this way' if cycle.cleared else 'never cleared'}: each step of `{view.path}` uses the sum of all gradients so far; "
+            f"{order}, {'not cleared on this way' if cycle.cleared else 'never cleared'}: "
+            f"each step of `{view.path}` uses the sum of all gradients so far; "
             f"call `{view.path}.zero_grad()` before backward",
             "error" if certain else "warning",
             also=[step],

@@ -39,9 +39,7 @@ def _step_outside(context: Context, view: View) -> Iterator[Told]:
         steps = [node for node in following - inside if view.kinds[node] == STEP]
         if not view.are(inside, CLEAR) or not steps or not view.are(following - inside, STEP):
             continue
-        if any(view.event(node).made for node in inside) or any(
-            loop in loops[node] for node in view.of(STEP, UNKNOWN)
-        ):
+        if any(view.event(node).made for node in inside) or any(loop in loops[node] for node in view.of(STEP, UNKNOWN)):
             continue
         lines = loop.module.source.lines[loop.node.lineno - 1 : loop.node.end_lineno]
         if not any(".grad" in line for line in lines):

@@ -20,11 +20,17 @@ def check(context: Context) -> Iterator[Told]:
             continue
         view = window.view
         text = window.loop.module.source.text
-        if FLUSHED.search(ast.unparse(spelt_out(window.guard.test, context))) or "drop_last" in text or "islice" in text:
+        if (
+            FLUSHED.search(ast.unparse(spelt_out(window.guard.test, context)))
+            or "drop_last" in text
+            or "islice" in text
+        ):
             continue
         outside = view.after(window.step, STEP, BACKWARD, UNKNOWN, avoiding=window.loop.header)
         leaving = view.after(window.loop.header, STEP, BACKWARD, UNKNOWN)
-        if any(window.loop not in context.graph.loops[node] for node in outside | leaving if view.kinds[node] != BACKWARD):
+        if any(
+            window.loop not in context.graph.loops[node] for node in outside | leaving if view.kinds[node] != BACKWARD
+        ):
             continue
         told.add(window.step)
         step = view.event(window.step)

@@ -10,7 +10,9 @@ from zerograd.linting.context import Context, Told
 from zerograd.linting.state import CLEAR
 from zerograd.linting.windows import windows
 
-DIVIDES = re.compile(r"reduction\s*=\s*['\"](?:sum|none)|\.sum\(|accumulate\(|\.div_?\(|true_divide|\.mul_?\(|divide_by|normali[sz]")
+DIVIDES = re.compile(
+    r"reduction\s*=\s*['\"](?:sum|none)|\.sum\(|accumulate\(|\.div_?\(|true_divide|\.mul_?\(|divide_by|normali[sz]"
+)
 
 
 def check(context: Context) -> Iterator[Told]:

@@ -30,8 +30,12 @@ def check(module: Module, binder: Binder) -> Iterator[Told]:  # noqa: ARG001
         if node.attr == "step" and module.source.is_end_of_cell(statement.lineno):
             continue  # a notebook shows the value
         last = statement.end_lineno or statement.lineno
-        message = f"{find('ZG108').name}: `{receiver}.{node.attr}` is named and not called; write `{receiver}.{node.attr}()`"
-        found = Finding.at(module.source, statement.lineno, statement.col_offset, "ZG108", find("ZG108").severity, message)
+        message = (
+            f"{find('ZG108').name}: `{receiver}.{node.attr}` is named and not called; write `{receiver}.{node.attr}()`"
+        )
+        found = Finding.at(
+            module.source, statement.lineno, statement.col_offset, "ZG108", find("ZG108").severity, message
+        )
         yield found, frozenset({statement.lineno, last})
 
 
@@ -41,8 +45,10 @@ def _statements(node: ast.AST) -> Iterator[ast.Expr]:
         if isinstance(child, ast.Expr):
             yield child
         elif isinstance(child, ast.Try):
+            inside: list[ast.stmt]
             for part in (*child.handlers, *child.finalbody):
-                yield from _statements(ast.Module([part] if isinstance(part, ast.stmt) else part.body, []))
+                inside = part.body if isinstance(part, ast.ExceptHandler) else [part]  # type: ignore[list-item]
+                yield from _statements(ast.Module(inside, []))
             if len(child.body) > 1:
                 yield from _statements(ast.Module(child.body, []))
         elif isinstance(child, (ast.With, ast.AsyncWith)):

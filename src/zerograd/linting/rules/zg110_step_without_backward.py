@@ -38,7 +38,8 @@ def _finds_nothing(context: Context, view: View, node: int) -> bool:
     if not any(at in clears for at in around) or UNKNOWN in kinds:
         return False
     event = view.event(node)
-    region: ast.AST | None = loop.node if loop is not None else context.function and context.function.node
+    whole = context.function.node if context.function is not None else None
+    region: ast.AST | None = loop.node if loop is not None else whole
     if region is None or event.module is not (loop.module if loop is not None else context.module):
         return False
     if BACKWARD not in kinds and FOREIGN not in kinds:

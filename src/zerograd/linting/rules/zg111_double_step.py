@@ -24,7 +24,8 @@ def check(context: Context) -> Iterator[Told]:
             yield context.tell(
                 "ZG111",
                 repeated,
-                f"step {context.line(first)}, step {context.line(repeated)}: `{view.path}` uses the same gradients twice; "
+                f"step {context.line(first)}, step {context.line(repeated)}: "
+                f"`{view.path}` uses the same gradients twice; "
                 f"remove one of the steps, or run backward between them",
                 also=[first],
             )

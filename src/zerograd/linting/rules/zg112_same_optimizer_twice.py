@@ -6,10 +6,11 @@ import ast
 from collections.abc import Iterator
 
 from zerograd.hazards import find
-from zerograd.linting.binding import Binder, Path, frame_of
+from zerograd.linting.binding import Binder
 from zerograd.linting.context import Told
 from zerograd.linting.finding import Finding
 from zerograd.linting.modules import Module
+from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.receivers import sounds_like_an_optimizer
 from zerograd.linting.scopes import Scope, chain
 
