@@ -81,7 +81,7 @@ def test_configuration(folder: Path) -> None:
     assert main(["lint", "."]) == 2
 
 
-def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input() -> None:
     command = [sys.executable, "-c", "from zerograd.cli.main import main; raise SystemExit(main(['lint', '-']))"]
     done = subprocess.run(command, input=WRONG.encode(), capture_output=True, check=False)
     assert done.returncode == 1
@@ -134,7 +134,8 @@ def test_encodings_and_line_ends_that_are_python(folder: Path) -> None:
 def test_functions_of_other_files_are_built_in(folder: Path) -> None:
     (folder / "engine.py").write_text("def apply(loss, optimizer):\n    loss.backward()\n    optimizer.step()\n")
     (folder / "train.py").write_text(
-        "import torch\nfrom engine import apply\n\n\ndef main(model):\n    optimizer = torch.optim.Adam(model.parameters())\n"
+        "import torch\nfrom engine import apply\n\n\ndef main(model):\n"
+        "    optimizer = torch.optim.Adam(model.parameters())\n"
         "    for x in loader:\n        apply(model(x), optimizer)\n"
     )
     paths = sorted(folder.glob("*.py"))
