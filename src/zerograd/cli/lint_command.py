@@ -11,7 +11,7 @@ from zerograd.errors import UsageError, did_you_mean
 from zerograd.linting.checking import check_paths, check_source
 from zerograd.linting.configuration import Configuration, configured, files_of
 from zerograd.linting.finding import Finding
-from zerograd.linting.source import Source, UnreadableError, decoded, read_source
+from zerograd.linting.reading import Source, UnreadableError, decoded, read_source
 
 DESCRIPTION = """\
 Read training programs and tell what is wrong with the order and the place of

@@ -2,7 +2,7 @@
 
 It reads source and runs nothing; it needs neither torch nor what a program imports. The parts, in order of reading:
 
-- ``source``, ``suppression``: files and notebooks as text; comments to the linter
+- ``reading``, ``suppression``: files and notebooks as text; comments to the linter
 - ``scopes``, ``modules``, ``binding``: what names stand for, in a file and across files
 - ``graph``, ``flow``, ``calls``: what may follow what, functions that are called built in
 - ``state``: what one optimizer sees of it
@@ -17,6 +17,6 @@ from __future__ import annotations
 from zerograd.linting.checking import check_file, check_paths, check_source
 from zerograd.linting.configuration import Configuration, configured, files_of
 from zerograd.linting.finding import Finding
-from zerograd.linting.source import Source
+from zerograd.linting.reading import Source
 
 __all__ = ["Configuration", "Finding", "Source", "check_file", "check_paths", "check_source", "configured", "files_of"]

@@ -35,10 +35,10 @@ class Binder:
             base = self.resolve(node.value, frame, depth)
             if base is None or node.attr == "module":
                 return base
-            return self._followed(base.extended(node.attr), depth)
+            return _followed(self, base.extended(node.attr), depth)
         if isinstance(node, ast.Subscript):
             base = self.resolve(node.value, frame, depth)
-            return base and self._followed(base.extended(index_part(node.slice)), depth)
+            return base and _followed(self, base.extended(index_part(node.slice)), depth)
         if isinstance(node, ast.Call):
             if name_of(node.func) in WRAPPERS and node.args:
                 return self.resolve(node.args[0], frame, depth)
@@ -67,16 +67,6 @@ class Binder:
                 return self.resolve(value, here, depth + 1) or path
         return path
 
-    def _followed(self, path: Path, depth: int) -> Path:
-        """The path that an attribute of an instance was set to, where it is another attribute of the instance."""
-        if depth < DEPTH and isinstance(path.home, Class) and len(path.parts) > 1:
-            values = path.home.attributes.get(path.parts[1:], ())
-            if len(values) == 1 and values[0].how == "is":
-                parts = chain(values[0].expression)
-                if len(parts) > 1 and parts[0] == path.parts[0]:
-                    return self.resolve(values[0].expression, frame_of(values[0].scope), depth + 1) or path
-        return path
-
     def values(self, path: Path) -> list[Value]:
         """All that is assigned to a path anywhere."""
         if isinstance(path.home, Scope):
@@ -88,13 +78,7 @@ class Binder:
         for length in range(len(path.parts) - 1, 0, -1):
             owner = self.class_of(Path(path.home, path.parts[:length]))
             if owner is not None:
-                return self._of_class(owner, path.parts[length:])
-        return []
-
-    def _of_class(self, owner: Class, parts: tuple[str, ...]) -> list[Value]:
-        for ancestor in self.ancestry(owner):
-            if parts in ancestor.attributes:
-                return ancestor.attributes[parts]
+                return _of_class(self, owner, path.parts[length:])
         return []
 
     def ancestry(self, owner: Class) -> list[Class]:
@@ -264,39 +248,9 @@ class Binder:
                     continue
                 given = call.args[:1] or [k.value for k in call.keywords if k.arg == "params"]
                 frame = frame_of(value.scope)
-                known = self._collect_all(given, frame, found) and known
+                known = _collect_all(self, given, frame, found) and known
             self._modules[path] = frozenset(found) if known and found else None
         return self._modules[path]
-
-    def _collect_all(self, nodes: list[ast.expr], frame: Frame, found: set[Path]) -> bool:
-        understood = bool(nodes)
-        for node in nodes:
-            understood = self._collect(node, frame, found, 0) and understood
-        return understood
-
-    def _collect(self, node: ast.expr, frame: Frame, found: set[Path], depth: int) -> bool:
-        """Add the modules of an expression of parameters; whether all of it was understood."""
-        if depth > DEPTH:
-            return False
-        calls = [
-            inner
-            for inner in ast.walk(node)
-            if isinstance(inner, ast.Call) and name_of(inner.func) in ("parameters", "named_parameters")
-        ]
-        for call in calls:
-            owner = self.resolve(call.func.value, frame) if isinstance(call.func, ast.Attribute) else None
-            if owner is None:
-                return False
-            found.add(owner)
-        if calls:
-            return True
-        path = self.resolve(node, frame)
-        values = self.values(path) if path is not None else []
-        understood = bool(values)
-        for v in values:
-            inner = v.how == "is" and self._collect(v.expression, frame_of(v.scope), found, depth + 1)
-            understood = inner and understood
-        return understood
 
     def origins(self, path: Path) -> frozenset[object]:
         """What makes two paths one thing: the path, the calls that it was made by, the paths assigned to it."""
@@ -370,3 +324,53 @@ def _owner(frame: Frame) -> tuple[Class, Path] | None:
             return (here.scope.owner, path) if path is not None else None
         here = here.parent
     return None
+
+
+def _of_class(self: Binder, owner: Class, parts: tuple[str, ...]) -> list[Value]:
+    for ancestor in self.ancestry(owner):
+        if parts in ancestor.attributes:
+            return ancestor.attributes[parts]
+    return []
+
+
+def _collect_all(self: Binder, nodes: list[ast.expr], frame: Frame, found: set[Path]) -> bool:
+    understood = bool(nodes)
+    for node in nodes:
+        understood = _collect(self, node, frame, found, 0) and understood
+    return understood
+
+
+def _collect(self: Binder, node: ast.expr, frame: Frame, found: set[Path], depth: int) -> bool:
+    """Add the modules of an expression of parameters; whether all of it was understood."""
+    if depth > DEPTH:
+        return False
+    calls = [
+        inner
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Call) and name_of(inner.func) in ("parameters", "named_parameters")
+    ]
+    for call in calls:
+        owner = self.resolve(call.func.value, frame) if isinstance(call.func, ast.Attribute) else None
+        if owner is None:
+            return False
+        found.add(owner)
+    if calls:
+        return True
+    path = self.resolve(node, frame)
+    values = self.values(path) if path is not None else []
+    understood = bool(values)
+    for v in values:
+        inner = v.how == "is" and _collect(self, v.expression, frame_of(v.scope), found, depth + 1)
+        understood = inner and understood
+    return understood
+
+
+def _followed(self: Binder, path: Path, depth: int) -> Path:
+    """The path that an attribute of an instance was set to, where it is another attribute of the instance."""
+    if depth < DEPTH and isinstance(path.home, Class) and len(path.parts) > 1:
+        values = path.home.attributes.get(path.parts[1:], ())
+        if len(values) == 1 and values[0].how == "is":
+            parts = chain(values[0].expression)
+            if len(parts) > 1 and parts[0] == path.parts[0]:
+                return self.resolve(values[0].expression, frame_of(values[0].scope), depth + 1) or path
+    return path

@@ -38,6 +38,9 @@ class Calls:
     def frame(self) -> Frame:
         return self.flow.here.frame
 
+    def path(self, node: ast.expr) -> Path | None:
+        return self.binder.resolve(node, self.frame)
+
     def call(self, node: ast.Call, end: int) -> int | None:
         """The receiver and the arguments first, then the call itself."""
         after: int | None = end
@@ -50,7 +53,7 @@ class Calls:
         return None if after is None else self._effect(node, after)
 
     def event(self, kind: Kind, node: ast.Call, end: int, path: Path | None = None, of_module: bool = False) -> int:
-        return self.flow.note(Event(kind, node, self.flow.here.module, path, of_module), end)
+        return self.flow.new(end, Event(kind, node, self.flow.here.module, path, of_module))
 
     def _effect(self, node: ast.Call, end: int) -> int | None:
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
@@ -66,7 +69,7 @@ class Calls:
                 return self._step(node, node.func.value, end)
             if name == "optimizer_step" and (path := self._first_optimizer(node)) is not None:
                 return self.event("step", node, end, path)
-            receiver = self.flow.path(node.func.value)
+            receiver = self.path(node.func.value)
             if receiver is not None and self.binder.is_optimizer(receiver):
                 if any(word in name for word in TOUCHING) and name != "synchronize":
                     return self.event("unknown", node, end, receiver)
@@ -107,7 +110,7 @@ class Calls:
                 frame.callables[name] = (lambda_function, self.frame)
             elif chain(argument) and (callee := self._function(argument)) is not None:
                 frame.callables[name] = callee
-            elif (path := self.flow.path(argument)) is not None:
+            elif (path := self.path(argument)) is not None:
                 frame.bound[name] = path
         return frame
 
@@ -119,13 +122,13 @@ class Calls:
         return found[0], found[1]
 
     def _clear(self, node: ast.Call, receiver: ast.expr, end: int) -> int:
-        path = self.flow.path(receiver)
+        path = self.path(receiver)
         if path is None:
             return self.event("unknown", node, end)
         return self.event("clear", node, end, path, not self.binder.is_optimizer(path))
 
     def _step(self, node: ast.Call, receiver: ast.expr, end: int) -> int | None:
-        path = self.flow.path(receiver)
+        path = self.path(receiver)
         handed = self._first_optimizer(node)
         if handed is not None and (path is None or not self.binder.is_optimizer(path)):
             return self.event("step", node, end, handed)  # scaler.step(optimizer)
@@ -180,7 +183,7 @@ class Calls:
     def _first_optimizer(self, node: ast.Call) -> Path | None:
         if not node.args:
             return None
-        path = self.flow.path(node.args[0])
+        path = self.path(node.args[0])
         return path if path is not None and self.binder.is_optimizer(path) else None
 
     def _unknown(self, node: ast.Call, name: str, end: int) -> int:
@@ -203,7 +206,7 @@ class Calls:
                 if self.flow.here.module.touches(argument) and not is_harmless(name):
                     return self.event("unknown", node, end)
                 continue
-            path = self.flow.path(argument) if chain(argument) else None
+            path = self.path(argument) if chain(argument) else None
             if path is not None and self.binder.is_optimizer(path) and not is_harmless(name):
                 end = self.event("unknown", node, end, path)
         return end

@@ -11,8 +11,8 @@ from zerograd.linting.configuration import Configuration
 from zerograd.linting.context import Context, Told, contexts
 from zerograd.linting.finding import Finding
 from zerograd.linting.modules import RELEVANT, Files, Module
+from zerograd.linting.reading import Source, UnreadableError, read_source
 from zerograd.linting.rules import OF_THE_FILE, OF_THE_FLOW
-from zerograd.linting.source import Source, UnreadableError, read_source
 from zerograd.linting.suppression import comments, kept, unused
 
 UNREADABLE = "ZG000"

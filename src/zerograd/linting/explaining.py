@@ -8,8 +8,8 @@ from zerograd.linting.configuration import Configuration
 from zerograd.linting.context import Context
 from zerograd.linting.graph import Loop
 from zerograd.linting.modules import Files, Module
+from zerograd.linting.reading import Source
 from zerograd.linting.rules import OF_THE_FLOW
-from zerograd.linting.source import Source
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
 
 WORDS = {BACKWARD: "backward", FOREIGN: "backward (not its own)", STEP: "step", CLEAR: "zero"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from zerograd.hazards import Severity
-from zerograd.linting.source import Source
+from zerograd.linting.reading import Source
 
 
 @dataclass(frozen=True, order=True)

@@ -12,7 +12,7 @@ from zerograd.linting.collections_of import elements
 from zerograd.linting.gradients import handwork
 from zerograd.linting.graph import Event, Graph, Guard, Loop
 from zerograd.linting.modules import Module
-from zerograd.linting.paths import Frame, Path
+from zerograd.linting.paths import Frame
 from zerograd.linting.scopes import Function
 
 NODES = 3000
@@ -221,9 +221,9 @@ class Flow:
     def _known_elements(self, statement: ast.For | ast.AsyncFor, node: int) -> int | None:
         """A loop over optimizers or over parameters: each of them has its turn, so it is no loop in the graph."""
         if not any(isinstance(inner, (ast.Break, ast.Return)) for inner in ast.walk(statement)):
-            work = handwork(statement) if self._is_handwork(statement) else None
+            work = handwork(statement) if _is_handwork(self, statement) else None
             if work is not None:
-                return self.new(node, self._handmade(statement, work))
+                return self.new(node, _handmade(self, statement, work))
         turns = elements(statement.target, statement.iter, self.here.frame, self.binder)
         if turns is None:
             return None
@@ -234,28 +234,11 @@ class Flow:
             frame.bound.update(bound)
             target = Target([], self.new(), len(self.here.finals))
             self.here.targets.append(target)
-            end = self.joined([self.body(statement.body, end), target.header if self._is_used(target) else None])
+            end = self.joined([self.body(statement.body, end), target.header if _is_used(self, target) else None])
             self.here.targets.pop()
             frame.bound = kept
             end = self.joined([end, *target.breaks])
         return end
-
-    def _is_used(self, target: Target) -> bool:
-        return any(target.header in targets for targets in self.graph.following)
-
-    def _is_handwork(self, statement: ast.stmt) -> bool:
-        return self.here.module.mentions(statement, "grad") and not any(
-            isinstance(inner, ast.Attribute) and inner.attr in ("backward", "step", "zero_grad")
-            for inner in ast.walk(statement)
-        )
-
-    def _handmade(self, statement: ast.For | ast.AsyncFor, work: str) -> Event:
-        if work == "clear":
-            for call in ast.walk(statement.iter):
-                if isinstance(call, ast.Attribute) and call.attr in ("parameters", "named_parameters"):
-                    owner = self.binder.resolve(call.value, self.here.frame)
-                    return Event("clear", statement, self.here.module, owner, of_module=True)
-        return Event("unknown", statement, self.here.module)
 
     def _try(self, statement: ast.Try, node: int) -> int | None:
         """Handlers begin a path of their own: what was done before one is not known."""
@@ -357,12 +340,6 @@ class Flow:
             a.function is not None and a.function.node is function.node for a in self.stack
         )
 
-    def note(self, event: Event, end: int) -> int:
-        return self.new(end, event)
-
-    def path(self, node: ast.expr) -> Path | None:
-        return self.binder.resolve(node, self.here.frame)
-
 
 def _constant(test: ast.expr) -> bool | None:
     """The truth of a condition that is always the same; a file's main block is always run."""
@@ -371,3 +348,23 @@ def _constant(test: ast.expr) -> bool | None:
     if isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__":
         return True
     return None
+
+
+def _is_used(self: Flow, target: Target) -> bool:
+    return any(target.header in targets for targets in self.graph.following)
+
+
+def _is_handwork(self: Flow, statement: ast.stmt) -> bool:
+    return self.here.module.mentions(statement, "grad") and not any(
+        isinstance(inner, ast.Attribute) and inner.attr in ("backward", "step", "zero_grad")
+        for inner in ast.walk(statement)
+    )
+
+
+def _handmade(self: Flow, statement: ast.For | ast.AsyncFor, work: str) -> Event:
+    if work == "clear":
+        for call in ast.walk(statement.iter):
+            if isinstance(call, ast.Attribute) and call.attr in ("parameters", "named_parameters"):
+                owner = self.binder.resolve(call.value, self.here.frame)
+                return Event("clear", statement, self.here.module, owner, of_module=True)
+    return Event("unknown", statement, self.here.module)

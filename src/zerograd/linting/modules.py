@@ -9,9 +9,9 @@ from bisect import bisect_left
 from functools import cached_property
 from pathlib import Path
 
+from zerograd.linting.reading import Source, UnreadableError, read_source
 from zerograd.linting.receivers import GRADIENT_HOOKS
 from zerograd.linting.scopes import Class, Function, Reader, Scope
-from zerograd.linting.source import Source, UnreadableError, read_source
 
 TELLING = re.compile(
     r"yield|backward|\.\s*step\b|zero_grad|\bopt|[_.]opt|optim|Opt|\.\s*_?grad\b|_step\s*\(|closure|\bself\s*\("

@@ -8,7 +8,7 @@ import tokenize
 from dataclasses import dataclass, field
 
 from zerograd.linting.finding import Finding
-from zerograd.linting.source import Source
+from zerograd.linting.reading import Source
 
 MARK = re.compile(r"#\s*zerograd:\s*(ignore|accumulate)\b(?:\s*\[([^\]]*)\])?")
 UNUSED = "ZG100"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from zerograd.linting.context import Context, Told
-from zerograd.linting.discarded import discarded
+from zerograd.linting.discards import discarded
 
 
 def check(context: Context) -> Iterator[Told]:

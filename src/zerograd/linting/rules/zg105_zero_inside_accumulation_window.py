@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from zerograd.linting.context import Context, Told
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
-from zerograd.linting.windows import windows
+from zerograd.linting.windowing import windows
 
 
 def check(context: Context) -> Iterator[Told]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from zerograd.linting.context import Context, Told
 from zerograd.linting.state import BACKWARD, STEP, UNKNOWN
-from zerograd.linting.windows import Window, spelt_out, windows
+from zerograd.linting.windowing import Window, spelt_out, windows
 
 FLUSHED = re.compile(r" or |len\(|last|final|end")
 

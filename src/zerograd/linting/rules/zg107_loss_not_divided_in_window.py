@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from zerograd.linting.context import Context, Told
 from zerograd.linting.state import CLEAR
-from zerograd.linting.windows import windows
+from zerograd.linting.windowing import windows
 
 DIVIDES = re.compile(
     r"reduction\s*=\s*['\"](?:sum|none)|\.sum\(|accumulate\(|\.div_?\(|true_divide|\.mul_?\(|divide_by|normali[sz]"
