@@ -15,6 +15,7 @@ COMMANDS = {
     "bench": "time optimizer steps on this machine, against torch's own",
     "show": "what an optimizer is: its rule, advice, costs, its kernel",
     "doctor": "what works on this machine, and why",
+    "lint": "what is wrong with zero_grad, backward and step in a program",
 }
 
 FINE, WRONG_USAGE, INTERRUPTED = 0, 2, 130

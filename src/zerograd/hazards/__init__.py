@@ -12,11 +12,17 @@ from zerograd.hazards.hazard import Hazard, Severity
 
 NAMES = {
     "ZG101": "missing-zero-grad",
+    "ZG102": "missing-zero-second-optimizer",
     "ZG103": "zero-between-backward-and-step",
+    "ZG104": "step-before-backward",
     "ZG105": "zero-inside-accumulation-window",
     "ZG106": "dropped-last-window",
+    "ZG107": "loss-not-divided-in-window",
+    "ZG108": "not-called",
+    "ZG109": "zero-once-outside-step-loop",
     "ZG110": "step-without-backward",
     "ZG111": "double-step",
+    "ZG112": "same-optimizer-twice",
 }
 """All codes, in order."""
 

@@ -1,0 +1,105 @@
+"""`zerograd lint`: read training programs and tell what is wrong with the order of zero_grad, backward and step."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from zerograd.cli.parser import Parser
+from zerograd.errors import UsageError, did_you_mean
+from zerograd.linting.checking import check_paths, check_source
+from zerograd.linting.configuration import Configuration, configured, files_of
+from zerograd.linting.finding import Finding
+from zerograd.linting.reading import Source, UnreadableError, decoded, read_source
+
+DESCRIPTION = """\
+Read training programs and tell what is wrong with the order and the place of
+zero_grad, backward and step. Nothing is run, and nothing is imported.
+
+  zerograd lint                          all files of this folder
+  zerograd lint train.py notebook.ipynb  some files; - is the standard input
+  zerograd lint --explain train.py:41    what was understood of a loop
+  zerograd lint --rule ZG103             what a rule is about
+
+The exit status is 0 if nothing was found but advice (info), 1 if there are
+errors or warnings, 2 if the command was not understood.
+"""
+
+CLEAN, FOUND = 0, 1
+STDIN = "-"
+
+
+def add_arguments(parser: Parser) -> None:
+    """What `zerograd lint` understands."""
+    parser.description = DESCRIPTION
+    parser.add_argument("paths", nargs="*", default=["."], metavar="PATH", help="files, folders, or - (default: .)")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="how it is told (default: text)")
+    parser.add_argument("--select", type=_codes, default=[], metavar="CODES", help="only these, such as ZG101,ZG105")
+    parser.add_argument("--ignore", type=_codes, default=[], metavar="CODES", help="all but these")
+    parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help="files and folders to skip")
+    parser.add_argument("--explain", metavar="FILE:LINE", help="show the cycle of the loop around a line")
+    parser.add_argument("--rule", metavar="CODE", help="show the page of a rule")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run `zerograd lint`."""
+    if arguments.rule:
+        sys.stdout.write(_page(arguments.rule))
+        return CLEAN
+    paths = [Path(path) for path in arguments.paths]
+    start = paths[0] if arguments.paths[0] != STDIN else Path()
+    configuration = configured(
+        start if start.is_dir() else start.parent, arguments.select, arguments.ignore, arguments.exclude
+    )
+    if arguments.explain:
+        sys.stdout.write(_explained(arguments.explain, configuration))
+        return CLEAN
+
+    from zerograd.linting.report import as_json, as_text
+
+    named = [path for path in paths if str(path) != STDIN]
+    files = files_of(named, configuration)
+    roots = tuple(dict.fromkeys((path if path.is_dir() else path.parent) for path in named))
+    findings = check_paths(files, configuration, roots)
+    if len(named) < len(paths):
+        findings += _of_stdin(configuration)
+    count = len(files) + len(paths) - len(named)
+    sys.stdout.write(as_json(findings) if arguments.format == "json" else as_text(findings, count))
+    return FOUND if any(finding.severity != "info" for finding in findings) else CLEAN
+
+
+def _of_stdin(configuration: Configuration) -> list[Finding]:
+    try:
+        text = decoded(sys.stdin.buffer.read())
+    except UnreadableError as error:
+        raise UsageError(f"The standard input {error.message}.") from None
+    return check_source(Source("<stdin>", text), configuration)
+
+
+def _page(name: str) -> str:
+    from zerograd.hazards import NAMES, find
+
+    try:
+        return find(name.upper() if name.upper() in NAMES else name).page()
+    except KeyError:
+        raise UsageError(f"There is no rule {name!r}. {did_you_mean(name.upper(), NAMES)}") from None
+
+
+def _explained(place: str, configuration: Configuration) -> str:
+    from zerograd.linting.explaining import explained
+
+    name, _, line = place.rpartition(":")
+    if not name or not line.isdigit():
+        raise UsageError(f"--explain takes FILE:LINE, such as train.py:41, not {place!r}.")
+    path = Path(name)
+    if not path.is_file():
+        raise UsageError(f"There is no file {name!r}.")
+    try:
+        return explained(read_source(path), int(line), configuration)
+    except UnreadableError as error:
+        raise UsageError(f"{name}: {error.message}.") from None
+
+
+def _codes(text: str) -> list[str]:
+    return [code for code in text.replace(",", " ").split() if code]

@@ -1,0 +1,231 @@
+"""What a call does to gradients: an event, a function that is built in, or nothing.
+
+What is not known, and might do something, is an "unknown" event, beyond which no rule looks.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import TYPE_CHECKING
+
+from zerograd.linting.graph import Event, Kind, Loop
+from zerograd.linting.paths import Frame, Path
+from zerograd.linting.receivers import is_harmless, is_suspicious, steps_otherwise
+from zerograd.linting.scopes import Function, chain, make_function
+
+if TYPE_CHECKING:
+    from zerograd.linting.flow import Flow
+
+LIBRARIES = frozenset(
+    re.findall(
+        r"\w+",
+        "torch np numpy F nn tf jax os math time plt random wandb tqdm logging sys dist xm json re itertools functools",
+    )
+)
+TOUCHING = ("step", "zero", "update", "minimi", "backward", "clear", "reset", "sync", "accumul")
+CLOSURE_TWICE = frozenset({"LBFGS", "FullBatchLBFGS", "LBFGSNew"})
+
+
+class Calls:
+    """Adds what calls do to the graph of a flow."""
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        self.binder = flow.binder
+
+    @property
+    def frame(self) -> Frame:
+        return self.flow.here.frame
+
+    def path(self, node: ast.expr) -> Path | None:
+        return self.binder.resolve(node, self.frame)
+
+    def call(self, node: ast.Call, end: int) -> int | None:
+        """The receiver and the arguments first, then the call itself."""
+        after: int | None = end
+        if isinstance(node.func, ast.Attribute):
+            after = self.flow.expression(node.func.value, after)
+        elif not isinstance(node.func, ast.Name):
+            after = self.flow.expression(node.func, after)
+        for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
+            after = self.flow.expression(argument, after)
+        return None if after is None else self._effect(node, after)
+
+    def event(self, kind: Kind, node: ast.Call, end: int, path: Path | None = None, of_module: bool = False) -> int:
+        return self.flow.new(end, Event(kind, node, self.flow.here.module, path, of_module))
+
+    def _effect(self, node: ast.Call, end: int) -> int | None:
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        callee = self.binder.find_callee(node.func, self.frame)
+        if callee is not None and not self._is_an_optimizers(callee[0]):
+            return self._known(node, end, *callee)
+        if isinstance(node.func, ast.Attribute):
+            if name in ("backward", "manual_backward"):
+                return self.event("backward", node, end)
+            if name == "zero_grad":
+                return self._clear(node, node.func.value, end)
+            if name == "step":
+                return self._step(node, node.func.value, end)
+            if name == "optimizer_step" and (path := self._first_optimizer(node)) is not None:
+                return self.event("step", node, end, path)
+            receiver = self.path(node.func.value)
+            if receiver is not None and self.binder.is_optimizer(receiver):
+                if any(word in name for word in TOUCHING) and name != "synchronize":
+                    return self.event("unknown", node, end, receiver)
+                return end
+        return self._unknown(node, name, end)
+
+    def _is_an_optimizers(self, function: Function) -> bool:
+        """A method of a class that is derived from Optimizer is taken for what its name says."""
+        owner = function.owner
+        return owner is not None and any(
+            getattr(base, "attr", getattr(base, "id", "")) == "Optimizer"
+            for ancestor in self.binder.ancestry(owner)
+            for base in ancestor.node.bases
+        )
+
+    def _known(self, node: ast.Call, end: int, function: Function, home: Frame, instance: Path | None) -> int | None:
+        if not function.scope.module.acts(function.node):
+            return end
+        if self.flow.is_at_work(function):
+            return self.event("unknown", node, end)
+        return self.flow.built_in(function, self._bound(node, function, home, instance), end)
+
+    def _bound(self, node: ast.Call, function: Function, home: Frame, instance: Path | None) -> Frame:
+        """The frame of a called function: its parameters stand for what they are given."""
+        frame = Frame(function.scope, home)
+        names = list(function.scope.parameters)
+        if function.owner is not None and instance is not None and names:
+            frame.bound[names.pop(0)] = instance
+        elif function.owner is not None and names and names[0] == "cls":
+            names.pop(0)
+        given = dict(zip(names, node.args, strict=False))
+        given.update({k.arg: k.value for k in node.keywords if k.arg is not None})
+        for name, argument in given.items():
+            if isinstance(argument, ast.Starred):
+                break
+            if isinstance(argument, ast.Lambda):
+                lambda_function = make_function(argument, name, self.frame.scope)
+                frame.callables[name] = (lambda_function, self.frame)
+            elif chain(argument) and (callee := self._function(argument)) is not None:
+                frame.callables[name] = callee
+            elif (path := self.path(argument)) is not None:
+                frame.bound[name] = path
+        return frame
+
+    def _function(self, node: ast.expr) -> tuple[Function, Frame] | None:
+        """The function that a name means, if it is not an instance that can be called."""
+        found = self.binder.find_callee(node, self.frame)
+        if found is None or found[2] is not None or found[0].name in ("__call__", "forward"):
+            return None
+        return found[0], found[1]
+
+    def _clear(self, node: ast.Call, receiver: ast.expr, end: int) -> int:
+        path = self.path(receiver)
+        if path is None:
+            return self.event("unknown", node, end)
+        return self.event("clear", node, end, path, not self.binder.is_optimizer(path))
+
+    def _step(self, node: ast.Call, receiver: ast.expr, end: int) -> int | None:
+        path = self.path(receiver)
+        handed = self._first_optimizer(node)
+        if handed is not None and (path is None or not self.binder.is_optimizer(path)):
+            return self.event("step", node, end, handed)  # scaler.step(optimizer)
+        known = None if path is None else self.binder.is_optimizer(path)
+        if path is None or not known:
+            other = path is not None and (known is False or steps_otherwise(path.last))
+            return end if other else self.event("unknown", node, end)
+        closure = next(
+            (k.value for k in node.keywords if k.arg == "closure"), node.args[0] if len(node.args) == 1 else None
+        )
+        if closure is not None and not isinstance(closure, ast.Constant):
+            return self._with_closure(node, closure, path, end)
+        after = self.event("step", node, end, path)
+        if any(keyword.arg == "zero_grad" for keyword in node.keywords):
+            after = self.event("clear", node, after, path)
+        return after
+
+    def _with_closure(self, node: ast.Call, closure: ast.expr, path: Path, end: int) -> int | None:
+        """torch's optimizers call the closure and then step; LBFGS does so again and again."""
+        function: tuple[Function, Frame] | None = None
+        if isinstance(closure, ast.Lambda):
+            function = make_function(closure, "closure", self.frame.scope), self.frame
+        elif chain(closure):
+            found = self.binder.find_callee(closure, self.frame)
+            function = found[:2] if found is not None else None
+            if found is not None and found[2] is not None and found[0].scope.parameters:
+                frame = Frame(found[0].scope, found[1], {found[0].scope.parameters[0]: found[2]})
+                return self._closure_steps(node, found[0], frame, path, end)
+        if function is None or self.flow.is_at_work(function[0]):
+            return self.event("unknown", node, end, path)
+        return self._closure_steps(node, function[0], Frame(function[0].scope, function[1]), path, end)
+
+    def _closure_steps(self, node: ast.Call, function: Function, frame: Frame, path: Path, end: int) -> int | None:
+        made = self.binder.constructor(path)
+        again = made is not None and getattr(made.func, "attr", getattr(made.func, "id", "")) in CLOSURE_TWICE
+        if not again:
+            after = self.flow.built_in(function, frame, end)
+            return None if after is None else self.event("step", node, after, path)
+        flow = self.flow
+        loop = Loop(node, len(flow.graph.following), flow.here.module, True)
+        flow.graph.all_loops.append(loop)
+        outer, flow.loops = flow.loops, (*flow.loops, loop)
+        header = flow.new(end)
+        inside = flow.built_in(function, frame, header)
+        stepped = self.event("step", node, inside, path) if inside is not None else None
+        flow.loops = outer
+        if stepped is None:
+            return None
+        flow.graph.link(stepped, header)
+        return flow.new(stepped)
+
+    def _first_optimizer(self, node: ast.Call) -> Path | None:
+        if not node.args:
+            return None
+        path = self.path(node.args[0])
+        return path if path is not None and self.binder.is_optimizer(path) else None
+
+    def _unknown(self, node: ast.Call, name: str, end: int) -> int:
+        """A callee whose source isn't known: judged by its name and by what it is handed."""
+        parts = chain(node.func)
+        dotted = self.binder.dotted(node.func, self.frame.scope)
+        if name[:1].isupper() or (dotted and dotted[0] in LIBRARIES and dotted[0] != "functools"):
+            if parts and dotted[-2:] == ["autograd", "backward"]:
+                return self.event("backward", node, end)
+            return end
+        suspicious = is_suspicious(name)
+        if name == "train" and not node.keywords and all(isinstance(a, ast.Constant) for a in node.args):
+            suspicious = False
+        if parts == ("self",) and node.args and isinstance(node.args[0], ast.Constant):
+            suspicious = True
+        if suspicious:
+            return self.event("unknown", node, end)
+        for argument in self._arguments(node):
+            if isinstance(argument, ast.Lambda) or self._is_telling_function(argument):
+                if self.flow.here.module.touches(argument) and not is_harmless(name):
+                    return self.event("unknown", node, end)
+                continue
+            path = self.path(argument) if chain(argument) else None
+            if path is not None and self.binder.is_optimizer(path) and not is_harmless(name):
+                end = self.event("unknown", node, end, path)
+        return end
+
+    def _arguments(self, node: ast.Call) -> list[ast.expr]:
+        listed: list[ast.expr] = []
+        for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
+            if isinstance(argument, (ast.List, ast.Tuple)):
+                listed += argument.elts
+            elif isinstance(argument, ast.Dict):
+                listed += argument.values
+            elif isinstance(argument, ast.Starred):
+                listed.append(argument.value)
+            else:
+                listed.append(argument)
+        return listed
+
+    def _is_telling_function(self, node: ast.expr) -> bool:
+        if not chain(node) or not self.flow.here.module.touches(node):
+            return False
+        function = self._function(node)
+        return function is not None and function[0].scope.module.acts(function[0].node)

@@ -1,0 +1,72 @@
+"""Loops over collections of optimizers: which optimizer each turn has."""
+
+from __future__ import annotations
+
+import ast
+
+from zerograd.linting.binding import Binder
+from zerograd.linting.paths import Frame, Path
+from zerograd.linting.scopes import chain
+
+MOST = 4
+"""Literal collections of more elements than this are taken as one thing."""
+
+
+def elements(target: ast.expr, iterable: ast.expr, frame: Frame, binder: Binder) -> list[dict[str, Path]] | None:
+    """For a loop over optimizers: the names that each turn binds. None for any other loop."""
+    names = [part.id if isinstance(part, ast.Name) else "" for part in getattr(target, "elts", [target])]
+    sources = _sources(iterable, len(names))
+    turns: list[dict[str, Path]] | None = None
+    for name, source in zip(names, sources, strict=False):
+        if not name or source is None:
+            continue
+        each = _each(source, frame, binder)
+        if each is None:
+            continue
+        if turns is None:
+            turns = [{} for _ in each]
+        if len(each) != len(turns):
+            return None
+        for turn, path in zip(turns, each, strict=True):
+            turn[name] = path
+    return turns
+
+
+def _sources(iterable: ast.expr, count: int) -> list[ast.expr | None]:
+    """The collection that each name of a loop's target walks through."""
+    if isinstance(iterable, ast.Call):
+        name = getattr(iterable.func, "id", getattr(iterable.func, "attr", ""))
+        if name == "enumerate" and count == 2 and iterable.args:
+            return [None, iterable.args[0]]
+        if name == "zip" and count == len(iterable.args):
+            return list(iterable.args)
+        if name in ("reversed", "list", "tuple") and iterable.args:
+            return _sources(iterable.args[0], count)
+        if isinstance(iterable.func, ast.Attribute) and name == "items" and count == 2:
+            return [None, iterable.func.value]
+        if isinstance(iterable.func, ast.Attribute) and name == "values" and count == 1:
+            return [iterable.func.value]
+    return [iterable] if count == 1 else [None] * count
+
+
+def _each(node: ast.expr, frame: Frame, binder: Binder) -> list[Path] | None:
+    """The optimizers of a collection: each one of a literal, or one that stands for all."""
+    literal: ast.expr | None = node if isinstance(node, (ast.List, ast.Tuple, ast.Set, ast.Dict)) else None
+    path = binder.resolve(node, frame)
+    if literal is None and path is not None:
+        values = binder.values(path)
+        if (
+            len(values) == 1
+            and values[0].how == "is"
+            and isinstance(values[0].expression, (ast.List, ast.Tuple, ast.Dict))
+        ):
+            literal = values[0].expression
+    if literal is not None:
+        parts = literal.values if isinstance(literal, ast.Dict) else literal.elts  # type: ignore[attr-defined]
+        if 0 < len(parts) <= MOST and all(chain(part) for part in parts):
+            found = [binder.resolve(part, frame) for part in parts]
+            known = [part for part in found if part is not None and binder.is_optimizer(part)]
+            return known if len(known) == len(parts) else None
+    if path is None or not binder.is_optimizer(path):
+        return None
+    return None if path.parts[-1] in ("param_groups", "state") else [path.extended("*")]

@@ -1,0 +1,108 @@
+"""One function, with the graph of all it does, as the rules see it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from zerograd.hazards import Severity, find
+from zerograd.linting.binding import Binder
+from zerograd.linting.finding import Finding
+from zerograd.linting.flow import Activation, Flow
+from zerograd.linting.graph import Event, Graph
+from zerograd.linting.modules import Module
+from zerograd.linting.paths import Path, frame_of
+from zerograd.linting.scopes import Function, Scope
+from zerograd.linting.state import STEP, View, related
+
+WORK = 40_000
+"""So many expressions are looked at in one file; the functions after that are not checked."""
+
+Told = tuple[Finding, frozenset[int]]
+"""A finding, and the lines of its file on which a comment counts for it."""
+
+
+@dataclass
+class Context:
+    """A function (or the module itself, where ``function`` is None)."""
+
+    module: Module
+    function: Function | None
+    scope: Scope
+    body: Sequence[ast.stmt]
+    graph: Graph
+    binder: Binder
+
+    @cached_property
+    def live(self) -> set[int]:
+        return self.graph.reachable()
+
+    @cached_property
+    def optimizers(self) -> list[Path]:
+        """The optimizers that step, each once."""
+        found: list[Path] = []
+        for node, event in self.graph.at(STEP):
+            path = event.path
+            if path is not None and node in self.live and not any(related(self.binder, path, o) for o in found):
+                found.append(path)
+        return found
+
+    @cached_property
+    def views(self) -> list[View]:
+        alone = len(self.optimizers) == 1
+        return [View(self.graph, self.binder, path, alone, self.live) for path in self.optimizers]
+
+    def tell(
+        self, code: str, event: Event, message: str, severity: Severity | None = None, also: Sequence[Event] = ()
+    ) -> Told:
+        """A finding at an event; comments at the other events and at the loops around count too."""
+        lines = {e.line for e in (event, *also) if e.module is event.module}
+        lines |= {getattr(e.node, "end_lineno", e.line) for e in (event, *also) if e.module is event.module}
+        lines |= {
+            loop.node.lineno
+            for e, loops in zip(self.graph.events, self.graph.loops, strict=True)
+            if e is event
+            for loop in loops
+            if loop.module is event.module
+        }
+        entry = find(code)
+        place = event.node
+        finding = Finding.at(
+            event.module.source,
+            place.lineno,
+            place.col_offset,
+            code,
+            severity or entry.severity,
+            f"{entry.name}: {message}",
+        )
+        return finding, frozenset(lines)
+
+    def line(self, event: Event) -> str:
+        """Where an event is, for a message: the line, with the file where it is another one."""
+        place = event.module.source.place(event.line)
+        cell = f"cell {place.cell} line " if place.cell is not None else ""
+        file = "" if event.module is self.module else f"{event.module.source.path}:"
+        return f"{file}{cell}{place.line}"
+
+
+def contexts(module: Module, binder: Binder) -> list[Context]:
+    """The module itself and all its functions, as far as they have to do with gradients."""
+    made: list[Context] = []
+    if not module.stepping:
+        return made
+    roots: list[tuple[Function | None, Scope, Sequence[ast.stmt]]] = [(None, module.scope, module.tree.body)]
+    for function in module.functions:
+        if module.steps(function.node) and isinstance(function.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            roots.append((function, function.scope, function.node.body))
+    left = WORK
+    for known, scope, body in roots:
+        if left < 0:
+            break
+        flow = Flow(binder)
+        graph = flow.build(body, Activation(frame_of(scope), module, known))
+        left -= flow.seen
+        if not graph.overflown and any(event is not None for event in graph.events):
+            made.append(Context(module, known, scope, body, graph, binder))
+    return made

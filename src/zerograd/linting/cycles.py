@@ -1,0 +1,95 @@
+"""Cycles that never clear: a step, and round the loop a backward that adds to what the step has used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from zerograd.linting.context import Context
+from zerograd.linting.graph import Graph, Loop
+from zerograd.linting.receivers import sounds_like_an_optimizer
+from zerograd.linting.scopes import Class
+from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
+
+CLEARED = re.compile(r"(\w+)(?:\[[^\]\n]*\])?(?:\(\))?\s*\.\s*zero_grad\b")
+BY_HAND = re.compile(r"\._?grad\b|set_to_none|zero_grads|grad_zero|clear_grad|reset_grad")
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """``step`` is followed by ``backward`` with no clear between; ``loop`` is None if it is the function's caller's."""
+
+    view: View
+    step: int
+    backward: int
+    loop: Loop | None
+
+    @property
+    def cleared(self) -> list[int]:
+        """Where the optimizer is cleared, but not on this way."""
+        return [node for node in self.view.of(CLEAR) if not self.view.event(node).made]
+
+    @property
+    def is_cleared_outside(self) -> bool:
+        """Whether it is cleared, but nowhere in the loop."""
+        loops = self.view.graph.loops
+        return bool(self.cleared) and all(self.loop not in loops[node] for node in self.cleared)
+
+
+def uncleared(context: Context) -> Iterator[Cycle]:
+    """All cycles of a function in which an optimizer is not cleared on any way."""
+    if context.module.hooked or context.module.lends_zero_grad:
+        return
+    for view in context.views:
+        for node in view.of(STEP):
+            if view.are(view.before(node, BACKWARD, FOREIGN, STEP, CLEAR, UNKNOWN) - {-1}, CLEAR):
+                continue  # it uses nothing: another rule's matter
+            for loop in reversed(context.graph.loops[node]):
+                following = view.after(node, BACKWARD, CLEAR, UNKNOWN, within=loop)
+                if view.are(following, BACKWARD) and _goes_round(view, node, min(following), loop):
+                    yield Cycle(view, node, min(following), loop)
+                if following:
+                    break
+            else:
+                yield from _over_calls(context, view, node)
+
+
+def _goes_round(view: View, step: int, backward: int, loop: Loop) -> bool:
+    """Whether the way leads round the loop; within one iteration the conditions of two ways may exclude each other."""
+    direct = view.after(step, BACKWARD, CLEAR, UNKNOWN, within=loop, avoiding=loop.header)
+    guards = view.graph.guards
+    return not direct or [g.statement for g in guards[step]] == [g.statement for g in guards[backward]]
+
+
+def _over_calls(context: Context, view: View, node: int) -> Iterator[Cycle]:
+    """A method that is called again and again by a loop elsewhere; only if nothing in the file may be a clear."""
+    if context.graph.loops[node] or context.function is None or not _lives_on(context, view):
+        return
+    if view.after(node, BACKWARD, CLEAR, UNKNOWN) or Graph.EXIT not in context.live:
+        return
+    first = view.after(Graph.ENTRY, BACKWARD, CLEAR, UNKNOWN, STEP)
+    if not view.are(first, BACKWARD) or view.of(UNKNOWN):
+        return
+    text = context.module.source.text
+    names = set(CLEARED.findall(text))
+    made = {v.last for v in context.optimizers} | {
+        parts[-1]
+        for owner in context.module.classes
+        for parts in owner.attributes
+        if sounds_like_an_optimizer(parts[-1])
+    }
+    if view.path.last not in names and names <= made and not BY_HAND.search(text):
+        yield Cycle(view, node, min(first), None)
+
+
+def _lives_on(context: Context, view: View) -> bool:
+    """Whether an optimizer is made once in the class or module and used by calls of this function."""
+    home = view.path.home
+    if isinstance(home, Class):
+        return (
+            context.binder.constructor(view.path) is not None
+            and context.function is not None
+            and (context.function.name != "__init__")
+        )
+    return home.parent is None and context.binder.constructor(view.path) is not None

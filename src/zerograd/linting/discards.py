@@ -1,0 +1,76 @@
+"""Gradients that are made, cleared and then stepped on: what ZG103 and ZG104 have in common."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from zerograd.linting.context import Context
+from zerograd.linting.graph import walk
+from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, OTHER, STEP, UNKNOWN, View
+
+READ = re.compile(r"\.grad\b")
+
+
+@dataclass(frozen=True)
+class Discarded:
+    """``step`` finds only what ``clear`` left of ``backward``. ``direct``: all three in this order in one iteration."""
+
+    view: View
+    backward: int
+    clear: int
+    step: int
+    direct: bool
+
+
+def discarded(context: Context) -> Iterator[Discarded]:
+    """Steps that find clean gradients on every way, where a backward had made some."""
+    for view in context.views:
+        for step in view.of(STEP):
+            last = view.before(step, BACKWARD, FOREIGN, STEP, CLEAR, UNKNOWN)
+            clears = sorted(last - {-1})
+            if not view.are(clears, CLEAR) or any(view.event(node).made for node in clears):
+                continue
+            found = _thrown_away(context, view, step, clears)
+            if -1 in last and (found is None or view.common_loop(found.backward, found.clear, step) is None):
+                continue  # what was before the function is not known; in a loop that matters only once
+            found = found or _straight(context, view, step, clears)
+            if found is not None and not _is_read(found):
+                yield found
+
+
+def _thrown_away(context: Context, view: View, step: int, clears: list[int]) -> Discarded | None:
+    loops = context.graph.loops
+    for clear in clears:
+        for backward in view.of(BACKWARD, FOREIGN):
+            if clear not in view.after(backward, CLEAR, STEP, UNKNOWN, OTHER):
+                continue
+            loop = view.common_loop(backward, clear, step)
+            if not set(loops[step]) <= set(loops[clear]) or not set(loops[step]) <= set(loops[backward]):
+                continue
+            barred = loop.header if loop is not None else -1
+            ways = walk(context.graph.following, [backward], lambda node, barred=barred: node == barred)  # type: ignore[misc]
+            return Discarded(view, backward, clear, step, step in set(ways))
+    return None
+
+
+def _straight(context: Context, view: View, step: int, clears: list[int]) -> Discarded | None:
+    """A function without a loop of its own: clear, step, and backward after that."""
+    following = view.after(step, BACKWARD, FOREIGN, CLEAR, STEP, UNKNOWN)
+    if context.function is None or any(context.graph.loops[node] for node in (step, *following)):
+        return None
+    if not view.are(following, BACKWARD) and not (view.alone is False and view.are(following, FOREIGN)):
+        return None
+    if view.of(STEP) != [step] or view.of(UNKNOWN) or not view.alone:
+        return None
+    return Discarded(view, min(following), clears[0], step, False)
+
+
+def _is_read(found: Discarded) -> bool:
+    """Whether the gradients are looked at by hand before the step: copied, or put back."""
+    events = [found.view.event(node) for node in (found.backward, found.clear, found.step)]
+    if len({event.module for event in events}) > 1:
+        return False
+    lines = [event.line for event in events]
+    return any(READ.search(line) for line in events[0].module.source.lines[min(lines) - 1 : max(lines)])

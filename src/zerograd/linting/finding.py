@@ -1,0 +1,43 @@
+"""What the linter says: one mistake at one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from zerograd.hazards import Severity
+from zerograd.linting.reading import Source
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """``line`` and ``column`` count from one on; in a notebook ``cell`` is the cell's number and the line is in it."""
+
+    path: str
+    cell: int
+    line: int
+    column: int
+    code: str
+    severity: Severity
+    message: str
+    shown: str = ""
+
+    @classmethod
+    def at(cls, source: Source, line: int, column: int, code: str, severity: Severity, message: str) -> Finding:
+        """A finding at a line of a source's text and a column as ``ast`` counts it."""
+        place = source.place(line, column)
+        return cls(source.path, place.cell or 0, place.line, place.column, code, severity, message, source.line(line))
+
+    def as_object(self) -> dict[str, object]:
+        """As JSON shows it."""
+        words = f"cell {self.cell}: {self.message}" if self.cell else self.message
+        return {
+            "path": self.path,
+            "line": self.line,
+            "column": self.column,
+            "code": self.code,
+            "severity": self.severity,
+            "message": words,
+        }
+
+    def moved_to(self, path: str) -> Finding:
+        return replace(self, path=path)

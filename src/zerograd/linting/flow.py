@@ -1,0 +1,370 @@
+"""From statements to the control-flow graph. Calls are left to ``calls``; functions that are known are built in."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from zerograd.linting.binding import Binder
+from zerograd.linting.calls import Calls
+from zerograd.linting.collections_of import elements
+from zerograd.linting.gradients import handwork
+from zerograd.linting.graph import Event, Graph, Guard, Loop
+from zerograd.linting.modules import Module
+from zerograd.linting.paths import Frame
+from zerograd.linting.scopes import Function
+
+NODES = 3000
+CALLS = 150
+EXPRESSIONS = 8_000
+DEPTH = 6
+TRIES: tuple[type[ast.Try], ...] = (ast.Try, getattr(ast, "TryStar", ast.Try))
+JUMPS = (ast.Continue, ast.Break, ast.Return, ast.Raise)
+
+
+@dataclass
+class Target:
+    """Where ``break`` and ``continue`` go, and how many ``finally`` blocks they leave."""
+
+    breaks: list[int]
+    header: int
+    finals: int
+
+
+@dataclass
+class Activation:
+    """A function that is being built: its frame, where its returns are collected."""
+
+    frame: Frame
+    module: Module
+    function: Function | None
+    returns: list[int] = field(default_factory=list)
+    targets: list[Target] = field(default_factory=list)
+    finals: list[list[ast.stmt]] = field(default_factory=list)
+
+
+class Flow:
+    """Builds one graph. ``node`` arguments and results are ends of the path so far; None where no run gets to."""
+
+    def __init__(self, binder: Binder) -> None:
+        self.binder = binder
+        self.graph = Graph()
+        self.loops: tuple[Loop, ...] = ()
+        self.guards: tuple[Guard, ...] = ()
+        self.stack: list[Activation] = []
+        self.count = 0
+        self.seen = 0
+        self.calls = Calls(self)
+        self.graph.add(None, (), ())
+        self.graph.add(None, (), ())
+
+    @property
+    def here(self) -> Activation:
+        return self.stack[-1]
+
+    def build(self, body: Sequence[ast.stmt], activation: Activation) -> Graph:
+        """The graph of a module or function and all that it calls."""
+        self.stack.append(activation)
+        end = self.body(body, Graph.ENTRY)
+        for node in [*activation.returns, *([end] if end is not None else [])]:
+            self.graph.link(node, Graph.EXIT)
+        self.stack.pop()
+        return self.graph
+
+    def built_in(self, function: Function, frame: Frame, node: int) -> int | None:
+        """A function at the place where it is called."""
+        self.count += 1
+        if self.count > CALLS:
+            self.graph.overflown = True
+            return node
+        activation = Activation(frame, function.scope.module, function)
+        self.stack.append(activation)
+        guards = self.guards
+        if isinstance(function.node, ast.Lambda):
+            end = self.expression(function.node.body, node)
+        else:
+            end = self.body(function.node.body, node)
+        self.guards = guards
+        self.stack.pop()
+        return self.joined([*activation.returns, *([end] if end is not None else [])])
+
+    def new(self, before: int | None = None, event: Event | None = None) -> int:
+        if len(self.graph.following) > NODES:
+            self.graph.overflown = True
+        node = self.graph.add(event, self.loops, self.guards)
+        if before is not None:
+            self.graph.link(before, node)
+        return node
+
+    def joined(self, ends: Sequence[int | None]) -> int | None:
+        """One node after several ends."""
+        there = [end for end in ends if end is not None]
+        if len(there) < 2:
+            return there[0] if there else None
+        node = self.new()
+        for end in there:
+            self.graph.link(end, node)
+        return node
+
+    def body(self, body: Sequence[ast.stmt], node: int | None) -> int | None:
+        """Statements in a row. What follows an ``if`` that jumps away is guarded by its condition too."""
+        outer = self.guards
+        for statement in body:
+            if node is None or self.graph.overflown:
+                break
+            node = self.statement(statement, node)
+            if isinstance(statement, ast.If) and not statement.orelse and isinstance(statement.body[-1], JUMPS):
+                self.guards = (*self.guards, Guard(statement, statement.test, False, self.here.module))
+        self.guards = outer
+        return node
+
+    def statement(self, statement: ast.stmt, node: int) -> int | None:
+        """One statement."""
+        touched = self.here.module.touches(statement)
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            return node
+        if isinstance(statement, ast.If):
+            return self._if(statement, node)
+        if isinstance(statement, ast.Return):
+            value = statement.value if touched else None
+            self._leave(self.expression(value, node) if value is not None else node, 0, self.here.returns)
+            return None
+        if isinstance(statement, ast.Raise):
+            return None
+        if isinstance(statement, (ast.Break, ast.Continue)):
+            self._jump(statement, node)
+            return None
+        if not touched:
+            return self._untouched(statement, node)
+        if isinstance(statement, (ast.For, ast.AsyncFor, ast.While)):
+            return self._loop(statement, node)
+        if isinstance(statement, (ast.With, ast.AsyncWith)):
+            end: int | None = node
+            for item in statement.items:
+                end = self.expression(item.context_expr, end)
+            return self.body(statement.body, end)
+        if isinstance(statement, TRIES):
+            return self._try(statement, node)
+        if isinstance(statement, ast.Match):
+            return self._match(statement, node)
+        return self._simple(statement, node)
+
+    def _untouched(self, statement: ast.stmt, node: int) -> int | None:
+        """A statement without events: only whether a run comes out of it matters."""
+        if isinstance(statement, (ast.With, ast.AsyncWith)):
+            return self.body(statement.body, node)
+        if isinstance(statement, ast.While) and _constant(statement.test) is True:
+            return self._loop(statement, node)
+        if isinstance(statement, (ast.Try, ast.Match)):
+            return self._try(statement, node) if isinstance(statement, ast.Try) else self._match(statement, node)
+        if isinstance(statement, (ast.For, ast.AsyncFor, ast.While)) and any(
+            isinstance(inner, ast.Return) for inner in ast.walk(statement)
+        ):
+            return self._loop(statement, node)
+        return node
+
+    def _simple(self, statement: ast.stmt, node: int) -> int | None:
+        end: int | None = node
+        for child in ast.iter_child_nodes(statement):
+            if isinstance(child, ast.expr):
+                end = self.expression(child, end)
+        work = handwork(statement) if self.here.module.mentions(statement, "grad") else None
+        if work is not None and end is not None:
+            end = self.new(end, Event("unknown", statement, self.here.module))
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call) and end is not None:
+            for target in statement.targets:
+                path = self.binder.resolve(target, self.here.frame)
+                if path is not None and self.binder.is_optimizer(path):
+                    end = self.new(end, Event("clear", statement, self.here.module, path, made=True))
+        return end
+
+    def _if(self, statement: ast.If, node: int) -> int | None:
+        constant = _constant(statement.test)
+        start = self.expression(statement.test, node) if self.here.module.touches(statement.test) else node
+        if start is None:
+            return None
+        outer, ends = self.guards, []
+        for body, holds in ((statement.body, True), (statement.orelse, False)):
+            if constant is (not holds):
+                continue
+            self.guards = (*outer, Guard(statement, statement.test, holds, self.here.module))
+            ends.append(self.body(body, self.new(start)))
+        self.guards = outer
+        return self.joined(ends)
+
+    def _loop(self, statement: ast.For | ast.AsyncFor | ast.While, node: int) -> int | None:
+        start: int | None = node
+        if isinstance(statement, (ast.For, ast.AsyncFor)):
+            start = self.expression(statement.iter, node)
+            if start is not None and (end := self._known_elements(statement, start)) is not None:
+                return end
+        if start is None:
+            return None
+        endless = isinstance(statement, ast.While) and _constant(statement.test) is True
+        outer = self.loops
+        loop = Loop(statement, len(self.graph.following), self.here.module, len(self.stack) > 1)
+        self.graph.all_loops.append(loop)
+        self.loops = (*outer, loop)
+        header = self.new(start)
+        end = header if not isinstance(statement, ast.While) else self.expression(statement.test, header)
+        target = Target([], header, len(self.here.finals))
+        self.here.targets.append(target)
+        inside = self.body(statement.body, end)
+        self.here.targets.pop()
+        if inside is not None:
+            self.graph.link(inside, header)
+        self.loops = outer
+        after = None if endless else self.body(statement.orelse, self.new(header))
+        return self.joined([after, *target.breaks])
+
+    def _known_elements(self, statement: ast.For | ast.AsyncFor, node: int) -> int | None:
+        """A loop over optimizers or over parameters: each of them has its turn, so it is no loop in the graph."""
+        if not any(isinstance(inner, (ast.Break, ast.Return)) for inner in ast.walk(statement)):
+            work = handwork(statement) if _is_handwork(self, statement) else None
+            if work is not None:
+                return self.new(node, _handmade(self, statement, work))
+        turns = elements(statement.target, statement.iter, self.here.frame, self.binder)
+        if turns is None:
+            return None
+        end: int | None = node
+        for bound in turns:
+            frame = self.here.frame
+            kept = dict(frame.bound)
+            frame.bound.update(bound)
+            target = Target([], self.new(), len(self.here.finals))
+            self.here.targets.append(target)
+            end = self.joined([self.body(statement.body, end), target.header if _is_used(self, target) else None])
+            self.here.targets.pop()
+            frame.bound = kept
+            end = self.joined([end, *target.breaks])
+        return end
+
+    def _try(self, statement: ast.Try, node: int) -> int | None:
+        """Handlers begin a path of their own: what was done before one is not known."""
+        if statement.finalbody:
+            self.here.finals.append(statement.finalbody)
+        end = self.body([*statement.body, *statement.orelse], node)
+        ends = [end]
+        for handler in statement.handlers:
+            start = self.new(None, Event("unknown", statement, self.here.module))
+            self.graph.handlers.append(start)
+            ends.append(self.body(handler.body, start))
+        if statement.finalbody:
+            self.here.finals.pop()
+        return self.body(statement.finalbody, self.joined(ends))
+
+    def _match(self, statement: ast.Match, node: int) -> int | None:
+        start = self.expression(statement.subject, node)
+        if start is None:
+            return None
+        outer, ends, complete = self.guards, [], False
+        for case in statement.cases:
+            self.guards = (*outer, Guard(statement, statement.subject, True, self.here.module))
+            ends.append(self.body(case.body, self.new(start)))
+            complete |= isinstance(case.pattern, ast.MatchAs) and case.pattern.pattern is None and case.guard is None
+        self.guards = outer
+        return self.joined([*ends, None if complete else start])
+
+    def _jump(self, statement: ast.Break | ast.Continue, node: int) -> None:
+        if not self.here.targets:
+            return
+        target = self.here.targets[-1]
+        ends: list[int] = []
+        self._leave(node, target.finals, ends)
+        for end in ends:
+            if isinstance(statement, ast.Break):
+                target.breaks.append(end)
+            else:
+                self.graph.link(end, target.header)
+
+    def _leave(self, node: int | None, kept: int, ends: list[int]) -> None:
+        """A jump out of ``try`` runs the ``finally`` blocks on its way."""
+        finals = self.here.finals
+        self.here.finals = []
+        for block in reversed(finals[kept:]):
+            node = self.body(block, node)
+        self.here.finals = finals
+        if node is not None:
+            ends.append(node)
+
+    def expression(self, node: ast.expr | None, end: int | None) -> int | None:
+        """The calls of an expression in the order in which they happen."""
+        if node is None or end is None or not self.here.module.touches(node):
+            return end
+        self.seen += 1
+        if self.seen > EXPRESSIONS or self.graph.overflown:
+            self.graph.overflown = True
+            return end
+        if isinstance(node, ast.Call):
+            return self.calls.call(node, end)
+        if isinstance(node, ast.Lambda):
+            return end
+        if isinstance(node, ast.IfExp):
+            start = self.expression(node.test, end)
+            return self.joined([self.expression(node.body, start), self.expression(node.orelse, start)])
+        if isinstance(node, ast.BoolOp):
+            first = self.expression(node.values[0], end)
+            last = first
+            for value in node.values[1:]:
+                last = self.expression(value, last)
+            return last if last == first else self.joined([first, last])
+        if isinstance(node, (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)):
+            return self._comprehension(node, end)
+        if isinstance(node, (ast.Yield, ast.YieldFrom)):
+            inner = self.expression(node.value, end)
+            return None if inner is None else self.new(inner, Event("unknown", node, self.here.module))
+        current: int | None = end
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                current = self.expression(child, current)
+        return current
+
+    def _comprehension(
+        self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp, end: int
+    ) -> int | None:
+        current = self.expression(node.generators[0].iter, end)
+        parts = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+        turns = elements(node.generators[0].target, node.generators[0].iter, self.here.frame, self.binder) or [{}]
+        for bound in turns:
+            kept = dict(self.here.frame.bound)
+            self.here.frame.bound.update(bound)
+            for part in parts:
+                current = self.expression(part, current)
+            self.here.frame.bound = kept
+        return current
+
+    def is_at_work(self, function: Function) -> bool:
+        """Whether a function is being built already, or too deep down to be built in."""
+        return len(self.stack) > DEPTH or any(
+            a.function is not None and a.function.node is function.node for a in self.stack
+        )
+
+
+def _constant(test: ast.expr) -> bool | None:
+    """The truth of a condition that is always the same; a file's main block is always run."""
+    if isinstance(test, ast.Constant):
+        return bool(test.value)
+    if isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__":
+        return True
+    return None
+
+
+def _is_used(self: Flow, target: Target) -> bool:
+    return any(target.header in targets for targets in self.graph.following)
+
+
+def _is_handwork(self: Flow, statement: ast.stmt) -> bool:
+    return self.here.module.mentions(statement, "grad") and not any(
+        isinstance(inner, ast.Attribute) and inner.attr in ("backward", "step", "zero_grad")
+        for inner in ast.walk(statement)
+    )
+
+
+def _handmade(self: Flow, statement: ast.For | ast.AsyncFor, work: str) -> Event:
+    if work == "clear":
+        for call in ast.walk(statement.iter):
+            if isinstance(call, ast.Attribute) and call.attr in ("parameters", "named_parameters"):
+                owner = self.binder.resolve(call.value, self.here.frame)
+                return Event("clear", statement, self.here.module, owner, of_module=True)
+    return Event("unknown", statement, self.here.module)

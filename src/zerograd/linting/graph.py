@@ -1,0 +1,109 @@
+"""The control-flow graph: what may follow what, with the events of the life of gradients on its nodes."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from zerograd.linting.modules import Module
+from zerograd.linting.paths import Path
+
+Kind = Literal["backward", "step", "clear", "unknown"]
+
+
+@dataclass(frozen=True, eq=False)
+class Event:
+    """Something that happens to gradients.
+
+    ``path``: the optimizer that steps or is cleared, or the module that is cleared; None where it may be any of them.
+    ``every``: the optimizer is each one of a collection. ``module``: the file.
+    """
+
+    kind: Kind
+    node: ast.expr | ast.stmt
+    module: Module
+    path: Path | None = None
+    of_module: bool = False
+    made: bool = False
+
+    @property
+    def line(self) -> int:
+        return self.node.lineno
+
+
+@dataclass(frozen=True, eq=False)
+class Guard:
+    """A condition that must hold (``holds``) or fail for a node to be reached."""
+
+    statement: ast.stmt
+    test: ast.expr
+    holds: bool
+    module: Module
+
+
+@dataclass(eq=False)
+class Loop:
+    """A loop: its statement, its first node, whether it was entered in a function that is called."""
+
+    node: ast.stmt | ast.expr
+    header: int
+    module: Module
+    called: bool
+
+
+@dataclass
+class Graph:
+    """Nodes are numbers; node 0 is the entry and node 1 the exit."""
+
+    following: list[list[int]] = field(default_factory=list)
+    events: list[Event | None] = field(default_factory=list)
+    loops: list[tuple[Loop, ...]] = field(default_factory=list)
+    guards: list[tuple[Guard, ...]] = field(default_factory=list)
+    handlers: list[int] = field(default_factory=list)
+    all_loops: list[Loop] = field(default_factory=list)
+    overflown: bool = False
+
+    ENTRY = 0
+    EXIT = 1
+
+    def add(self, event: Event | None, loops: tuple[Loop, ...], guards: tuple[Guard, ...]) -> int:
+        self.following.append([])
+        self.events.append(event)
+        self.loops.append(loops)
+        self.guards.append(guards)
+        return len(self.following) - 1
+
+    def link(self, source: int, target: int) -> None:
+        if target not in self.following[source]:
+            self.following[source].append(target)
+
+    def preceding(self) -> list[list[int]]:
+        before: list[list[int]] = [[] for _ in self.following]
+        for source, targets in enumerate(self.following):
+            for target in targets:
+                before[target].append(source)
+        return before
+
+    def reachable(self) -> set[int]:
+        """All nodes that a run may come to."""
+        return set(walk(self.following, [self.ENTRY, *self.handlers], lambda _: False))
+
+    def at(self, kind: Kind) -> Iterable[tuple[int, Event]]:
+        return [(node, event) for node, event in enumerate(self.events) if event is not None and event.kind == kind]
+
+
+def walk(edges: list[list[int]], starts: Iterable[int], stop: Callable[[int], bool]) -> Iterable[int]:
+    """The nodes reached from ``starts``, themselves included; beyond a node that stops, it goes no further."""
+    seen = set(starts)
+    waiting = list(seen)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if stop(node):
+            continue
+        for target in edges[node]:
+            if target not in seen:
+                seen.add(target)
+                waiting.append(target)

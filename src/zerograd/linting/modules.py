@@ -1,0 +1,196 @@
+"""The files that are checked together: each read once, found by the names under which others import them."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from bisect import bisect_left
+from functools import cached_property
+from pathlib import Path
+
+from zerograd.linting.reading import Source, UnreadableError, read_source
+from zerograd.linting.receivers import GRADIENT_HOOKS
+from zerograd.linting.scopes import Class, Function, Reader, Scope
+
+TELLING = re.compile(
+    r"yield|backward|\.\s*step\b|zero_grad|\bopt|[_.]opt|optim|Opt|\.\s*_?grad\b|_step\s*\(|closure|\bself\s*\("
+    r"|(?i:train|fit|learn|backprop|bwd|grad|hook|callback|dispatch|minimi[sz]e|accumul|engine|trigger|execute)\w*\s*\("
+    r"|\b(?:run|on|before|after|call|fire|emit|step|sync)\w*\s*\(|zero\w*\s*\(|loop\w*\s*\("
+)
+"""Lines that may have to do with gradients. All others are not looked at closely."""
+
+ACTING = re.compile(r"\.\s*step\b|zero_grad|backward|_step\s*\(|\._?grad\b[^=\n]*=|\.grad\b.*_\(|autograd\.grad")
+STEPPING = re.compile(r"\.\s*step\b|optimizer_step")
+TOO_COMMON = frozenset({"forward", "__init__", "get", "main", "__enter__", "__exit__", "__iter__", "__next__"})
+RELEVANT = re.compile(r"zero_grad|backward|\bstep\b|optim", re.IGNORECASE)
+"""What a file has, somewhere, that has to do with gradients at all."""
+RECEIVER = re.compile(r"(\w+)(?:\[[^\]]*\])?\s*\.\s*(zero_grad|param_groups|step)\b(?:\s*\()?")
+LENT = re.compile(r"\.\s*zero_grad\b(?!\s*\()")
+ROUNDS = 6
+
+
+class Module:
+    """A file: its tree, its scopes, and the lines that matter."""
+
+    def __init__(self, source: Source, files: Files, imported: bool = False) -> None:
+        self.source = source
+        self.imported = imported
+        self.files = files
+        self.tree = source.parse()
+        reader = Reader(self)
+        self.scope: Scope = reader.read(self.tree)
+        self.functions: list[Function] = reader.functions
+        self.classes: list[Class] = reader.classes
+        self.hooked = bool(GRADIENT_HOOKS.search(source.text))
+        used: dict[str, set[str]] = {}
+        for match in RECEIVER.finditer(source.text):
+            used.setdefault(match[1], set()).add(match[2])
+        self.optimizer_names = {
+            name
+            for name, methods in used.items()
+            if {"zero_grad", "step"} <= methods or {"param_groups", "step"} <= methods
+        }
+        """Names with an optimizer's methods, whatever they are called."""
+        self.lines = [(n, line) for n, line in enumerate(source.lines, start=1) if not line.lstrip().startswith("#")]
+        self.stepping, self.step_names = self._spread(STEPPING, files.imported_names(self, "step_names"))
+        """The lines that take a step or call a function that does, and the names of such functions."""
+        self.acting, self.act_names = self._spread(ACTING, files.imported_names(self, "act_names"))
+        """The same for all that is done to gradients."""
+        self.telling = self._telling()
+        """The lines that have to be looked at closely: those, and calls that may do anything."""
+
+    def _spread(self, pattern: re.Pattern[str], names: set[str]) -> tuple[list[int], set[str]]:
+        marked = {number for number, line in self.lines if pattern.search(line)}
+        known: set[str] = set()
+        found = sorted(marked)
+        for _ in range(ROUNDS if found or names else 0):
+            names = names | {f.name for f in self.functions if _within(found, f.node)}
+            fresh = names - known - TOO_COMMON
+            if not fresh:
+                break
+            known |= fresh
+            words = "|".join(map(re.escape, sorted(fresh)))
+            calls = re.compile(r"\(" if "__call__" in fresh else rf"\b(?:{words})\b")
+            marked |= {number for number, line in self.lines if calls.search(line)}
+            found = sorted(marked)
+        return found, known
+
+    def _telling(self) -> list[int]:
+        if not self.stepping:
+            return []
+        pattern = TELLING.pattern
+        if self.optimizer_names:
+            pattern += "|" + "|".join(rf"\b{re.escape(name)}\b" for name in sorted(self.optimizer_names))
+        telling = re.compile(pattern)
+        found = {number for number, line in self.lines if telling.search(line)}
+        return sorted(found.union(self.acting))
+
+    @cached_property
+    def lends_zero_grad(self) -> bool:
+        """Whether the method zero_grad is handed to something, which may call it at any time."""
+        if not LENT.search(self.source.text):
+            return False
+        own = set()
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Call):
+                own.add(node.func)
+            elif isinstance(node, ast.Expr):
+                own.add(node.value)
+        return any(isinstance(n, ast.Attribute) and n.attr == "zero_grad" and n not in own for n in ast.walk(self.tree))
+
+    def mentions(self, node: object, word: str) -> bool:
+        """Whether a word is in the lines of a node."""
+        lines = self.source.lines[getattr(node, "lineno", 1) - 1 : getattr(node, "end_lineno", 0)]
+        return any(word in line for line in lines)
+
+    def touches(self, node: object) -> bool:
+        """Whether a node of the tree has a line that may have to do with gradients."""
+        return _within(self.telling, node)
+
+    def steps(self, node: object) -> bool:
+        """Whether a node has a line that takes a step, or calls something of the file that does."""
+        return _within(self.stepping, node)
+
+    def acts(self, node: object) -> bool:
+        """Whether a node has a line that makes, uses or clears gradients, or calls something of the file that does."""
+        return _within(self.acting, node)
+
+
+def _within(numbers: list[int], node: object) -> bool:
+    """Whether one of the sorted line numbers is a node's."""
+    first, last = getattr(node, "lineno", 0), getattr(node, "end_lineno", 0)
+    index = bisect_left(numbers, first)
+    return index < len(numbers) and numbers[index] <= last
+
+
+class Files:
+    """All files that may be looked into. ``roots``: folders; imports are followed within them."""
+
+    def __init__(self, roots: tuple[Path, ...] = ()) -> None:
+        self.roots = tuple(os.path.normpath(root) for root in roots)
+        self._modules: dict[str, Module | None] = {}
+        self._found: dict[tuple[str, str], str | None] = {}
+
+    def load(self, source: Source) -> Module:
+        """The module of a source. Raises UnreadableError."""
+        return Module(source, self)
+
+    def at(self, path: str) -> Module | None:
+        """The module of a path that was looked into."""
+        return self._modules.get(os.path.normpath(path))
+
+    def imported_names(self, module: Module, which: str) -> set[str]:
+        """Names of functions and methods that step ("step_names"), or act, in the files that a module imports."""
+        names: set[str] = set()
+        for origin, name in list(module.scope.imports.values()):
+            other = self.find(module, origin) or (self.find(module, f"{origin}.{name}") if name else None)
+            if other is not None and other is not module:
+                found: set[str] = getattr(other, which)
+                names |= found
+        return names
+
+    def find(self, module: Module, origin: str) -> Module | None:
+        """The module that is imported as ``origin`` ("..engine", "pkg.engine"), if its file may be looked into.
+
+        What an imported file imports itself is not followed: a large package would be read as a whole for each file.
+        """
+        if not self.roots or module.imported or not origin.strip("."):
+            return None
+        folder = os.path.dirname(module.source.path) or "."
+        if (folder, origin) not in self._found:
+            self._found[folder, origin] = self._file(folder, origin)
+        path = self._found[folder, origin]
+        if path is None:
+            return None
+        if path not in self._modules:
+            self._modules[path] = None
+            try:
+                source = read_source(Path(path))
+                self._modules[path] = Module(source, self, imported=True) if RELEVANT.search(source.text) else None
+            except UnreadableError:
+                return None
+        return self._modules[path]
+
+    def _file(self, folder: str, origin: str) -> str | None:
+        bare = origin.lstrip(".")
+        dots = len(origin) - len(bare)
+        folders = [folder]
+        while (parent := os.path.dirname(folders[-1])) not in (folders[-1], ""):
+            folders.append(parent)
+        if dots:
+            bases = folders[dots - 1 : dots]
+        else:
+            bases = [base for base in folders if self._inside(base)]
+            if bases and os.path.exists(os.path.join(bases[-1], "__init__.py")):
+                bases.append(os.path.dirname(bases[-1]))
+        for base in bases:
+            stem = os.path.join(base, *bare.split("."))
+            for path in (f"{stem}.py", os.path.join(stem, "__init__.py")):
+                if self._inside(path) and os.path.isfile(path):
+                    return os.path.normpath(path)
+        return None
+
+    def _inside(self, path: str) -> bool:
+        normal = os.path.normpath(path)
+        return any(root in (".", normal) or normal.startswith(root + os.sep) for root in self.roots)

@@ -1,0 +1,70 @@
+"""Paths: names for what lives through a run; and frames, in which names are looked up."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from zerograd.linting.scopes import Class, Function, Scope
+
+DEPTH = 8
+SAME = frozenset({"to", "cuda", "cpu", "train", "eval", "double", "half", "float", "requires_grad_", "compile"})
+WRAPPERS = frozenset({"DataParallel", "DistributedDataParallel", "DDP", "FSDP", "compile", "unwrap_model", "prepare"})
+
+
+@dataclass(frozen=True)
+class Path:
+    """Something that lives through a run: a name of a scope or an instance's attribute. ``home``: scope or class."""
+
+    home: Scope | Class
+    parts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return ".".join(self.parts).replace(".[", "[").replace("[?", "[").replace(".()", "()")
+
+    def extended(self, *more: str) -> Path:
+        return Path(self.home, self.parts + more)
+
+    @property
+    def last(self) -> str:
+        """The last part that is a name."""
+        return next((part for part in reversed(self.parts) if part[0] not in "[(*"), self.parts[-1])
+
+
+@dataclass
+class Frame:
+    """A function at work: what its parameters are bound to there."""
+
+    scope: Scope
+    parent: Frame | None = None
+    bound: dict[str, Path] = field(default_factory=dict)
+    callables: dict[str, tuple[Function, Frame]] = field(default_factory=dict)
+
+
+def frame_of(scope: Scope) -> Frame:
+    """A function of which no caller is known."""
+    frame = Frame(scope, frame_of(scope.parent) if scope.parent is not None else None)
+    if scope.owner is not None and scope.parameters:
+        frame.bound[scope.parameters[0]] = Path(scope.owner, (scope.parameters[0],))
+    return frame
+
+
+def name_of(node: ast.expr) -> str:
+    """The last name of a callee."""
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def bare(node: ast.expr) -> ast.expr:
+    """``Net().to(device)`` as ``Net()``; ``a or b`` as ``b``."""
+    for _ in range(DEPTH):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in SAME:
+            if isinstance(node.func.value, ast.Name):
+                break
+            node = node.func.value
+        elif isinstance(node, ast.Call) and name_of(node.func) in WRAPPERS and node.args:
+            node = node.args[0]
+        elif isinstance(node, ast.BoolOp):
+            node = node.values[-1]
+        else:
+            break
+    return node

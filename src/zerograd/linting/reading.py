@@ -1,0 +1,138 @@
+"""What is read: a file, the standard input or the code cells of a notebook, as text and as a syntax tree."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import re
+import tokenize
+import warnings
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MAGIC = re.compile(r"^(\s*)(?:[%!?].*|.*[^\s#'\"]\?{1,2}\s*|\w[\w, ]*=\s*[!%].*)$")
+"""A line of a notebook that is IPython's and not Python's."""
+
+LANGUAGE_CELL = re.compile(r"^\s*%%(?!time|capture|timeit|prun)")
+
+
+class UnreadableError(Exception):
+    """A file that is no Python: the message says why, the line where."""
+
+    def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
+        super().__init__(message)
+        self.message, self.line, self.column = message, line, column
+
+
+@dataclass(frozen=True)
+class Place:
+    """A position as a reader counts: from one on, in a notebook within the cell."""
+
+    line: int
+    column: int
+    cell: int | None = None
+
+
+@dataclass
+class Source:
+    """A file. ``starts``: of a notebook, the first line of each code cell; ``cells``: their numbers there."""
+
+    path: str
+    text: str
+    starts: list[int] = field(default_factory=list)
+    cells: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.lines = self.text.splitlines()
+
+    def place(self, line: int, column: int = 0) -> Place:
+        """Where a line of the text, and a column that ``ast`` counts in bytes, are for a reader."""
+        text = self.line(line)
+        column = len(text.encode("utf-8")[:column].decode("utf-8", "ignore")) + 1
+        if not self.starts:
+            return Place(line, column)
+        index = max(bisect_right(self.starts, line) - 1, 0)
+        return Place(line - self.starts[index] + 1, column, self.cells[index])
+
+    def line(self, line: int) -> str:
+        return self.lines[line - 1] if 0 < line <= len(self.lines) else ""
+
+    def is_end_of_cell(self, line: int) -> bool:
+        """Whether nothing but blank lines follows in the cell: a notebook shows the value of such an expression."""
+        if not self.starts:
+            return False
+        index = bisect_right(self.starts, line)
+        end = self.starts[index] - 1 if index < len(self.starts) else len(self.lines)
+        return not any(text.strip() for text in self.lines[line:end])
+
+    def parse(self) -> ast.Module:
+        """The tree. Raises UnreadableError for what is no Python."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a file's invalid escapes are not our matter
+                return ast.parse(self.text)
+        except SyntaxError as error:
+            raise UnreadableError(f"not valid Python: {error.msg}", error.lineno or 1, error.offset or 1) from None
+        except (ValueError, RecursionError, MemoryError) as error:
+            raise UnreadableError(f"not readable as Python: {error}") from None
+
+
+def read_source(path: Path) -> Source:
+    """A file or notebook. Raises UnreadableError; a notebook's broken cells are left out."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UnreadableError(f"can't be read: {error.strerror or error}") from None
+    text = decoded(data)
+    return notebook(str(path), text) if path.suffix == ".ipynb" else Source(str(path), text)
+
+
+def decoded(data: bytes) -> str:
+    """The text of a file in the encoding that it declares. Raises UnreadableError."""
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        text = io.TextIOWrapper(io.BytesIO(data), encoding, newline=None).read()
+    except (SyntaxError, UnicodeError, LookupError) as error:
+        raise UnreadableError(f"can't be decoded: {error}") from None
+    return text.replace("\f", " ")  # a form feed is a line for splitlines and none for Python
+
+
+def notebook(path: str, text: str) -> Source:
+    """The code cells of a notebook, one below the other, without IPython's own lines."""
+    try:
+        document = json.loads(text)
+        cells = document["cells"]
+        codes = [
+            (number, source if isinstance(source := cell.get("source", ""), str) else "".join(source))
+            for number, cell in enumerate(cells, start=1)
+            if cell.get("cell_type") == "code"
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise UnreadableError("not a notebook: no list of cells in it") from None
+    lines: list[str] = []
+    starts: list[int] = []
+    numbers: list[int] = []
+    for number, code in codes:
+        starts.append(len(lines) + 1)
+        numbers.append(number)
+        lines += _python_of(code)
+    return Source(path, "\n".join(lines) + "\n", starts, numbers)
+
+
+def _python_of(code: str) -> list[str]:
+    """The lines of a cell; all blank where the cell is no Python."""
+    lines = code.splitlines()
+    if lines and LANGUAGE_CELL.match(lines[0]):
+        return [""] * len(lines)
+    plain = [MAGIC.sub(r"\1pass", line) if "%" in line or "!" in line or "?" in line else line for line in lines]
+    for candidate in (lines, plain):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                ast.parse("\n".join(candidate))
+            return candidate
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+    return [""] * len(lines)

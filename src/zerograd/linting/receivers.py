@@ -1,0 +1,106 @@
+"""Names: what is an optimizer, what only has a method that is called step, and which calls change no gradient."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+CLASSES = frozenset(
+    re.findall(
+        r"\w+",
+        """
+    ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax LBFGS Muon NAdam
+    RAdam RMSprop Rprop SGD SparseAdam ADOPT LAMB Lamb Lion Prodigy
+    ScheduleFreeAdamW AdamWScheduleFree SGDScheduleFree StableAdamW AdaBelief AdaBound AdamP SGDP LARS Lars
+    Lookahead Ranger RangerLars Yogi NovoGrad MADGRAD DiffGrad QHAdam Shampoo FusedAdam
+    FusedSGD FusedLAMB FusedNovoGrad BertAdam OpenAIAdam AdamW8bit Adam8bit Lion8bit PagedAdamW8bit DAdaptAdam
+    DAdaptSGD Sophia SophiaG SOAP GaLoreAdamW CPUAdam DeepSpeedCPUAdam RMSpropTF NAdamW SAM
+    GSAM
+    """,
+    )
+)
+"""Classes of optimizers that programs use by name."""
+
+OPTIMIZER_NAME = re.compile(r"(?:^|_)(?:optims?|optimi[sz]ers?|opts?)(?:[a-z]{0,2})?(?:_|\d|$)")
+NOT_AN_OPTIMIZER = re.compile(r"sched|scaler|warmup|annealer|(?:^|_)lrs?(?:_|$)|option|optimal|optional")
+
+OTHER_STEPPERS = re.compile(
+    r"sched|warmup|anneal|decay|(?:^|_)lrs?(?:_|\d|$)|(?:^|_)envs?(?:_|\d|$)|game|world|sim(?:ulator)?$|robot"
+    r"|prof|tracer|meter|timer|clock|writer|logger|(?:^|_)p?bar$|progress|ema|swa|early|stopper|noise|scaler|diffusion"
+    r"|pipe|sampler|solver_step|walker|physics|gym|board|player|cell|lstm|gru|rnn|decoder|counter|metric|monitor|wandb"
+)
+"""Receivers whose ``step`` is not an optimizer's."""
+
+OTHER_CLASSES = re.compile(r"Scheduler|LR$|Scaler|Warmup|profile|Env$|Env[A-Z]|Meter|Writer|EMA")
+
+HARMLESS = re.compile(
+    r"lr|learning_rate|sched|save|load|checkpoint|ckpt|log|print|state_dict|isinstance|issubclass|len|type|attr"
+    r"|unscale|clip|scale_loss|warm|adjust|decay|prepare|str|repr|^id$|list|dict|zip|enumerate|tuple|^set|^get"
+    r"|no_grad|enable_grad|set_grad|requires_grad|grad_norm|norm|inference|broadcast|freeze|eval|valid|test|infer"
+    r"|assert|info|warn|debug|write|display|plot|draw|show|num_|count|summary|record|append|extend|format|join"
+    r"|initialize|wandb|compile|wrap|cast|move|^to_|^to$|device|register|count|watch|add_scalar|metric|acc|item"
+)
+"""Calls that may be handed an optimizer and leave its gradients alone."""
+
+SUSPICIOUS = re.compile(
+    r"train|^fit|_fit|learn|optimi[sz]e|backw|backprop|bwd|(?:^|_)steps?(?:_|$)|grad|closure|hooks?(?:_|$)|callback"
+    r"|callbacks|dispatch|minimi[sz]e|^run|_run|accumul|zero|sync|propagate|engine|^on_|^before_|^after_|emit|fire"
+    r"|^call$|^trigger|^invoke|^execute|_loop|loop_"
+)
+"""Calls that may do anything to gradients, where their source isn't known."""
+
+INNOCENT = re.compile(
+    r"no_grad|enable_grad|set_grad|requires_grad|clip_grad|grad_norm|unscale|inference|zeros|learning_rate|is_grad"
+    r"|log_|_log|print|_lr|lr_|train_test_split|train_loader|train_data|trainable|get_|_iter|add_|^log|plot"
+    r"|synchronize|gradient_checkpoint|tqdm|trange|display|write|save|load|range|format|callable|constraint|strain"
+    r"|^accumulate$|meter|grad_scaler|gradscaler|eval|valid|test_step|nonzero|count_nonzero|no_sync|set_train|current_step|step_size"
+)
+"""The exceptions: such names sound like training and are none."""
+
+GRADIENT_HOOKS = re.compile(r"register_step_p\w+_hook|register_post_accumulate_grad_hook|register_optimizer_step")
+
+
+@lru_cache(maxsize=4096)
+def snake(name: str) -> str:
+    """optimizerD -> optimizer_d, OptG -> opt_g."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+@lru_cache(maxsize=4096)
+def sounds_like_an_optimizer(name: str) -> bool:
+    words = snake(name)
+    return bool(OPTIMIZER_NAME.search(words)) and not NOT_AN_OPTIMIZER.search(words)
+
+
+@lru_cache(maxsize=4096)
+def steps_otherwise(name: str) -> bool:
+    """Whether a receiver's ``step`` is surely none of an optimizer: a scheduler's, an environment's."""
+    return bool(OTHER_STEPPERS.search(snake(name)))
+
+
+@lru_cache(maxsize=4096)
+def is_suspicious(name: str) -> bool:
+    """Whether an unknown callee of this name may run backward, step or clear."""
+    words = snake(name)
+    return bool(SUSPICIOUS.search(words)) and not INNOCENT.search(words)
+
+
+@lru_cache(maxsize=4096)
+def is_harmless(name: str) -> bool:
+    """Whether an unknown callee of this name leaves the gradients of an optimizer alone that it is handed."""
+    return bool(HARMLESS.search(snake(name)))
+
+
+def makes_an_optimizer(dotted: list[str]) -> bool:
+    """Whether the callee ``a.b.C`` gives back an optimizer."""
+    last = dotted[-1]
+    if OTHER_CLASSES.search(last):
+        return False
+    if last in CLASSES:
+        return True
+    if last[:1].isupper():
+        return bool({"optim", "torch_optimizer", "zerograd"} & set(dotted[:-1])) or bool(
+            re.search(r"Optim(?:i[sz]er)?$|Opt$", last)
+        )
+    words = snake(last)
+    return bool(re.search(r"optimi[sz]ers?(?:_|$)|(?:^|_)optim(?:_|$)", words)) and not NOT_AN_OPTIMIZER.search(words)

@@ -1,0 +1,23 @@
+"""ZG103: on every way a clear lies between backward and step, so the step finds no gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from zerograd.linting.context import Context, Told
+from zerograd.linting.discards import discarded
+
+
+def check(context: Context) -> Iterator[Told]:
+    for found in discarded(context):
+        if not found.direct:
+            continue
+        view = found.view
+        backward, clear, step = (view.event(node) for node in (found.backward, found.clear, found.step))
+        yield context.tell(
+            "ZG103",
+            clear,
+            f"backward {context.line(backward)}, zero {context.line(clear)}, step {context.line(step)}: the gradients "
+            f"are thrown away before `{view.path}` uses them; clear before backward or after the step",
+            also=[backward, step],
+        )

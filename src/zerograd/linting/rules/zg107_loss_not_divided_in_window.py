@@ -1,0 +1,41 @@
+"""ZG107: gradients of several batches are summed and nothing divides: the step grows with the window."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from zerograd.linting.context import Context, Told
+from zerograd.linting.state import CLEAR
+from zerograd.linting.windowing import windows
+
+DIVIDES = re.compile(
+    r"reduction\s*=\s*['\"](?:sum|none)|\.sum\(|accumulate\(|\.div_?\(|true_divide|\.mul_?\(|divide_by|normali[sz]"
+)
+
+
+def check(context: Context) -> Iterator[Told]:
+    told: set[int] = set()
+    for window in windows(context):
+        view = window.view
+        guarded = [
+            node
+            for node in view.of(CLEAR)
+            if any(guard.statement is window.guard.statement for guard in context.graph.guards[node])
+        ]
+        if window.sort != "modulo" or window.backward in told or not guarded:
+            continue
+        source = window.loop.module.source
+        function = context.function.node if context.function is not None else window.loop.node
+        lines = "\n".join(source.lines[function.lineno - 1 : function.end_lineno])
+        divides = any(isinstance(node, (ast.Div, ast.FloorDiv)) for node in ast.walk(function))
+        if divides or DIVIDES.search(lines) or re.search(r"\*\s*\(?1\.?0?\s*/|_scale|scale_", lines):
+            continue
+        told.add(window.backward)
+        yield context.tell(
+            "ZG107",
+            view.event(window.backward),
+            "the gradients of a window are summed and never divided: divide the loss by the number of batches in it",
+            also=[view.event(window.step)],
+        )

@@ -1,0 +1,57 @@
+"""ZG110: gradients are cleared, a loss is computed, a step is taken, and nothing made gradients."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from zerograd.linting.context import Context, Told
+from zerograd.linting.losses import computes_a_loss_for_nothing
+from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, OTHER, STEP, UNKNOWN, View
+
+
+def check(context: Context) -> Iterator[Told]:
+    for view in context.views:
+        for node in view.of(STEP):
+            if not _finds_nothing(context, view, node):
+                continue
+            step = view.event(node)
+            yield context.tell(
+                "ZG110",
+                step,
+                f"`{view.path}` steps at {context.line(step)} and no backward comes before: "
+                f"the loss is computed for nothing; call `loss.backward()` before the step",
+            )
+
+
+def _finds_nothing(context: Context, view: View, node: int) -> bool:
+    loops = context.graph.loops
+    before = view.before(node, BACKWARD, FOREIGN, CLEAR, STEP, UNKNOWN)
+    clears = [at for at in view.of(CLEAR) if not view.event(at).made]
+    if any(at >= 0 and view.kinds[at] not in (CLEAR, STEP) for at in before) or not clears:
+        return False
+    loop = loops[node][-1] if loops[node] else None
+    if loop is None and (context.function is None or -1 in before):
+        return False
+    around = [at for at in view.kinds if loop is None or loop in loops[at]]
+    kinds = {view.kinds[at] for at in around}
+    if not any(at in clears for at in around) or UNKNOWN in kinds:
+        return False
+    event = view.event(node)
+    whole = context.function.node if context.function is not None else None
+    region: ast.AST | None = loop.node if loop is not None else whole
+    if region is None or event.module is not (loop.module if loop is not None else context.module):
+        return False
+    if BACKWARD not in kinds and FOREIGN not in kinds:
+        return computes_a_loss_for_nothing(region) and not _unknown_at_all(view)
+    return (
+        loop is not None
+        and BACKWARD not in kinds
+        and view.are(before, CLEAR)
+        and not any(at in before for start in view.of(FOREIGN) for at in view.after(start, CLEAR, STEP, UNKNOWN, OTHER))
+    )
+
+
+def _unknown_at_all(view: View) -> bool:
+    """Whether anything unknown in the whole function may have made gradients, or have been a training of its own."""
+    return any(view.event(node).path is None for node in view.of(UNKNOWN)) and not view.of(BACKWARD)

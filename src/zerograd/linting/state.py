@@ -1,0 +1,164 @@
+"""What one optimizer sees of a graph, and what may come next: the questions that the rules ask.
+
+After a clear its gradients are clean, after a backward fresh, after a step consumed, after anything unknown unknown.
+``after`` gives the events that may come next (a may analysis); a rule that wants certainty asks that they all be of
+one kind (a must analysis).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from zerograd.linting.binding import Binder
+from zerograd.linting.graph import Event, Graph, Loop, walk
+from zerograd.linting.paths import Path
+
+BACKWARD: Final = "backward"
+STEP: Final = "step"
+CLEAR: Final = "clear"
+UNKNOWN: Final = "unknown"
+FOREIGN, OTHER = "foreign", "other step"
+"""A backward whose gradients this optimizer does not use; a step of another optimizer."""
+
+
+@dataclass
+class View:
+    """The events of a graph as they concern one optimizer."""
+
+    graph: Graph
+    binder: Binder
+    path: Path
+    alone: bool
+    live: set[int]
+    kinds: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for node, event in enumerate(self.graph.events):
+            if event is not None and node in self.live:
+                kind = self._kind(event)
+                if kind:
+                    self.kinds[node] = kind
+        if not self.alone:
+            backwards = [node for node, kind in self.kinds.items() if kind == BACKWARD]
+            foreign = [node for node in backwards if not self._leads_to_a_step(node)]
+            self.kinds.update(dict.fromkeys(foreign, FOREIGN))
+
+    def _kind(self, event: Event) -> str:
+        if event.kind == BACKWARD:
+            return BACKWARD
+        if event.path is None:
+            return UNKNOWN
+        if event.of_module:
+            return self._cleared_by_module(event.path)
+        same = related(self.binder, event.path, self.path)
+        if event.kind == STEP:
+            return STEP if same else OTHER if same is False else UNKNOWN
+        if same is False and event.kind == CLEAR:
+            mine, theirs = self.binder.modules(self.path), self.binder.modules(event.path)
+            return CLEAR if mine and theirs and overlap(mine, theirs) else ""
+        return "" if same is False else event.kind if same else UNKNOWN
+
+    def _cleared_by_module(self, module: Path) -> str:
+        """A clear of the optimizer's modules is one of its own; of what isn't known, it may be."""
+        mine = self.binder.modules(self.path)
+        if mine is None:
+            return UNKNOWN
+        return CLEAR if overlap(mine, {module}) else UNKNOWN if not self._is_anothers(module) else ""
+
+    def _is_anothers(self, module: Path) -> bool:
+        others = {e.path for e in self.graph.events if e is not None and e.kind == STEP and e.path is not None}
+        return any(overlap(self.binder.modules(other) or (), {module}) for other in others)
+
+    def _leads_to_a_step(self, node: int) -> bool:
+        """Whether a step of this optimizer follows a backward before another optimizer's turn begins."""
+        waiting = [(target, False) for target in self.graph.following[node]]
+        seen = set(waiting)
+        while waiting:
+            current, stepped = waiting.pop()
+            kind = self.kinds.get(current, "")
+            if kind == STEP:
+                return True
+            if kind in (CLEAR, UNKNOWN) or (kind == BACKWARD and stepped):
+                continue
+            for target in self.graph.following[current]:
+                state = (target, stepped or kind == OTHER)
+                if state not in seen:
+                    seen.add(state)
+                    waiting.append(state)
+        return False
+
+    def of(self, *kinds: str) -> list[int]:
+        """The nodes of some kinds, in the order of the program."""
+        return sorted(node for node, kind in self.kinds.items() if kind in kinds)
+
+    def event(self, node: int) -> Event:
+        event = self.graph.events[node]
+        assert event is not None
+        return event
+
+    def after(self, node: int, *stops: str, within: Loop | None = None, avoiding: int = -1) -> set[int]:
+        """The first nodes of the kinds ``stops`` on all ways from a node on; ways that leave the loop end there."""
+
+        def ends(at: int) -> bool:
+            outside = within is not None and within not in self.graph.loops[at]
+            return outside or at == avoiding or self.kinds.get(at) in stops
+
+        reached = walk(self.graph.following, self.graph.following[node], ends)
+        return {
+            at for at in reached if self.kinds.get(at) in stops and (within is None or within in self.graph.loops[at])
+        }
+
+    def before(self, node: int, *stops: str) -> set[int]:
+        """The last nodes of the kinds ``stops`` on all ways to a node; -1 stands for ways on which there is none."""
+        starts = {Graph.ENTRY, *self.graph.handlers}
+        reached = set(walk(self._preceding, self._preceding[node], lambda at: self.kinds.get(at) in stops))
+        found = {at for at in reached if self.kinds.get(at) in stops}
+        return found | ({-1} if any(at in starts and self.kinds.get(at) not in stops for at in reached) else set())
+
+    @cached_property
+    def _preceding(self) -> list[list[int]]:
+        return [[at for at in before if at in self.live] for before in self.graph.preceding()]
+
+    def are(self, nodes: Iterable[int], kind: str) -> bool:
+        """Whether there are nodes and all of them are of one kind."""
+        listed = list(nodes)
+        return bool(listed) and all(at >= 0 and self.kinds.get(at) == kind for at in listed)
+
+    def common_loop(self, *nodes: int) -> Loop | None:
+        """The innermost loop that all nodes are in."""
+        chains = [self.graph.loops[node] for node in nodes]
+        shared = [loop for loop in chains[0] if all(loop in other for other in chains[1:])]
+        return shared[-1] if shared else None
+
+
+def related(binder: Binder, one: Path, other: Path) -> bool | None:
+    """Whether two paths are the same optimizer; None if that can't be told."""
+    if one == other or binder.origins(one) & binder.origins(other):
+        return True
+    if one.home is not other.home:
+        return False
+    shorter, longer = sorted((one.parts, other.parts), key=len)
+    if longer[: len(shorter)] == shorter:
+        rest = longer[len(shorter) :]
+        return None if rest[0][0] in "[*" else True  # a wrapper and the optimizer in it are one
+    if one.parts[:-1] == other.parts[:-1]:
+        ends = (one.parts[-1], other.parts[-1])
+        if "*" in ends and all(end[0] in "[*" for end in ends):
+            return True if any(end.startswith("[?") for end in ends) else None
+        if any(end.startswith("[?") for end in ends) and all(end[0] == "[" for end in ends):
+            return None
+    return False
+
+
+def overlap(some: Iterable[Path], others: Iterable[Path]) -> bool:
+    """Whether a module of the one is, or is in, a module of the other."""
+    theirs = list(others)
+    for one in some:
+        for other in theirs:
+            length = min(len(one.parts), len(other.parts))
+            if one.home is other.home and one.parts[:length] == other.parts[:length]:
+                return True
+    return False

@@ -1,0 +1,100 @@
+"""Accumulation windows: a step that is taken only every few iterations, or at the last one."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from zerograd.linting.context import Context
+from zerograd.linting.graph import Guard, Loop
+from zerograd.linting.state import BACKWARD, STEP, View
+
+Sort = Literal["modulo", "boundary", "other"]
+
+BOUNDARY = re.compile(r"accum|sync|update|boundary|last_batch|is_last|last_step|last_iter|do_step|should_step|final")
+NO_WINDOW = re.compile(
+    r"finite|isnan|isinf|skip|overflow|nan|inf_|found_inf|warmup|freeze|train|amp|fp16|scaler|tpu|xla|cuda"
+)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A step in a loop, that is guarded where a backward of the same loop is not."""
+
+    view: View
+    step: int
+    backward: int
+    loop: Loop
+    guard: Guard
+    sort: Sort
+
+
+def windows(context: Context) -> Iterator[Window]:
+    """All windows of a function."""
+    graph = context.graph
+    for view in context.views:
+        for node in view.of(STEP):
+            for start in view.of(BACKWARD):
+                loop = graph.loops[start][-1] if graph.loops[start] else None
+                if loop is None or loop not in graph.loops[node]:
+                    continue
+                held = {id(guard.statement) for guard in graph.guards[start]}
+                own = [guard for guard in graph.guards[node] if id(guard.statement) not in held]
+                sorts = [(sort_of(guard, loop, context), guard) for guard in own]
+                if not sorts or any(sort == "other" for sort, _ in sorts):
+                    continue
+                sort, guard = next((pair for pair in sorts if pair[0] == "modulo"), sorts[0])
+                yield Window(view, node, start, loop, guard, sort)
+
+
+def sort_of(guard: Guard, loop: Loop, context: Context) -> Sort:
+    """What a condition means for the iterations of a loop."""
+    test = spelt_out(guard.test, context)
+    words = ast.unparse(test).lower()
+    if NO_WINDOW.search(words):
+        return "other"
+    counters = counters_of(loop)
+    for node in ast.walk(test):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
+            names = {part for inner in ast.walk(node.left) if (part := _name(inner))}
+            if names & counters:
+                return "modulo"
+    if BOUNDARY.search(ast.unparse(guard.test).lower()) or re.search(r"[-+] 1 == len\(|== len\(\w+\) - 1", words):
+        return "boundary"
+    return "other"
+
+
+def spelt_out(test: ast.expr, context: Context) -> ast.expr:
+    """A condition with names in it, as what was assigned to the names."""
+
+    class Speller(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.expr:
+            values = context.scope.values.get(node.id, [])
+            conditions = (ast.Compare, ast.BoolOp, ast.UnaryOp)
+            if len(values) == 1 and values[0].how == "is" and isinstance(values[0].expression, conditions):
+                return values[0].expression
+            return node
+
+    for _ in range(2):
+        test = Speller().visit(copy.deepcopy(test))
+    return test
+
+
+def counters_of(loop: Loop) -> set[str]:
+    """The names that count a loop's iterations: its targets, and what it adds to."""
+    node = loop.node
+    found: set[str] = set()
+    if isinstance(node, (ast.For, ast.AsyncFor)):
+        found = {inner.id for inner in ast.walk(node.target) if isinstance(inner, ast.Name)}
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.AugAssign) and isinstance(inner.op, ast.Add) and (name := _name(inner.target)):
+            found.add(name)
+    return found
+
+
+def _name(node: ast.AST) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""

@@ -1,0 +1,205 @@
+"""Files, folders, notebooks, comments, configuration, and what nothing can be made of."""
+
+from __future__ import annotations
+
+import ast
+import json
+import random
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+import pytest
+
+from linting.fixtures import findings_of, programs, told
+from zerograd.cli.main import main
+from zerograd.linting import Configuration, check_file, check_paths
+
+WRONG = """\
+import torch
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for x in loader:
+    net(x).backward()
+    optimizer.step()
+"""
+RIGHT = WRONG.replace("    net(x)", "    optimizer.zero_grad()\n    net(x)")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_exit_codes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "right.py").write_text(RIGHT)
+    assert main(["lint", "right.py"]) == 0
+    assert capsys.readouterr().out == "1 file checked, nothing found.\n"
+    (folder / "wrong.py").write_text(WRONG)
+    assert main(["lint"]) == 1
+    shown = capsys.readouterr().out
+    assert "wrong.py:4:5: error ZG101 missing-zero-grad: backward 4, step 5, backward 4 again, never cleared" in shown
+    assert "\n        net(x).backward()\n        ^\n" in shown
+    assert main(["lint", "nowhere.py"]) == 2
+    assert main(["lint", "--select", "ZG9"]) == 2
+
+
+def test_json_is_a_list_of_objects(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "wrong.py").write_text(WRONG)
+    assert main(["lint", "--format", "json", "wrong.py"]) == 1
+    (found,) = json.loads(capsys.readouterr().out)
+    assert list(found) == ["path", "line", "column", "code", "severity", "message"]
+    assert (found["path"], found["line"], found["column"]) == ("wrong.py", 4, 5)
+    assert (found["code"], found["severity"]) == ("ZG101", "error")
+
+
+def test_explain_and_rule(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "right.py").write_text(RIGHT)
+    assert main(["lint", "--explain", "right.py:5"]) == 0
+    assert "order: zero 4, backward 5, step 6\n    order OK" in capsys.readouterr().out
+    assert main(["lint", "--rule", "ZG103"]) == 0
+    assert capsys.readouterr().out.startswith("# ZG103 zero-between-backward-and-step")
+    assert main(["lint", "--rule", "ZG999"]) == 2
+
+
+def test_comments() -> None:
+    ignored = WRONG.replace("backward()", "backward()  # zerograd: ignore[ZG101]")
+    assert told(ignored) == set()
+    assert told(RIGHT.replace("backward()", "backward()  # zerograd: ignore[ZG101]")) == {(5, "ZG100")}
+    assert told(WRONG.replace("loader:", "loader:  # zerograd: accumulate")) == set()
+    assert told('text = "# zerograd: ignore"\n' + WRONG) == {(5, "ZG101")}
+
+
+def test_configuration(folder: Path) -> None:
+    (folder / "wrong.py").write_text(WRONG)
+    for line, code in (('ignore = ["ZG101"]', 0), ('select = ["ZG103"]', 0), ('exclude = ["wr*.py"]', 0), ("", 1)):
+        (folder / "pyproject.toml").write_text(f"[tool.zerograd.lint]\n{line}\n")
+        assert main(["lint", "."]) == code
+    (folder / "pyproject.toml").write_text("[tool.zerograd.lint]\nselekt = []\n")
+    assert main(["lint", "."]) == 2
+
+
+def test_standard_input() -> None:
+    command = [sys.executable, "-c", "from zerograd.cli.main import main; raise SystemExit(main(['lint', '-']))"]
+    done = subprocess.run(command, input=WRONG.encode(), capture_output=True, check=False)
+    assert done.returncode == 1
+    assert b"<stdin>:4:5: error ZG101" in done.stdout
+
+
+def test_a_notebook_names_cell_and_line(folder: Path) -> None:
+    first, second = WRONG.split("for x", 1)
+    cells = [
+        {"cell_type": "markdown", "source": ["text"]},
+        {"cell_type": "code", "source": f"%matplotlib inline\n!pip install torch\n{first}"},
+        {"cell_type": "code", "source": [f"{line}\n" for line in f"for x{second}".splitlines()]},
+        {"cell_type": "code", "source": "%%bash\nls"},
+    ]
+    path = folder / "book.ipynb"
+    path.write_text(json.dumps({"cells": cells}))
+    (found,) = check_file(path, Configuration())
+    assert (found.cell, found.line, found.code) == (3, 2, "ZG101")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"for x in",
+        b"\xff\xfe\x00",
+        b"# coding: nonsense\n",
+        b"x = '\xe9'\n",
+        b"\x00",
+        b"(" * 500,
+        b"x=" + b"-" * 9000 + b"1",
+    ],
+)
+def test_what_is_no_python_is_reported(folder: Path, data: bytes) -> None:
+    path = folder / "odd.py"
+    path.write_bytes(data + b"\n# optimizer.step()")
+    assert [f.code for f in check_file(path, Configuration())] == ["ZG000"]
+
+
+def test_encodings_and_line_ends_that_are_python(folder: Path) -> None:
+    path = folder / "odd.py"
+    for data in (
+        b"\xef\xbb\xbf" + WRONG.encode(),
+        b"# coding: latin-1\r\n" + WRONG.replace("\n", "\r\n").encode(),
+        b"",
+    ):
+        path.write_bytes(data)
+        assert {f.code for f in check_file(path, Configuration())} <= {"ZG101"}
+
+
+def test_functions_of_other_files_are_built_in(folder: Path) -> None:
+    (folder / "engine.py").write_text("def apply(loss, optimizer):\n    loss.backward()\n    optimizer.step()\n")
+    (folder / "train.py").write_text(
+        "import torch\nfrom engine import apply\n\n\ndef main(model):\n"
+        "    optimizer = torch.optim.Adam(model.parameters())\n"
+        "    for x in loader:\n        apply(model(x), optimizer)\n"
+    )
+    paths = sorted(folder.glob("*.py"))
+    for workers in (1, 2):
+        found = check_paths(paths, Configuration(), (folder,), workers)
+        assert [(Path(f.path).name, f.line, f.code) for f in found] == [("engine.py", 2, "ZG101")]
+
+
+def test_in_parallel_the_same_is_found(folder: Path) -> None:
+    for number in range(60):
+        (folder / f"f{number:02}.py").write_text(WRONG if number % 3 else RIGHT)
+    paths = sorted(folder.glob("*.py"))
+    assert check_paths(paths, Configuration(), (), 2) == check_paths(paths, Configuration(), (), 1)
+
+
+def test_fuzz_nothing_raises_and_time_is_bounded() -> None:
+    """Lines of the fixtures deleted, doubled, swapped and indented at random; most of it is still Python."""
+    chance = random.Random(0)
+    texts = [program.unmarked for program in programs()]
+    start, read = time.process_time(), 0
+    for _ in range(400):
+        lines = chance.choice(texts).splitlines()
+        for _ in range(chance.randrange(1, 4)):
+            at, other = chance.randrange(len(lines)), chance.randrange(len(lines))
+            change = chance.randrange(3)
+            if change == 0:
+                lines[at] = "pass" if not lines[at].startswith(" ") else lines[at][: -len(lines[at].lstrip())] + "pass"
+            elif change == 1:
+                lines.insert(at, lines[at])
+            else:
+                lines[at], lines[other] = lines[other], lines[at]
+        findings_of("\n".join(lines))
+        read += 1
+    assert read == 400
+    assert time.process_time() - start < 60, "ten times what an idle core takes"
+
+
+def test_the_standard_library_has_nothing_to_say_of() -> None:
+    folder = Path(sysconfig.get_path("stdlib"))
+    paths = [p for p in sorted(folder.glob("*.py")) + sorted(folder.glob("asyncio/*.py")) if p.is_file()]
+    found = [finding for path in paths for finding in check_file(path, Configuration())]
+    assert len(paths) > 150
+    assert found == []
+
+
+def test_a_thousand_lines_take_well_under_50_ms() -> None:
+    text = "\n".join(program.unmarked for program in programs() if not program.marked)
+    lines = text.splitlines()
+    assert len(lines) > 800
+    ast.parse(text)
+    best = min(_seconds(text) for _ in range(3))
+    assert best / len(lines) * 1000 < 0.5, "ten times the aim: all lines here are loops, and the machine is shared"
+
+
+def _seconds(text: str) -> float:
+    start = time.process_time()
+    findings_of(text)
+    return time.process_time() - start
+
+
+def test_it_starts_without_torch_and_rich() -> None:
+    program = (
+        "import sys; from zerograd.cli.main import main; main(['lint', sys.argv[1]]);"
+        "print([m for m in ('torch', 'rich', 'numpy', 'llvmlite') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program, __file__], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
