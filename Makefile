@@ -27,7 +27,10 @@ test-ecosystem: $(OTHERS)/.ready  ## with Lightning, Accelerate, Hugging Face's 
 
 $(OTHERS)/.ready: requirements-ecosystem.lock pyproject.toml
 	$(PYTHON) -m venv $(OTHERS)
-	$(OTHERS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-ecosystem.lock
+	for attempt in 1 2 3; do \
+		$(OTHERS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-ecosystem.lock && exit 0; \
+		sleep 10; \
+	done; exit 1  # again if the network broke off; what came is in pip's cache
 	$(OTHERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 

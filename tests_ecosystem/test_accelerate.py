@@ -13,7 +13,7 @@ from accelerate.state import AcceleratorState, GradientState
 from torch.utils.data import DataLoader
 
 import zerograd as optim
-from tests_ecosystem.common import BOTH, FEW, OPTIMIZERS, assert_same_run, network, optimizer, samples, weights
+from tests_ecosystem.common import BOTH, FEW, OPTIMIZERS, assert_same_run, network, optimizer, samples, torchs, weights
 
 HALF = 4
 """Steps before a run is saved and taken up again."""
@@ -100,10 +100,26 @@ def test_a_run_with_a_scaler(name: str, every: int, clip: str | None) -> None:
 
 @pytest.mark.parametrize("name", FEW)
 def test_accelerate_hears_of_a_step_that_a_scaler_left_out(name: str) -> None:
-    """It knows by whether ``step`` was called, and holds the schedule back then."""
+    """It knows by whether ``step`` was called, and holds the schedule back then.
+
+    So an optimizer that says to everybody that it unscales, and whose step is always called, fails here.
+    """
     mine, theirs = runs(name, scaled=True, overflow_at=5, dtype=torch.float32)
     assert mine.skipped == theirs.skipped == [i == 5 for i in range(12)]
     assert_same_run(mine.outcome, theirs.outcome, torch.float32)
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_a_scaler_of_ones_own_leaves_the_unscaling_to_the_step_until_accelerate_counts_calls(name: str) -> None:
+    run = Run(optim, name, scaled=True, dtype=torch.float32)
+    inner, model = run.optimizer.optimizer, run.accelerator.unwrap_model(run.model)
+    scaler, seen = torch.amp.GradScaler("cpu", init_scale=1024.0), []
+    inner.register_step_pre_hook(lambda *_: seen.append(hasattr(inner, "grad_scale")))
+    scaler.scale(model(torch.ones(2, 5)).sum()).backward()
+    scaler.step(inner)
+    run.optimizer.zero_grad()
+    run.go(1)
+    assert seen == [True, False]
 
 
 @pytest.mark.parametrize("scaled", [False, True], ids=["", "with a scaler"])
@@ -112,7 +128,7 @@ def test_accelerate_hears_of_a_step_that_a_scaler_left_out(name: str) -> None:
 def test_a_saved_state_is_taken_up_again(name: str, saved_by: Any, scaled: bool, tmp_path: Path) -> None:
     dtype = torch.float32 if scaled else torch.float64
     options: dict[str, Any] = {"scaled": scaled, "dtype": dtype}
-    whole = Run(torch.optim, name, **options).go(2 * HALF, "norm" if not scaled else None).outcome
+    whole = Run(torchs, name, **options).go(2 * HALF, "norm" if not scaled else None).outcome
     clip = None if scaled else "norm"
     Run(saved_by, name, **options).go(HALF, clip).accelerator.save_state(str(tmp_path / "state"))
     resumed = Run(optim, name, **options)

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
 
 import zerograd as optim
-from tests_ecosystem.common import BOTH, FEW, OPTIMIZERS, assert_same_run, optimizer, weights
+from tests_ecosystem.common import BOTH, FEW, OPTIMIZERS, assert_same_run, optimizer, torchs, weights
 
 
 class Tokens(Dataset[dict[str, Tensor]]):
@@ -74,9 +74,15 @@ def run(home: Any, name: str, folder: Path, *, resume: str | None = None, **opti
     return made
 
 
-@pytest.mark.parametrize("options", [{}, {"gradient_accumulation_steps": 2}], ids=["plain", "accumulated"])
-@pytest.mark.parametrize("given", ["object", "class"])
-@pytest.mark.parametrize("name", OPTIMIZERS)
+RUNS = [
+    *((name, "object", {}) for name in OPTIMIZERS),
+    *((name, "class", {}) for name in FEW),
+    *((name, given, {"gradient_accumulation_steps": 2}) for name in FEW for given in ("object", "class")),
+]
+"""A trainer takes seconds, so every class runs in one way and a few in the others."""
+
+
+@pytest.mark.parametrize(("name", "given", "options"), RUNS)
 def test_a_run(name: str, given: str, options: dict[str, Any], tmp_path: Path) -> None:
     mine, theirs = (run(home, name, tmp_path, given=given, **options) for home in BOTH)
     assert_same_run(outcome(mine), outcome(theirs), torch.float32)
@@ -92,11 +98,14 @@ def test_a_run_in_bfloat16_autocast(name: str, tmp_path: Path) -> None:
     torch.testing.assert_close(mine, theirs, rtol=2e-2, atol=4e-3)
 
 
-@pytest.mark.parametrize("given", ["object", "class"])
-@pytest.mark.parametrize("saved_by", BOTH, ids=["saved by zerograd", "saved by torch"])
+@pytest.mark.parametrize(
+    ("saved_by", "given"),
+    [(optim, "object"), (torchs, "class")],
+    ids=["saved by zerograd, object", "saved by torch, class"],
+)
 @pytest.mark.parametrize("name", FEW)
 def test_a_checkpoint_is_taken_up_again(name: str, saved_by: Any, given: str, tmp_path: Path) -> None:
-    whole = outcome(run(torch.optim, name, tmp_path / "whole", given=given))
+    whole = outcome(run(torchs, name, tmp_path / "whole", given=given))
     saving = {"save_strategy": "steps", "save_steps": 4}
     run(saved_by, name, tmp_path / "saved", given=given, **saving)
     resumed = run(optim, name, tmp_path / "resumed", given=given, resume=str(tmp_path / "saved" / "checkpoint-4"))

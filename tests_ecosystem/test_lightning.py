@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 import zerograd as optim
-from tests_ecosystem.common import BOTH, FEW, OPTIMIZERS, assert_same_run, network, optimizer, samples, weights
+from tests_ecosystem.common import BOTH, FEW, OPTIMIZERS, assert_same_run, network, optimizer, samples, torchs, weights
 
 SCHEDULES: dict[str, Any] = {
     "StepLR each epoch": lambda opt: torch.optim.lr_scheduler.StepLR(opt, 1, gamma=0.5),
@@ -161,12 +161,30 @@ def test_an_overflow_under_a_scaler_is_left_out(name: str, tmp_path: Path) -> No
     torch.testing.assert_close(runs[0], runs[1], rtol=2e-2, atol=4e-3)
 
 
+@pytest.mark.parametrize("clip", [None, 0.1])
+@pytest.mark.parametrize("name", FEW)
+def test_the_step_hears_of_an_overflow_from_the_scaler(name: str, clip: float | None, tmp_path: Path) -> None:
+    """The scaler takes the fast path, and Lightning, which asks the same question, is told no and clips."""
+    seen: list[Any] = []
+
+    class Watched(Overflowing):
+        def configure_optimizers(self) -> Any:
+            made = super().configure_optimizers()
+            made.register_step_pre_hook(lambda *_: seen.append((float(made.found_inf), made.grad_scale)))
+            return made
+
+    plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=1024.0))
+    fitted(Watched(optim, name), tmp_path, torch.float32, plugins=plugin, precision=None, gradient_clip_val=clip)
+    # Lightning unscales before it clips or not, so the step has nothing left to unscale.
+    assert seen == [(float(i == 2), None) for i in range(12)]
+
+
 @pytest.mark.parametrize("saved_by", ["zerograd", "torch"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_checkpoint_is_taken_up_again(name: str, saved_by: str, tmp_path: Path) -> None:
     """From ours and from torch's: the run goes on as torch's run that was never stopped."""
-    whole = fitted(Regression(torch.optim, name, "StepLR each epoch"), tmp_path)
-    first = Regression(optim if saved_by == "zerograd" else torch.optim, name, "StepLR each epoch")
+    whole = fitted(Regression(torchs, name, "StepLR each epoch"), tmp_path)
+    first = Regression(optim if saved_by == "zerograd" else torchs, name, "StepLR each epoch")
     saving = {"enable_checkpointing": True, "max_epochs": 2}
     fitted(first, tmp_path, **saving)
     (kept,) = tmp_path.rglob("*.ckpt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,20 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch.distributed.optim import ZeroRedundancyOptimizer
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing import get_context
 from torch.nn.parallel import DistributedDataParallel
 
 import zerograd as optim
-from tests_ecosystem.common import FEW, OPTIMIZERS, assert_same_run, network, optimizer, samples, weights
+from tests_ecosystem.common import FEW, OPTIMIZERS, assert_same_run, network, optimizer, samples, torchs, weights
+
+pytestmark = pytest.mark.xdist_group("ranks")  # one process of xdist's makes the ranks, once
 
 Outcome = dict[tuple[str, str], Any]
 
 VIEWS = (False, True)
 """Whether the parameters are views of a bucket; both for a few classes."""
 
-HOMES = {"zerograd": optim, "torch": torch.optim}
+HOMES = {"zerograd": optim, "torch": torchs}
 
 
 def trained(optimizer: Any, model: Any, *, rank: int, world: int, steps: int = 6) -> list[torch.Tensor]:
@@ -37,7 +40,8 @@ def trained(optimizer: Any, model: Any, *, rank: int, world: int, steps: int = 6
 
 def on_a_rank(rank: int, world: int, folder: str) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world)
+    limit = timedelta(minutes=5)  # for a rank that waits for one that died
+    dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=world, timeout=limit)
     outcome: Outcome = {}
     for name, hypers in OPTIMIZERS.items():
         for home, module in HOMES.items():
@@ -64,16 +68,23 @@ def on_a_rank(rank: int, world: int, folder: str) -> None:
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one rank", "two ranks"])
 def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
-    """What every rank of a world of one or two came to."""
+    """What every rank of a world of one or two came to. Rank 0 is this process, which has imported everything."""
     folder: Path = tmp_path_factory.mktemp("ranks")
-    spawn(on_a_rank, args=(request.param, str(folder)), nprocs=request.param)
+    context = get_context("spawn")
+    others = [context.Process(target=on_a_rank, args=(r, request.param, str(folder))) for r in range(1, request.param)]
+    for process in others:
+        process.start()
+    on_a_rank(0, request.param, str(folder))
+    for process in others:
+        process.join()
+        assert process.exitcode == 0
     return [torch.load(folder / f"rank{rank}.pt", weights_only=False) for rank in range(request.param)]
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_sharded_run_is_the_whole_run_and_torchs(name: str, outcomes: list[Outcome]) -> None:
     model = network().double()
-    whole = trained(optimizer(torch.optim, name, model.parameters()), model, rank=0, world=1)
+    whole = trained(optimizer(torchs, name, model.parameters()), model, rank=0, world=1)
     for outcome in outcomes:
         for views in VIEWS[: 1 + (name in FEW)]:
             assert_same_run(outcome[name, f"zerograd views={views}"], outcome[name, f"torch views={views}"])
