@@ -1,7 +1,8 @@
 """Buckets of whole matrices: parameters of one shape, handed to a matrix rule as one stack.
 
 A rule on stacks is called once for many small matrices, where the time would go into the calls. A large one stands
-alone: then the stack is the parameter itself, seen with one dimension more, and nothing is copied. The rule computes
+alone: then the stack is the parameter itself, seen with one dimension more, and nothing is copied. A rule on lists is
+handed the very tensors. The rule computes
 in the dtype of its tensors, as torch does, half precision too: float32 copies of whole matrices are what such a rule is
 meant to save. Only tensors of several dtypes, and weights that are rounded stochastically, take part as copies in a
 wider dtype.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -35,10 +36,11 @@ class MatrixBucket(Bucket):
     rounded so.
     """
 
+    single_pass: ClassVar[bool] = True
     program: MatrixProgram
     seed: int = 0
     ordinals: list[int] = field(default_factory=list)
-    _stacks: list[Tensor] = field(default_factory=list)
+    _keywords: tuple[Any, dict[str, Any]] | None = None
 
     def started(self, name: str, g: Tensor, shape: tuple[int, ...]) -> Tensor:
         """A state before its first step: as torch's, in the dtype of the gradient."""
@@ -49,44 +51,70 @@ class MatrixBucket(Bucket):
         return torch.full_like(g, spec, requires_grad=False)
 
     def run(self) -> Kernel:
-        """Compute and store, without asking for anything."""
+        """As ``launch``; a step in which other buckets ask for reductions takes it so."""
         yield from ()
+        self.launch()
+
+    def launch(self) -> None:
+        """Compute and store."""
         if not self.elements:
             return
-        g = self._scaled(self._stacked(self.grads))
-        if not self._stacks:
-            self._stacks = [self._stacked(tensors) for tensors in (self.params, *self.states.values())]
-        p, *states = self._stacks
+        enabled = torch.is_grad_enabled()
+        torch._C._set_grad_enabled(False)
+        try:
+            self._run()
+        finally:
+            torch._C._set_grad_enabled(enabled)
+
+    def _run(self) -> None:
+        rule, targets = self.program.rule, [self.params, *self.states.values()]
+        alike = self._alike
+        if rule.lists:
+            work: list[Any] = targets if alike else [[t.to(self.dtype) for t in tensors] for tensors in targets]
+            g: Any = self._scaled(self.grads if alike else [g.to(self.dtype) for g in self.grads])
+        else:
+            work = [self._stacked(tensors) for tensors in targets]
+            (g,) = self._scaled([self._stacked(self.grads)])
+        p, *states = work
         held = dict(zip(self.states, states, strict=True))
-        program = self.program
-        supplied = {"t": self.t, "dtype": self.params[0].dtype, **self.hypers}
-        keywords = {name: supplied[name] for name in program.keywords}
-        program.rule.function(g, p, *map(held.get, program.graph.tensor_states), **keywords)
+        rule.function(g, p, *map(held.get, self.program.graph.tensor_states), **self._arguments())
         if self.ordinals:
             keys = [noise_key(self.seed, int(self.t), ordinal, 0) for ordinal in self.ordinals]
-            p = torch.stack([rounded(x, key, one) for x, key, one in zip(p, keys, self.params, strict=True)])
-        if p is not self._stacks[0] or self._copied():
-            for tensors, stack in zip((self.params, *self.states.values()), (p, *states), strict=True):
-                torch._foreach_copy_([t.detach() for t in tensors], list(stack.unbind()))
-            self._stacks = []  # they were copies
+            work[0] = [rounded(x, key, one) for x, key, one in zip(p, keys, self.params, strict=True)]
+        elif alike and (rule.lists or len(self.params) == 1):
+            return  # they are no copies
+        for tensors, results in zip(targets, work, strict=True):
+            torch._foreach_copy_(tensors, list(results))
+
+    @property
+    def _alike(self) -> bool:
+        """Whether all tensors have the dtype of the computation."""
+        firsts = (self.params, self.grads, *self.states.values())
+        return all([tensors[0].dtype == self.dtype for tensors in firsts])
+
+    def _arguments(self) -> dict[str, Any]:
+        """What the rule is given by name."""
+        if self._keywords is None or self._keywords[0] is not self.hypers:
+            supplied = {"t": self.t, "dtype": self.params[0].dtype, **self.hypers}
+            self._keywords = self.hypers, {name: supplied[name] for name in self.program.keywords}
+        keywords = self._keywords[1]
+        if "t" in keywords:
+            keywords["t"] = self.t
+        return keywords
 
     def _stacked(self, tensors: Sequence[Tensor]) -> Tensor:
         """The tensors in one, in the dtype of the computation: a view, if it is only one that has it."""
-        stack = tensors[0].detach()[None] if len(tensors) == 1 else torch.stack([t.detach() for t in tensors])
+        stack = tensors[0][None] if len(tensors) == 1 else torch.stack(tuple(tensors))
         return stack if stack.dtype == self.dtype else stack.to(self.dtype)
 
-    def _copied(self) -> bool:
-        """Whether the stacks are copies of the parameters and states."""
-        return len(self.params) > 1 or any(t[0].dtype != self.dtype for t in (self.params, *self.states.values()))
-
-    def _scaled(self, g: Tensor) -> Tensor:
+    def _scaled(self, grads: list[Tensor]) -> list[Tensor]:
         """The gradients as the rule sees them; those of the parameters are left as they are."""
-        factor = self.factors.get(self.group_index, 1.0)
+        factor = self.factors.get(self.group_index, 1.0) if self.factors else 1.0
         if isinstance(factor, Tensor):
-            g = g * factor.to(self.device, self.dtype)
+            grads = list(torch._foreach_mul(grads, factor.to(self.device, self.dtype)))
         elif factor != 1.0:
-            g = g * factor
-        return -g if self.maximize else g
+            grads = list(torch._foreach_mul(grads, factor))
+        return list(torch._foreach_neg(grads)) if self.maximize else grads
 
 
 def stack_dtype(tensors: Sequence[Tensor | None], noisy: bool) -> torch.dtype:

@@ -10,7 +10,7 @@ LEAST = 8
 ADJUSTMENTS = ("original", "match_rms_adamw")
 
 
-@matrix_rule
+@matrix_rule(lists=True)
 def muon(
     g, p, momentum_buffer, *, lr, weight_decay=0.1, momentum=0.95, nesterov=True,
     ns_coefficients=(3.4445, -4.7750, 2.0315), eps=1e-7, ns_steps=5, adjust_lr_fn=None,
@@ -54,31 +54,42 @@ def muon(
         >>> losses[-1] < losses[0]
         True
     """
-    momentum_buffer.lerp_(g, 1 - momentum)
-    d = g.lerp(momentum_buffer, momentum) if nesterov else momentum_buffer
+    torch._foreach_lerp_(momentum_buffer, g, 1 - momentum)
+    d = torch._foreach_lerp(g, momentum_buffer, momentum) if nesterov else momentum_buffer
     x = orthogonalized(d, ns_coefficients, ns_steps, eps)
-    rows, columns = p.shape[-2:]
+    rows, columns = p[0].shape
     s = 0.2 * math.sqrt(max(rows, columns)) if adjust_lr_fn == "match_rms_adamw" else math.sqrt(max(1, rows / columns))
-    p.mul_(1 - lr * weight_decay).add_(x, alpha=-lr * s)
+    if weight_decay:
+        torch._foreach_mul_(p, 1 - lr * weight_decay)
+    torch._foreach_add_(p, x, alpha=-lr * s)
 
 
 def orthogonalized(d, coefficients, steps, eps):
-    """A stack of matrices with their singular values brought near 1, in bfloat16 (Newton and Schulz's iteration)."""
+    """Matrices of one shape with their singular values brought near 1, in bfloat16 (Newton and Schulz's iteration).
+
+    A matrix that is alone goes through torch's own operations, and its bits are torch's. Products of a stack are those
+    of its matrices, but for the order in which torch sums up products of small ones (see ``LEAST``).
+    """
     a, b, c = coefficients
-    x = d.to(torch.bfloat16, copy=True)
-    alone = len(d) == 1  # the product of two matrices is faster than that of two stacks of one matrix
-    size = torch.linalg.vector_norm(x) if alone else torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
-    x.div_(size.clamp_(min=eps))
-    x, multiplied = (x[0], torch.addmm) if alone else (x, torch.baddbmm)
-    x = x.mT if d.shape[-2] > d.shape[-1] else x
-    rows, columns = x.shape[-2:]
-    if not alone and rows < LEAST:  # torch multiplies stacks of tiny matrices in another way, with other roundings
-        x = torch.nn.functional.pad(x, (0, max(0, LEAST - columns), 0, LEAST - rows))
+    alone, (rows, columns) = len(d) == 1, d[0].shape
+    first = d[0].to(torch.bfloat16, copy=True) if alone else torch.stack(d).to(torch.bfloat16)
+    size = torch.linalg.vector_norm(first) if alone else torch.linalg.vector_norm(first, dim=(-2, -1), keepdim=True)
+    x = first.div_(size.clamp_(min=eps))
+    x = x.mT if rows > columns else x
+    if not alone and min(rows, columns) < LEAST:
+        x = torch.nn.functional.pad(x, (0, max(0, LEAST - x.shape[-1]), 0, LEAST - x.shape[-2]))
+    product, multiplied = (torch.mm, torch.addmm) if alone else (torch.bmm, torch.baddbmm)
+    wide, square = x.shape, (*x.shape[:-1], x.shape[-2])
+    gram, polynomial, here = x.new_empty(square), x.new_empty(square), x.new_empty(wide)
+    there = x if x.is_contiguous() else x.new_empty(wide)
     for _ in range(steps):
-        gram = x @ x.mT
-        x = multiplied(x, multiplied(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    x = x[None] if alone else x[..., :rows, :columns]
-    return x.mT if d.shape[-2] > d.shape[-1] else x
+        product(x, x.mT, out=gram)
+        multiplied(gram, gram, gram, beta=b, alpha=c, out=polynomial)
+        x, here, there = multiplied(x, polynomial, x, beta=a, out=here), there, here
+    if not alone:
+        x = x[..., : min(rows, columns), : max(rows, columns)]
+    x = x.mT if rows > columns else x
+    return [x] if alone else x.unbind()
 
 
 @muon.requires("Learning rate should be >= 0 but is: {lr}")
