@@ -90,7 +90,7 @@ def matrix_rule(function: Callable[..., Any] | None = None, /, *, lists: bool = 
     state starts as a number in the shape of the parameter, or as a ``part(...)``; one that a parameter of this shape
     does not have comes as None.
 
-    With ``@matrix_rule(lists=True)`` it is handed lists of k tensors instead of stacks; a state that is missing is None.
+    With ``@matrix_rule(lists=True)`` it is handed lists instead of stacks, of k tensors of any shapes.
 
     >>> @matrix_rule
     ... def unit_columns(g, p, *, lr, eps=1e-12):

@@ -24,8 +24,11 @@ from zerograd.engine.programs import MatrixProgram, Program
 from zerograd.formats.stochastic import noise_key, rounded
 from zerograd.kernels.reducing import Kernel
 
-SMALL = 65_536
+STACKED = 16_384
 """Elements up to which a parameter is copied into a stack: beyond, its own work outweighs what a call costs."""
+
+LISTED = 65_536
+"""Elements up to which a parameter takes part in a list: beyond, it is better to have each in the cache by itself."""
 
 
 @dataclass
@@ -129,9 +132,10 @@ def shape_of(program: Program, name: str, p: Tensor) -> tuple[int, ...] | None:
     return spec.shape(tuple(p.shape)) if isinstance(spec, Part) else p.shape
 
 
-def stackable(params: Sequence[Tensor]) -> list[bool]:
-    """Whether each parameter may be copied into a stack and back: a small one, in memory that no other one shares."""
-    plain = [type(p) in (Tensor, torch.nn.Parameter) and p.numel() <= SMALL for p in params]
+def joined(params: Sequence[Tensor], lists: bool) -> list[bool]:
+    """Whether each parameter may stand in a stack or list with others: a small one, in memory that no other shares."""
+    limit = LISTED if lists else STACKED
+    plain = [type(p) in (Tensor, torch.nn.Parameter) and 0 < p.numel() <= limit for p in params]
     spans = [one for at, p in enumerate(params) for one in admission.reach(p, at)]
     shared = admission.overlapping(spans, []) if any(plain) else set()
     return [small and at not in shared for at, small in enumerate(plain)]

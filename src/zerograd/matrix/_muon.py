@@ -56,38 +56,49 @@ def muon(
     """
     torch._foreach_lerp_(momentum_buffer, g, 1 - momentum)
     d = torch._foreach_lerp(g, momentum_buffer, momentum) if nesterov else momentum_buffer
-    x = orthogonalized(d, ns_coefficients, ns_steps, eps)
-    rows, columns = p[0].shape
-    s = 0.2 * math.sqrt(max(rows, columns)) if adjust_lr_fn == "match_rms_adamw" else math.sqrt(max(1, rows / columns))
+    x = [matrix.to(torch.bfloat16, copy=True) for matrix in d]
+    size = torch._foreach_norm(x)
+    torch._foreach_clamp_min_(size, eps)
+    torch._foreach_div_(x, size)
     if weight_decay:
         torch._foreach_mul_(p, 1 - lr * weight_decay)
-    torch._foreach_add_(p, x, alpha=-lr * s)
+    for (rows, columns), places in by_shape(x).items():
+        s = math.sqrt(max(1, rows / columns))
+        if adjust_lr_fn == "match_rms_adamw":
+            s = 0.2 * math.sqrt(max(rows, columns))
+        step = orthogonalized([x[at] for at in places], ns_coefficients, ns_steps)
+        torch._foreach_add_([p[at] for at in places], step, alpha=-lr * s)
 
 
-def orthogonalized(d, coefficients, steps, eps):
-    """Matrices of one shape with their singular values brought near 1, in bfloat16 (Newton and Schulz's iteration).
+def by_shape(matrices):
+    """The places of the matrices of each shape."""
+    found = {}
+    for at, matrix in enumerate(matrices):
+        found.setdefault(matrix.shape, []).append(at)
+    return found
 
-    A matrix that is alone goes through torch's own operations, and its bits are torch's. Products of a stack are those
-    of its matrices, but for the order in which torch sums up products of small ones (see ``LEAST``).
+
+def orthogonalized(x, coefficients, steps):
+    """Matrices of one shape and norm 1, with their singular values brought near 1 (Newton and Schulz's iteration).
+
+    A matrix that is alone goes through torch's own operations. Products of a stack have the same bits but where torch
+    multiplies small matrices by another loop than a stack of them, which adds up the same products in another order.
     """
     a, b, c = coefficients
-    alone, (rows, columns) = len(d) == 1, d[0].shape
-    first = d[0].to(torch.bfloat16, copy=True) if alone else torch.stack(d).to(torch.bfloat16)
-    size = torch.linalg.vector_norm(first) if alone else torch.linalg.vector_norm(first, dim=(-2, -1), keepdim=True)
-    x = first.div_(size.clamp_(min=eps))
+    rows, columns = x[0].shape
+    alone, least, most = len(x) == 1, min(rows, columns), max(rows, columns)
+    x = x[0] if alone else torch.stack(x)
     x = x.mT if rows > columns else x
-    if not alone and min(rows, columns) < LEAST:
-        x = torch.nn.functional.pad(x, (0, max(0, LEAST - x.shape[-1]), 0, LEAST - x.shape[-2]))
+    if not alone and least < LEAST:
+        x = torch.nn.functional.pad(x, (0, max(0, LEAST - most), 0, LEAST - least))
     product, multiplied = (torch.mm, torch.addmm) if alone else (torch.bmm, torch.baddbmm)
-    wide, square = x.shape, (*x.shape[:-1], x.shape[-2])
-    gram, polynomial, here = x.new_empty(square), x.new_empty(square), x.new_empty(wide)
-    there = x if x.is_contiguous() else x.new_empty(wide)
-    for _ in range(steps):
-        product(x, x.mT, out=gram)
-        multiplied(gram, gram, gram, beta=b, alpha=c, out=polynomial)
-        x, here, there = multiplied(x, polynomial, x, beta=a, out=here), there, here
-    if not alone:
-        x = x[..., : min(rows, columns), : max(rows, columns)]
+    gram, polynomial, turns = None, None, [None, None]  # memory that is written again, from the first use on
+    for i in range(steps):
+        gram = product(x, x.mT, out=gram)
+        polynomial = multiplied(gram, gram, gram, beta=b, alpha=c, out=polynomial)
+        x = turns[i % 2] = multiplied(x, polynomial, x, beta=a, out=turns[i % 2])
+    if not alone and least < LEAST:
+        x = x[..., :least, :most]
     x = x.mT if rows > columns else x
     return [x] if alone else x.unbind()
 
