@@ -27,7 +27,7 @@ from zerograd.kernels.reducing import Kernel
 STACKED = 16_384
 """Elements up to which a parameter is copied into a stack: beyond, its own work outweighs what a call costs."""
 
-LISTED = 65_536
+LISTED = 131_072
 """Elements up to which a parameter takes part in a list: beyond, it is better to have each in the cache by itself."""
 
 
