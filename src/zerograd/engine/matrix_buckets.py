@@ -21,6 +21,7 @@ from zerograd.algebra.states import Part
 from zerograd.engine import admission
 from zerograd.engine.buckets import Bucket, compute_dtype
 from zerograd.engine.programs import MatrixProgram, Program
+from zerograd.engine.sharding import has_dtensor, local
 from zerograd.formats.stochastic import noise_key, rounded
 from zerograd.kernels.reducing import Kernel
 
@@ -70,20 +71,25 @@ class MatrixBucket(Bucket):
             torch._C._set_grad_enabled(enabled)
 
     def _run(self) -> None:
-        rule, targets = self.program.rule, [self.params, *self.states.values()]
+        rule, targets, grads = self.program.rule, [self.params, *self.states.values()], self.grads
+        if sharded := has_dtensor(self.params[0]):  # it is alone, and every process has all of it
+            targets = [[local(t) if has_dtensor(t) else t for t in tensors] for tensors in targets]
+            grads = [local(g) if has_dtensor(g) else g for g in grads]
         alike = self._alike
         if rule.lists:
             work: list[Any] = targets if alike else [[t.to(self.dtype) for t in tensors] for tensors in targets]
-            g: Any = self._scaled(self.grads if alike else [g.to(self.dtype) for g in self.grads])
+            g: Any = self._scaled(grads if alike else [g.to(self.dtype) for g in grads])
         else:
             work = [self._stacked(tensors) for tensors in targets]
-            (g,) = self._scaled([self._stacked(self.grads)])
+            (g,) = self._scaled([self._stacked(grads)])
         p, *states = work
         held = dict(zip(self.states, states, strict=True))
         rule.function(g, p, *map(held.get, self.program.graph.tensor_states), **self._arguments())
+        if sharded:
+            torch.autograd.graph.increment_version(self.params)
         if self.ordinals:
             keys = [noise_key(self.seed, int(self.t), ordinal, 0) for ordinal in self.ordinals]
-            work[0] = [rounded(x, key, one) for x, key, one in zip(p, keys, self.params, strict=True)]
+            work[0] = [rounded(x, key, one) for x, key, one in zip(p, keys, targets[0], strict=True)]
         elif alike and (rule.lists or len(self.params) == 1):
             return  # they are no copies
         for tensors, results in zip(targets, work, strict=True):
@@ -124,6 +130,16 @@ def stack_dtype(tensors: Sequence[Tensor | None], noisy: bool) -> torch.dtype:
     """What a matrix rule computes in: the dtype of all tensors, if they have one."""
     found = {tensor.dtype for tensor in tensors if tensor is not None}
     return compute_dtype(*found) if len(found) > 1 or (noisy and torch.bfloat16 in found) else found.pop()
+
+
+def check_whole(optimizer: str, p: Any) -> None:
+    """Raise RuntimeError for a matrix of which each process has a part."""
+    if has_dtensor(p) and p.device_mesh.size() > 1 and not all(place.is_replicate() for place in p.placements):
+        raise RuntimeError(
+            f"{optimizer}: the parameter of shape {tuple(p.shape)} is sharded over {p.device_mesh.size()} processes "
+            f"({p.placements}), and this rule needs whole matrices; leave it out of fully_shard "
+            "(ignored_params), or take an optimizer whose rule looks at one element at a time, such as AdamW"
+        )
 
 
 def shape_of(program: Program, name: str, p: Tensor) -> tuple[int, ...] | None:
