@@ -108,8 +108,8 @@ def test_a_scaled_step_is_a_plain_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_stochastic_rounding_moves_where_nearest_does_not_and_repeats_itself(name: str) -> None:
-    """Steps of a tenth of a unit of the last place: rounded to nearest they are lost, each one."""
+def test_stochastic_rounding_is_used_and_repeats_itself(name: str) -> None:
+    """With steps of about a tenth of a unit of the last place, of which nearly all are lost otherwise."""
     finals = []
     for weight_format in ("stochastic", "stochastic", None):
         torch.manual_seed(5)  # the noise's seed
@@ -125,7 +125,6 @@ def test_stochastic_rounding_moves_where_nearest_does_not_and_repeats_itself(nam
     assert torch.equal(finals[0], finals[1])
     assert not torch.equal(finals[0], finals[2])
     assert (finals[0] != 1).any()
-    assert finals[0].dtype == torch.float64
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -184,8 +183,6 @@ def test_a_model_sharded_over_one_process_ends_where_a_plain_one_does(name: str)
         torch.testing.assert_close(*finals, rtol=0, atol=0)  # the same operations on the local tensors
     finally:
         dist.destroy_process_group()
-
-
 
 
 def test_a_matrix_in_parts_is_refused_before_anything_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,12 +54,19 @@ def test_every_step_is_the_transcriptions(config: Config) -> None:
     assert difference(config, optim.Muon) <= TOLERANCE
 
 
+def remade(function: Any) -> type[Any]:
+    """Our class with another function for its rule."""
+    return optim.from_rule(with_function(matrix.muon, "muon", function), name="Muon", lr=1e-3, keeps_step=False)
+
+
+def test_the_rule_itself_is_no_mutant() -> None:
+    assert difference(CONFIGS[0], remade(matrix.muon.function)) <= TOLERANCE
 
 
 def test_no_mutant_is() -> None:
     escaped = []
     for what, mutant in mutants(matrix.muon.function):
-        kind = optim.from_rule(with_function(matrix.muon, "muon", mutant), name="Muon", lr=1e-3, keeps_step=False)
+        kind = remade(mutant)
         try:
             caught = any(difference(config, kind) > TOLERANCE for config in reversed(CONFIGS))
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):

@@ -14,8 +14,8 @@ from zerograd.algebra.states import Scalar
 from zerograd.engine.documentation import LazyDocument
 from zerograd.engine.evaluation import TRAINING_WEIGHTS
 from zerograd.engine.optimizer import RuleOptimizer, bind
-from zerograd.engine.validation import POLICY
 from zerograd.engine.programs import programs_of
+from zerograd.engine.validation import POLICY
 
 FLAGS: dict[str, Any] = {
     "maximize": False,

@@ -120,10 +120,10 @@ class MatrixBucket(Bucket):
         """The gradients as the rule sees them; those of the parameters are left as they are."""
         factor = self.factors.get(self.group_index, 1.0) if self.factors else 1.0
         if isinstance(factor, Tensor):
-            grads = list(torch._foreach_mul(grads, factor.to(self.device, self.dtype)))
-        elif factor != 1.0:
-            grads = list(torch._foreach_mul(grads, factor))
-        return list(torch._foreach_neg(grads)) if self.maximize else grads
+            factor = factor.to(self.device)
+        if isinstance(factor, Tensor) or factor != 1.0:
+            grads = [g * factor for g in grads]  # operations on lists would round it to 16 bits, if gradients have them
+        return [-g for g in grads] if self.maximize else grads
 
 
 def stack_dtype(tensors: Sequence[Tensor | None], noisy: bool) -> torch.dtype:

@@ -61,7 +61,8 @@ def muon(
     torch._foreach_clamp_min_(size, eps)
     torch._foreach_div_(x, size)
     if weight_decay:
-        torch._foreach_mul_(p, 1 - lr * weight_decay)
+        for matrix in p:  # in a list, torch would round the factor to 16 bits if p has them, often to 1
+            matrix.mul_(1 - lr * weight_decay)
     for (rows, columns), places in by_shape(x).items():
         s = math.sqrt(max(1, rows / columns))
         if adjust_lr_fn == "match_rms_adamw":
