@@ -106,7 +106,7 @@ class EagerPlan:
             return False
         for p, tensors in self._owned:
             held = self._state.get(p)
-            if held is None or any([held.get(name) is not tensor for name, tensor in tensors]):
+            if held is None or any(held.get(name) is not tensor for name, tensor in tensors):
                 return False
         return True
 

@@ -99,7 +99,7 @@ class MatrixBucket(Bucket):
     def _alike(self) -> bool:
         """Whether all tensors have the dtype of the computation."""
         firsts = (self.params, self.grads, *self.states.values())
-        return all([tensors[0].dtype == self.dtype for tensors in firsts])
+        return all(tensors[0].dtype == self.dtype for tensors in firsts)
 
     def _arguments(self) -> dict[str, Any]:
         """What the rule is given by name."""
@@ -138,7 +138,7 @@ def check_whole(optimizer: str, p: Any) -> None:
         raise RuntimeError(
             f"{optimizer}: the parameter of shape {tuple(p.shape)} is sharded over {p.device_mesh.size()} processes "
             f"({p.placements}), and this rule needs whole matrices; leave it out of fully_shard "
-            "(ignored_params), or take an optimizer whose rule looks at one element at a time, such as AdamW"
+            "(ignored_params), or take an optimizer whose rule looks at one element at a time"
         )
 
 
