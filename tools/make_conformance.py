@@ -7,6 +7,7 @@ tells, with exit code 1, whether its rows, columns or verdicts are stale. Last d
 from __future__ import annotations
 
 import argparse
+import inspect
 import re
 import sys
 import warnings
@@ -46,6 +47,16 @@ FLAGS: dict[str, list[Hypers]] = {
     "Adadelta": [DECAY, {"rho": 0.5}, CAPTURABLE],
     "Rprop": [{"etas": (0.3, 1.9)}, {"step_sizes": (5e-3, 0.05)}, CAPTURABLE],
     "ASGD": [DECAY, {"lambd": 0.1, "t0": 0}, CAPTURABLE],
+    "SparseAdam": [{"betas": (0.5, 0.6), "eps": 1e-3}],
+    "Adafactor": [DECAY, {"beta2_decay": -0.3}, {"eps": (0.1, 0.5)}, {"d": 1.5}],
+    "Muon": [
+        DECAY,
+        {"weight_decay": 0.0},
+        {"momentum": 0.5, "nesterov": True},
+        {"nesterov": False},
+        {"ns_steps": 2},
+        {"adjust_lr_fn": "match_rms_adamw"},
+    ],
 }
 
 
@@ -78,7 +89,7 @@ def run(module: Any, name: str, hypers: Hypers, make: Callable[[int], Tensor]) -
     """The parameter after each step, or the name of the exception."""
     start = make(0)
     p = (start.to_dense() if start.is_sparse else start).clone().requires_grad_()
-    options: Hypers = {"lr": LR, **({"foreach": False} if module is torch.optim else {}), **hypers}
+    options: Hypers = {"lr": LR, **loop(module, name), **hypers}
     found: list[Tensor] = []
     try:
         optimizer = getattr(module, name)([p], **options)
@@ -89,6 +100,12 @@ def run(module: Any, name: str, hypers: Hypers, make: Callable[[int], Tensor]) -
     except Exception as error:
         return type(error).__name__
     return found
+
+
+def loop(module: Any, name: str) -> Hypers:
+    """What makes torch take its for-loop, where it has another way."""
+    has_it = module is torch.optim and "foreach" in inspect.signature(getattr(module, name)).parameters
+    return {"foreach": False} if has_it else {}
 
 
 def verdict(name: str, hypers: Hypers, make: Callable[[int], Tensor]) -> str:
@@ -125,7 +142,9 @@ def table(name: str) -> list[str]:
 
 def rows_of(name: str) -> list[Hypers]:
     """The flags of a class, each alone."""
-    return [*EVERYWHERE, *FLAGS[name]]
+    arguments = inspect.signature(getattr(zerograd, name)).parameters
+    everywhere = [hypers for hypers in EVERYWHERE if "maximize" not in hypers or "maximize" in arguments]
+    return [*everywhere, *FLAGS[name]]
 
 
 def page() -> str:
@@ -152,6 +171,8 @@ takes the step.
 Columns without a dtype are float32. Differences of 1e-7 there, and of 1e-16 in float64, are single roundings. In
 float64 PyTorch keeps a learning rate that is a float32 tensor, and the scalar states of NAdam and ASGD, in float32. In
 bfloat16 and float16 it rounds after every operation, zerograd once a step: the differences are PyTorch's roundings.
+Muon and Adafactor compute in 16 bits as PyTorch does. PyTorch's Muon without nesterov divides a bfloat16 momentum by
+its norm, in place; zerograd leaves the momentum as it is. LBFGS is not in the tables: its iterations are PyTorch's own.
 """
 
 

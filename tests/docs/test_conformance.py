@@ -21,6 +21,9 @@ LIMITS = {"float64": 1e-6, "bfloat16": 0.3, "float16": 0.1}
 to 2^-8 or 2^-11 of weights that RMSprop moves up to 8, in six steps. All others are float32: a hundred of its
 roundings, for RMSprop's centered difference and the roots of its small values."""
 FLOAT32 = 1e-5
+TORCHS_MISTAKE = ("Muon", "`nesterov=False`", "bfloat16")
+"""torch divides the momentum itself by its norm there; see tests/matrix/test_against_torch.py."""
+CLASSES = [*SHARED, "SparseAdam", "Adafactor", "Muon"]
 
 
 @pytest.fixture(scope="module")
@@ -55,16 +58,17 @@ def test_the_page_says_what_is_measured(measured: str) -> None:
 def test_all_differences_are_small(measured: str) -> None:
     for name, flags, column, cell in cells(measured):
         if TOOL["NUMBER"].fullmatch(f"{cell}") or re.match(r"\d", cell):
-            assert float(cell) <= LIMITS.get(column, FLOAT32), f"{name}, {flags}, {column}: {cell}"
+            limit = LIMITS.get(column, FLOAT32)
+            assert (name, flags, column) == TORCHS_MISTAKE or float(cell) <= limit, f"{name}, {flags}, {column}: {cell}"
         else:
             assert cell.startswith(("refused, as torch: `", "works; torch: `")), f"{name}, {flags}, {column}: {cell}"
 
 
 def test_the_page_has_every_class_and_every_flag(measured: str) -> None:
     rows = {(name, flags) for name, flags, *_ in cells(measured)}
-    assert {name for name, _ in rows} == set(SHARED)
+    assert {name for name, _ in rows} == set(CLASSES)
     needless = {"foreach", "fused", "differentiable"}  # torch's choice of an implementation, and no tensors of leaves
-    for name in SHARED:
+    for name in CLASSES:
         arguments = inspect.signature(getattr(torch.optim, name)).parameters.values()
         switches = {one.name for one in arguments if isinstance(one.default, bool)} - needless
         for switch in switches:

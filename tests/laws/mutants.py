@@ -103,4 +103,4 @@ def with_function(rule: Rule, name: str, function: Callable[..., Any]) -> Rule:
         assert isinstance(own, RuleFunction)
     elif inner is not None:
         inner = with_function(inner, name, function)
-    return Rule(own, inner, rule.defaults) if rule.elementwise else MatrixRule(own)
+    return MatrixRule(own, rule.lists) if isinstance(rule, MatrixRule) else Rule(own, inner, rule.defaults)

@@ -46,7 +46,7 @@ HALF = {torch.bfloat16: 2**-7, torch.float16: 2**-10}
 def _torch_has_it(request: pytest.FixtureRequest) -> None:
     case = getattr(request.node, "callspec", None)
     text = str(case.params) if case else ""
-    if "Muon" in text and not hasattr(torch.optim, "Muon"):
+    if ("Muon" in text or "muon" in request.node.name) and not hasattr(torch.optim, "Muon"):
         pytest.skip(needs_muon)
 
 
@@ -55,11 +55,16 @@ def label(case: Any) -> str:
 
 
 def tolerance(name: str, dtype: torch.dtype) -> dict[str, float]:
-    """All but Muon round in another order, or once where torch does twice. Muon's matrices of bfloat16 are the same bit
-    for bit, but one in a hundred from a stack of small ones, which is off by its last places: 2^-8 of a step of 0.05.
+    """All but Muon round in another order, or once where torch does twice.
+
+    Muon's operations are torch's, and the results its bits, with one exception. torch multiplies small matrices (up to
+    16^3 products) by a loop of its own, a stack of them by the library of the large ones; the float32 sums of both
+    differ in their order. About one matrix of 16 by 16 in 160 then has a product rounded to the other neighbour in
+    bfloat16, and the iteration makes two units, 2^-7 of a step of 0.05, of it. Twice that is allowed, and with weights
+    of 16 bits one unit more of the weight itself.
     """
-    if name == "Muon" and dtype not in HALF:
-        return {"rtol": 0.0, "atol": 0.05 * 2**-8 * 2 * STEPS}
+    if name == "Muon":
+        return {"rtol": HALF.get(dtype, 0.0), "atol": 0.05 * 2**-6}
     if dtype in HALF:
         return {"rtol": 4 * HALF[dtype], "atol": 8 * HALF[dtype]}
     eps = torch.finfo(dtype).eps
@@ -67,8 +72,8 @@ def tolerance(name: str, dtype: torch.dtype) -> dict[str, float]:
 
 
 def near(name: str) -> dict[str, float]:
-    """A hundred roundings of float32; Muon as above, at the largest learning rate of these runs."""
-    return {"rtol": 0.0, "atol": 0.01} if name == "Muon" else {"rtol": 1e-5, "atol": 1e-5}
+    """A hundred roundings of float32; Muon as above, at the largest learning rate of these runs, 0.2."""
+    return {"rtol": 0.0, "atol": 0.2 * 2**-6} if name == "Muon" else {"rtol": 1e-5, "atol": 1e-5}
 
 
 def alike(theirs: Any, mine: Any, params: list[Tensor], twins: list[Tensor], **tolerances: float) -> None:
@@ -88,11 +93,12 @@ def alike(theirs: Any, mine: Any, params: list[Tensor], twins: list[Tensor], **t
     [(case, dtype) for case in CASES for dtype in DTYPES if (case[0], dtype) != ("SparseAdam", torch.float16)],
     ids=lambda value: str(value) if isinstance(value, torch.dtype) else label(value),
 )
-def test_a_run_is_torchs(case: tuple[str, Config], dtype: torch.dtype) -> None:
+def test_a_run_is_torchs(case: tuple[str, Config], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     # SparseAdam's squares vanish in float16 in torch's own arithmetic; see the laws of precision for ours.
     name, config = case
     if name == "Muon" and dtype == torch.bfloat16 and not config.get("nesterov", True):
-        pytest.skip("torch divides the momentum itself by its norm then: bfloat16() is no copy of a bfloat16 tensor")
+        # torch (2.13) divides the momentum itself by its norm then, for bfloat16() is no copy of a bfloat16 tensor.
+        monkeypatch.setattr(Tensor, "bfloat16", lambda t: t.to(torch.bfloat16, copy=True))
     params, twins = parameters(name, dtype), parameters(name, dtype)
     theirs, mine = torchs(name)(params, **config), ours(name)(twins, **config)
     run(theirs, params, name, range(STEPS))
@@ -206,3 +212,21 @@ def test_one_bad_element_of_a_vector_spoils_no_other() -> None:
         finals.append(params)
     torch.testing.assert_close(finals[1], finals[0], equal_nan=True)
     assert finals[1][0].isnan().sum() == 1
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 5), (5, 3), (1, 7), (7, 1), (9, 12), (17, 17), (32, 96), (96, 32)])
+def test_stacks_of_muon_have_torchs_bits(shape: tuple[int, int]) -> None:
+    """Shapes on both sides of torch's limits; 16 by 16 lies between them, see ``tolerance``."""
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("without instructions for bfloat16 torch multiplies stacks and matrices by loops of its own")
+    finals = []
+    for kind in (torch.optim.Muon, optim.Muon):
+        generator = torch.Generator().manual_seed(0)
+        params = [torch.randn(shape, generator=generator).requires_grad_() for _ in range(4)]
+        optimizer = kind(params, lr=0.05)
+        for _ in range(10):
+            for p in params:
+                p.grad = torch.randn(shape, generator=generator)
+            optimizer.step()
+        finals.append(params)
+    assert all(map(torch.equal, *finals))

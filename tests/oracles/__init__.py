@@ -25,6 +25,7 @@ from .lamb import LAMB
 from .lion import Lion
 from .lookahead import LookaheadAdam
 from .mars import MARSAdamW
+from .muon import Muon
 from .prodigy import Prodigy
 from .schedule_free import ScheduleFreeAdamW, evaluation_point
 from .stable_adamw import StableAdamW
@@ -41,6 +42,7 @@ __all__ = [
     "Lion",
     "LookaheadAdam",
     "MARSAdamW",
+    "Muon",
     "Prodigy",
     "Reference",
     "ScheduleFreeAdamW",

@@ -11,8 +11,9 @@ from torch import Tensor
 import oracles
 from oracles import Reference
 
+ONLY_MATRICES = ("Muon",)
 CLASSES: list[type[Reference]] = [
-    getattr(oracles, name) for name in oracles.__all__ if name not in ("Reference", "evaluation_point")
+    getattr(oracles, name) for name in oracles.__all__ if name not in ("Reference", "evaluation_point", *ONLY_MATRICES)
 ]
 SHAPES = [(3, 4), (5,), ()]
 

@@ -2,14 +2,16 @@
 
 Some algorithms can't be said of one element: they multiply matrices, or keep a number for each row. Such a rule is
 written with torch's own operations, on a *stack*: several parameters of one shape, with one dimension more in front.
-What it does to one of the stack must not depend on the others.
+Or on lists of them, where a stack is worth its copies for a part of the work only. What it does to one of the stack or
+list must not depend on the others.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, overload
 
 from zerograd.algebra.notation import Rule, RuleFunction
 from zerograd.algebra.states import Part
@@ -32,25 +34,25 @@ class _MatrixFunction(RuleFunction):
 
 
 class MatrixRule(Rule):
-    """A rule that changes stacks of parameters and states in place; see ``matrix_rule``."""
+    """A rule that changes whole parameters and states in place, in stacks or lists; see ``matrix_rule``."""
 
     elementwise = False
 
-    def __init__(self, own: RuleFunction) -> None:
+    def __init__(self, own: RuleFunction, lists: bool = False) -> None:
         super().__init__(own)
-        self.function = own.function
+        self.function, self.lists = own.function, lists
 
     def apply(self, *_: Any) -> NoReturn:
         self.own.refuse("a rule on whole matrices has no graph")
 
     def __call__(self, g: Any, *arguments: Any, **keywords: Any) -> Any:
-        """The rule on stacks: p and the states are changed in place."""
+        """The rule on what it takes, stacks or lists: p and the states are changed in place."""
         return self.own.function(g, *arguments, **{**self.hypers, **keywords})
 
     def __reduce__(self) -> Any:
         plain = self.own.function
         found = getattr(sys.modules.get(plain.__module__), plain.__qualname__, None)
-        return (matrix_rule, (plain,)) if found is plain else self.own.__reduce__()
+        return (_made, (plain, self.lists)) if found is plain else self.own.__reduce__()
 
     def __repr__(self) -> str:
         return f"<matrix rule {self.name}>"
@@ -75,7 +77,11 @@ class MatrixGraph(Graph):
         return f"graph of {self.rule.name}: none, it is a rule on whole matrices"
 
 
-def matrix_rule(function: Callable[..., Any]) -> MatrixRule:
+@overload
+def matrix_rule(function: Callable[..., Any], /) -> MatrixRule: ...
+@overload
+def matrix_rule(*, lists: bool) -> Callable[[Callable[..., Any]], MatrixRule]: ...
+def matrix_rule(function: Callable[..., Any] | None = None, /, *, lists: bool = False) -> Any:
     """Decorator: a plain function on stacks of whole parameters becomes an update rule.
 
     It is called as ``function(g, p, *states, lr=..., hyper-parameters)`` with stacks of tensors of one shape: (k, rows,
@@ -84,10 +90,17 @@ def matrix_rule(function: Callable[..., Any]) -> MatrixRule:
     state starts as a number in the shape of the parameter, or as a ``part(...)``; one that a parameter of this shape
     does not have comes as None.
 
+    With ``@matrix_rule(lists=True)`` it is handed lists instead of stacks, of k tensors of any shapes.
+
     >>> @matrix_rule
     ... def unit_columns(g, p, *, lr, eps=1e-12):
     ...     p.sub_(g / (g.norm(dim=-2, keepdim=True) + eps), alpha=lr)
     >>> unit_columns.hypers
     {'eps': 1e-12}
     """
-    return MatrixRule(_MatrixFunction(function))
+    return functools.partial(_made, lists=lists) if function is None else _made(function, lists)
+
+
+def _made(function: Callable[..., Any], lists: bool) -> MatrixRule:
+    """The rule; pickle calls it too."""
+    return MatrixRule(_MatrixFunction(function), lists)

@@ -13,8 +13,9 @@ from zerograd.algebra.notation import rule as as_rule
 from zerograd.algebra.states import Scalar
 from zerograd.engine.documentation import LazyDocument
 from zerograd.engine.evaluation import TRAINING_WEIGHTS
-from zerograd.engine.optimizer import POLICY, RuleOptimizer, bind
+from zerograd.engine.optimizer import RuleOptimizer, bind
 from zerograd.engine.programs import programs_of
+from zerograd.engine.validation import POLICY
 
 FLAGS: dict[str, Any] = {
     "maximize": False,

@@ -17,7 +17,9 @@ from zerograd.engine.buckets import Bucket, SparseBucket
 from zerograd.engine.gathering import Gathering
 from zerograd.engine.matrix_buckets import MatrixBucket, plain_numbers
 from zerograd.engine.owning import Owned
+from zerograd.engine.programs import is_constant
 from zerograd.engine.scalar_states import counts_steps
+from zerograd.engine.validation import POLICY
 
 if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
@@ -49,10 +51,22 @@ class EagerPlan(Owned):
         self._extras = self._outside()
         self._everyone = [p for group in self._groups for p in group["params"]]
         self._live = [p.grad is not None for p in self._everyone]
-        self._places = [[_place(p) for p in bucket.params] for bucket in self.buckets]
-        self._kinds = [[_kind(g) for g in bucket.grads] for bucket in self.buckets]
-        counting = [bucket for bucket in self.buckets if counts_steps(optimizer, bucket.program.graph)]
-        self._counted = [p for bucket in counting for p in bucket.params]
+        self._params = [p for bucket in self.buckets for p in bucket.params]
+        self._places = list(map(_place, self._params))
+        self._kinds = [_kind(g) for bucket in self.buckets for g in bucket.grads]
+        self._owned = [
+            (p, [(name, tensors[at]) for name, tensors in bucket.states.items()])
+            for bucket in self.buckets
+            for at, p in enumerate(bucket.params)
+            if bucket.states
+        ]
+        # A hyper-parameter that a group lacks comes from somewhere else: the object() is none that is known not to change.
+        needed = [(name, object()) for name in ("lr", *optimizer.rule.hypers)]
+        self._names = [*needed, *((name, None) for name in ("maximize", "noise_seed", POLICY))]
+        self._values: list[Any] | None = None
+        """What the groups held of these the last time, if none of it can change without becoming another object."""
+        self._counting = [bucket for bucket in self.buckets if counts_steps(optimizer, bucket.program.graph)]
+        self._counted = [p for bucket in self._counting for p in bucket.params]
         self.covered = frozenset(id(p) for bucket in self.buckets for p in bucket.params)
         self.release()
 
@@ -79,38 +93,51 @@ class EagerPlan(Owned):
             and len(everyone) == len(self._everyone)
             and all(map(is_, everyone, self._everyone))
             and gradients.are_measured(optimizer) == self.measures
-            and all(map(self._holds, self.buckets, self._places))
+            and self._holds()
         )
         if not self.reusable or [p.grad is not None for p in everyone] != self._live:
             return False
-        if all(map(self._fed, self.buckets, self._kinds)) and self._numbered():
+        if self._fed() and self._numbered():
             return True
         self.release()
         return False
 
-    def _holds(self, bucket: Bucket, places: list[Any]) -> bool:
-        """Whether a bucket's parameters are where they were, and their states the same tensors."""
-        held = [self._state.get(p, {}) for p in bucket.params]
-        return list(map(_place, bucket.params)) == places and all(
-            one.get(name) is tensor
-            for name, tensors in bucket.states.items()
-            for one, tensor in zip(held, tensors, strict=True)
-        )
+    def _holds(self) -> bool:
+        """Whether the parameters are where they were, and their states the same tensors."""
+        if list(map(_place, self._params)) != self._places:
+            return False
+        for p, tensors in self._owned:
+            held = self._state.get(p)
+            if held is None or any(held.get(name) is not tensor for name, tensor in tensors):
+                return False
+        return True
 
-    def _fed(self, bucket: Bucket, kinds: list[Any]) -> bool:
-        """Hand a bucket its gradients; False if they are of another kind."""
-        bucket.grads = [p.grad for p in bucket.params if p.grad is not None]
-        return list(map(_kind, bucket.grads)) == kinds
+    def _fed(self) -> bool:
+        """Hand the buckets their gradients; False if one is of another kind."""
+        grads = [g for p in self._params if (g := p.grad) is not None]
+        start = 0
+        for bucket in self.buckets:
+            end = start + len(bucket.params)
+            bucket.grads = grads[start:end]
+            start = end
+        return list(map(_kind, grads)) == self._kinds
 
     def _numbered(self) -> bool:
         """Hand the buckets their hyper-parameters and step; False if they fit no bucket any more."""
         optimizer = self.optimizer
+        values = [group.get(name, absent) for group in optimizer.param_groups for name, absent in self._names]
+        if self._values is None or not all(map(is_, values, self._values)):
+            self._values = None  # until they are known to fit
+            if not self._set_hypers():
+                return False
+            self._values = values if all(map(is_constant, values)) else None
+        return not self._counted or self._count()
+
+    def _set_hypers(self) -> bool:
+        """Hand the buckets their hyper-parameters; False if they fit no bucket any more."""
+        optimizer = self.optimizer
         groups = [(group, optimizer._hypers(group)) for group in optimizer.param_groups]
         plain = groups if optimizer.rule.elementwise else [(group, plain_numbers(hypers)) for group, hypers in groups]
-        counts: list[float] = []
-        if self._counted:
-            counts = optimizer._column("step").read(self._counted, [self._state[p] for p in self._counted], 0.0)
-        start = 0
         for bucket in self.buckets:
             group, hypers = plain[bucket.group_index]
             if isinstance(bucket, MatrixBucket):
@@ -119,18 +146,25 @@ class EagerPlan(Owned):
             elif optimizer._programs(group).find(hypers) is not bucket.program:
                 return False
             bucket.hypers, bucket.maximize = hypers, bool(group.get("maximize", False))
-            if self._counted:
-                own = counts[start : start + len(bucket.params)]
-                start += len(own)
-                if own.count(own[0]) != len(own):
-                    return False
-                bucket.t = own[0] + 1
+        return True
+
+    def _count(self) -> bool:
+        """Hand the buckets their step; False if it differs inside one."""
+        states = [self._state[p] for p in self._counted]
+        counts = self.optimizer._column("step").read(self._counted, states, 0.0)
+        start = 0
+        for bucket in self._counting:
+            own = counts[start : start + len(bucket.params)]
+            start += len(own)
+            if own.count(own[0]) != len(own):
+                return False
+            bucket.t = own[0] + 1
         return True
 
     def keep(self) -> None:
         """After the buckets: count the step."""
         if self._counted:
-            steps = [bucket.t for bucket in self.buckets for _ in bucket.params]
+            steps = [bucket.t for bucket in self._counting for _ in bucket.params]
             self.optimizer._column("step").write(self._counted, steps)
 
     def release(self) -> None:

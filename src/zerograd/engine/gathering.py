@@ -13,7 +13,7 @@ from zerograd.algebra.tracing import Graph
 from zerograd.engine.buckets import Bucket, DifferentiableBucket, LinearBucket, SparseBucket, compute_dtype, started
 from zerograd.engine.dividing import Share, divided, eagerly
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
-from zerograd.engine.matrix_buckets import MatrixBucket, plain_numbers, shape_of, stack_dtype, stackable
+from zerograd.engine.matrix_buckets import MatrixBucket, check_whole, joined, plain_numbers, shape_of, stack_dtype
 from zerograd.engine.programs import MatrixProgram
 from zerograd.engine.scalar_states import check_alike, counts_steps, initial, keep_scalars, shared_scalar
 from zerograd.engine.sharding import ShardBucket, has_dtensor, sharded_alike
@@ -128,7 +128,7 @@ class Gathering:
         cohorts = list(zip(*moving, *numbers, strict=True)) or [()] * len(live)
         names = graph.tensor_states
         if isinstance(share.program, MatrixProgram):
-            for at, (state, stacked) in enumerate(zip(states, stackable(live), strict=True)):
+            for at, (state, stacked) in enumerate(zip(states, joined(live, share.program.rule.lists), strict=True)):
                 self._stack(share, share.program, at, [state.get(name) for name in names], counts[at] + 1, stacked)
             return
         put = self._take if share.kernels else self._put
@@ -221,8 +221,10 @@ class Gathering:
     ) -> None:
         """Put a whole parameter into a bucket of its shape, if it may stand in one with others."""
         p, g = share.live[at], share.grads[at]
+        check_whole(type(self.optimizer).__name__, p)
         dtypes = [None if tensor is None else tensor.dtype for tensor in held]
-        key = (share.index, "stack", p.shape, p.dtype, g.dtype, p.device, t, *dtypes)
+        shape = None if program.rule.lists else p.shape
+        key = (share.index, "stack", shape, p.dtype, g.dtype, p.device, t, *dtypes)
         bucket = self._found.get(key) if stacked else None
         if bucket is None or bucket.elements >= CPU_ELEMENTS:
             dtype, hypers = stack_dtype([p, g, *held], self._noisy), plain_numbers(share.hypers)

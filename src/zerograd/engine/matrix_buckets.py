@@ -1,7 +1,8 @@
 """Buckets of whole matrices: parameters of one shape, handed to a matrix rule as one stack.
 
 A rule on stacks is called once for many small matrices, where the time would go into the calls. A large one stands
-alone: then the stack is the parameter itself, seen with one dimension more, and nothing is copied. The rule computes
+alone: then the stack is the parameter itself, seen with one dimension more, and nothing is copied. A rule on lists is
+handed the very tensors. The rule computes
 in the dtype of its tensors, as torch does, half precision too: float32 copies of whole matrices are what such a rule is
 meant to save. Only tensors of several dtypes, and weights that are rounded stochastically, take part as copies in a
 wider dtype.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,11 +21,15 @@ from zerograd.algebra.states import Part
 from zerograd.engine import admission
 from zerograd.engine.buckets import Bucket, compute_dtype
 from zerograd.engine.programs import MatrixProgram, Program
+from zerograd.engine.sharding import has_dtensor, local
 from zerograd.formats.stochastic import noise_key, rounded
 from zerograd.kernels.reducing import Kernel
 
-SMALL = 65_536
+STACKED = 16_384
 """Elements up to which a parameter is copied into a stack: beyond, its own work outweighs what a call costs."""
+
+LISTED = 131_072
+"""Elements up to which a parameter takes part in a list: beyond, it is better to have each in the cache by itself."""
 
 
 @dataclass
@@ -35,10 +40,11 @@ class MatrixBucket(Bucket):
     rounded so.
     """
 
+    single_pass: ClassVar[bool] = True
     program: MatrixProgram
     seed: int = 0
     ordinals: list[int] = field(default_factory=list)
-    _stacks: list[Tensor] = field(default_factory=list)
+    _keywords: tuple[Any, dict[str, Any]] | None = None
 
     def started(self, name: str, g: Tensor, shape: tuple[int, ...]) -> Tensor:
         """A state before its first step: as torch's, in the dtype of the gradient."""
@@ -49,44 +55,75 @@ class MatrixBucket(Bucket):
         return torch.full_like(g, spec, requires_grad=False)
 
     def run(self) -> Kernel:
-        """Compute and store, without asking for anything."""
+        """As ``launch``; a step in which other buckets ask for reductions takes it so."""
         yield from ()
+        self.launch()
+
+    def launch(self) -> None:
+        """Compute and store."""
         if not self.elements:
             return
-        g = self._scaled(self._stacked(self.grads))
-        if not self._stacks:
-            self._stacks = [self._stacked(tensors) for tensors in (self.params, *self.states.values())]
-        p, *states = self._stacks
+        enabled = torch.is_grad_enabled()
+        torch._C._set_grad_enabled(False)
+        try:
+            self._run()
+        finally:
+            torch._C._set_grad_enabled(enabled)
+
+    def _run(self) -> None:
+        rule, targets, grads = self.program.rule, [self.params, *self.states.values()], self.grads
+        if sharded := has_dtensor(self.params[0]):  # it is alone, and every process has all of it
+            targets = [[local(t) if has_dtensor(t) else t for t in tensors] for tensors in targets]
+            grads = [local(g) if has_dtensor(g) else g for g in grads]
+        alike = self._alike
+        if rule.lists:
+            work: list[Any] = targets if alike else [[t.to(self.dtype) for t in tensors] for tensors in targets]
+            g: Any = self._scaled(grads if alike else [g.to(self.dtype) for g in grads])
+        else:
+            work = [self._stacked(tensors) for tensors in targets]
+            (g,) = self._scaled([self._stacked(grads)])
+        p, *states = work
         held = dict(zip(self.states, states, strict=True))
-        program = self.program
-        supplied = {"t": self.t, "dtype": self.params[0].dtype, **self.hypers}
-        keywords = {name: supplied[name] for name in program.keywords}
-        program.rule.function(g, p, *map(held.get, program.graph.tensor_states), **keywords)
+        rule.function(g, p, *map(held.get, self.program.graph.tensor_states), **self._arguments())
+        if sharded:
+            torch.autograd.graph.increment_version(self.params)
         if self.ordinals:
             keys = [noise_key(self.seed, int(self.t), ordinal, 0) for ordinal in self.ordinals]
-            p = torch.stack([rounded(x, key, one) for x, key, one in zip(p, keys, self.params, strict=True)])
-        if p is not self._stacks[0] or self._copied():
-            for tensors, stack in zip((self.params, *self.states.values()), (p, *states), strict=True):
-                torch._foreach_copy_([t.detach() for t in tensors], list(stack.unbind()))
-            self._stacks = []  # they were copies
+            work[0] = [rounded(x, key, one) for x, key, one in zip(p, keys, targets[0], strict=True)]
+        elif alike and (rule.lists or len(self.params) == 1):
+            return  # they are no copies
+        for tensors, results in zip(targets, work, strict=True):
+            torch._foreach_copy_(tensors, list(results))
+
+    @property
+    def _alike(self) -> bool:
+        """Whether all tensors have the dtype of the computation."""
+        firsts = (self.params, self.grads, *self.states.values())
+        return all(tensors[0].dtype == self.dtype for tensors in firsts)
+
+    def _arguments(self) -> dict[str, Any]:
+        """What the rule is given by name."""
+        if self._keywords is None or self._keywords[0] is not self.hypers:
+            supplied = {"t": self.t, "dtype": self.params[0].dtype, **self.hypers}
+            self._keywords = self.hypers, {name: supplied[name] for name in self.program.keywords}
+        keywords = self._keywords[1]
+        if "t" in keywords:
+            keywords["t"] = self.t
+        return keywords
 
     def _stacked(self, tensors: Sequence[Tensor]) -> Tensor:
         """The tensors in one, in the dtype of the computation: a view, if it is only one that has it."""
-        stack = tensors[0].detach()[None] if len(tensors) == 1 else torch.stack([t.detach() for t in tensors])
+        stack = tensors[0][None] if len(tensors) == 1 else torch.stack(tuple(tensors))
         return stack if stack.dtype == self.dtype else stack.to(self.dtype)
 
-    def _copied(self) -> bool:
-        """Whether the stacks are copies of the parameters and states."""
-        return len(self.params) > 1 or any(t[0].dtype != self.dtype for t in (self.params, *self.states.values()))
-
-    def _scaled(self, g: Tensor) -> Tensor:
+    def _scaled(self, grads: list[Tensor]) -> list[Tensor]:
         """The gradients as the rule sees them; those of the parameters are left as they are."""
-        factor = self.factors.get(self.group_index, 1.0)
+        factor = self.factors.get(self.group_index, 1.0) if self.factors else 1.0
         if isinstance(factor, Tensor):
-            g = g * factor.to(self.device, self.dtype)
-        elif factor != 1.0:
-            g = g * factor
-        return -g if self.maximize else g
+            factor = factor.to(self.device)
+        if isinstance(factor, Tensor) or factor != 1.0:
+            grads = [g * factor for g in grads]  # operations on lists would round it to 16 bits, if gradients have them
+        return [-g for g in grads] if self.maximize else grads
 
 
 def stack_dtype(tensors: Sequence[Tensor | None], noisy: bool) -> torch.dtype:
@@ -95,15 +132,26 @@ def stack_dtype(tensors: Sequence[Tensor | None], noisy: bool) -> torch.dtype:
     return compute_dtype(*found) if len(found) > 1 or (noisy and torch.bfloat16 in found) else found.pop()
 
 
+def check_whole(optimizer: str, p: Any) -> None:
+    """Raise RuntimeError for a matrix of which each process has a part."""
+    if has_dtensor(p) and p.device_mesh.size() > 1 and not all(place.is_replicate() for place in p.placements):
+        raise RuntimeError(
+            f"{optimizer}: the parameter of shape {tuple(p.shape)} is sharded over {p.device_mesh.size()} processes "
+            f"({p.placements}), and this rule needs whole matrices; leave it out of fully_shard "
+            "(ignored_params), or take an optimizer whose rule looks at one element at a time"
+        )
+
+
 def shape_of(program: Program, name: str, p: Tensor) -> tuple[int, ...] | None:
     """The shape of a state of a parameter; None if this parameter has none of it."""
     spec = program.graph.states[name]
     return spec.shape(tuple(p.shape)) if isinstance(spec, Part) else p.shape
 
 
-def stackable(params: Sequence[Tensor]) -> list[bool]:
-    """Whether each parameter may be copied into a stack and back: a small one, in memory that no other one shares."""
-    plain = [type(p) in (Tensor, torch.nn.Parameter) and p.numel() <= SMALL for p in params]
+def joined(params: Sequence[Tensor], lists: bool) -> list[bool]:
+    """Whether each parameter may stand in a stack or list with others: a small one, in memory that no other shares."""
+    limit = LISTED if lists else STACKED
+    plain = [type(p) in (Tensor, torch.nn.Parameter) and 0 < p.numel() <= limit for p in params]
     spans = [one for at, p in enumerate(params) for one in admission.reach(p, at)]
     shared = admission.overlapping(spans, []) if any(plain) else set()
     return [small and at not in shared for at, small in enumerate(plain)]

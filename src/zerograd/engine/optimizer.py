@@ -21,7 +21,7 @@ from zerograd.engine.dynamo import untraced
 from zerograd.engine.gradients import checked_nonfinite
 from zerograd.engine.hooks import hooked
 from zerograd.engine.programs import Programs, programs_of
-from zerograd.engine.validation import OTHER_NAMES, check_hypers, check_parameters, warn_of_misspelt
+from zerograd.engine.validation import OTHER_NAMES, POLICY, check_hypers, check_parameters, warn_of_misspelt
 from zerograd.errors import nearest
 from zerograd.formats.stochastic import WEIGHT_FORMATS
 from zerograd.lifecycle.clipping import GlobalNorm, as_policy
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 _BASE = torch.optim.Optimizer
 _base_add_param_group: Callable[..., None] = inspect.unwrap(_BASE.add_param_group)
 _base_state_dict: Callable[..., dict[str, Any]] = inspect.unwrap(_BASE.state_dict)
-
-POLICY = "decay_policy"
-"""The key of a group to which the user gave a weight-decay policy of its own."""
 
 
 class RuleOptimizer(torch.optim.Optimizer):

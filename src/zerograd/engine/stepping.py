@@ -17,6 +17,7 @@ from zerograd.engine.buckets import Bucket
 from zerograd.engine.eager_plan import EagerPlan, suits
 from zerograd.engine.gathering import Gathering
 from zerograd.engine.kernel_buckets import CompiledBucket
+from zerograd.engine.matrix_buckets import MatrixBucket
 from zerograd.engine.plan import Plan
 from zerograd.engine.validation import check_groups
 from zerograd.kernels.reducing import Kernel, Partial, combined, like
@@ -130,9 +131,9 @@ def _worth_a_plan(optimizer: RuleOptimizer, score: int, ids: frozenset[int]) -> 
 
 def run(buckets: Sequence[Bucket | CompiledBucket]) -> None:
     """Run the kernels of all buckets to their end."""
-    if all(isinstance(bucket, CompiledBucket) and bucket.single_pass for bucket in buckets):
+    if all(isinstance(bucket, (CompiledBucket, MatrixBucket)) and bucket.single_pass for bucket in buckets):
         for bucket in buckets:
-            bucket.launch()  # type: ignore[union-attr]  # it is a compiled one
+            bucket.launch()  # type: ignore[union-attr]  # it is one of these
         return
     kernels = [(bucket, bucket.run()) for bucket in buckets]
     waiting: list[tuple[Bucket | CompiledBucket, Kernel, Partial]] = []

@@ -39,6 +39,10 @@ NEARLY_THE_SAME = 0.86
 """Keys of schedulers and layers, such as lr_scale, initial_lr or max_momentum, are less like any hyper-parameter."""
 
 
+POLICY = "decay_policy"
+"""The key of a group to which the user gave a weight-decay policy of its own."""
+
+
 class TooFewValuesError(ValueError, IndexError):
     """A tuple of hyper-parameters is too short: a bad value, and the IndexError that torch.optim runs into."""
 

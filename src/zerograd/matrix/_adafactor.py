@@ -46,9 +46,9 @@ def adafactor(
         variance.lerp_(square, fresh)
         u = torch.clamp(variance, min=least**2, out=square).rsqrt_().mul_(g)
     else:
-        row_var.lerp_(square.mean(dim=-1, keepdim=True), fresh)
-        col_var.lerp_(square.mean(dim=-2, keepdim=True), fresh)
-        row = row_var / row_var.mean(dim=-2, keepdim=True).clamp_(min=least)
+        row_var.lerp_(mean(square, -1), fresh)
+        col_var.lerp_(mean(square, -2), fresh)
+        row = row_var / mean(row_var, -2).clamp_(min=least)
         if g.numel() >= LARGE and row.min() * col_var.min() >= least**2:  # nothing to clamp: no matrix of roots
             u = torch.mul(g, row.rsqrt_(), out=square).mul_(col_var.rsqrt())
         else:
@@ -60,9 +60,14 @@ def adafactor(
         p.addcmul_(u, step, value=-1)
 
 
+def mean(x, dim):
+    """The mean along a dimension; torch's own takes longer for what is small or has 16 bits."""
+    return x.sum(dim=dim, keepdim=True).div_(x.shape[dim])
+
+
 def rms(x):
     """The root mean square of each of a stack; of a stack of one, a plain number."""
-    count = x[0].numel()
+    count = x.numel() // len(x)
     if len(x) == 1:
         return torch.linalg.vector_norm(x).item() / math.sqrt(count)
     norm = torch.linalg.vector_norm(x.reshape(-1, count), dim=1)

@@ -10,7 +10,7 @@ LEAST = 8
 ADJUSTMENTS = ("original", "match_rms_adamw")
 
 
-@matrix_rule
+@matrix_rule(lists=True)
 def muon(
     g, p, momentum_buffer, *, lr, weight_decay=0.1, momentum=0.95, nesterov=True,
     ns_coefficients=(3.4445, -4.7750, 2.0315), eps=1e-7, ns_steps=5, adjust_lr_fn=None,
@@ -54,31 +54,54 @@ def muon(
         >>> losses[-1] < losses[0]
         True
     """
-    momentum_buffer.lerp_(g, 1 - momentum)
-    d = g.lerp(momentum_buffer, momentum) if nesterov else momentum_buffer
-    x = orthogonalized(d, ns_coefficients, ns_steps, eps)
-    rows, columns = p.shape[-2:]
-    s = 0.2 * math.sqrt(max(rows, columns)) if adjust_lr_fn == "match_rms_adamw" else math.sqrt(max(1, rows / columns))
-    p.mul_(1 - lr * weight_decay).add_(x, alpha=-lr * s)
+    torch._foreach_lerp_(momentum_buffer, g, 1 - momentum)
+    d = torch._foreach_lerp(g, momentum_buffer, momentum) if nesterov else momentum_buffer
+    x = [matrix.to(torch.bfloat16, copy=True) for matrix in d]
+    size = torch._foreach_norm(x)
+    torch._foreach_clamp_min_(size, eps)
+    torch._foreach_div_(x, size)
+    if weight_decay:
+        for matrix in p:  # in a list, torch would round the factor to 16 bits if p has them, often to 1
+            matrix.mul_(1 - lr * weight_decay)
+    for (rows, columns), places in by_shape(x).items():
+        s = math.sqrt(max(1, rows / columns))
+        if adjust_lr_fn == "match_rms_adamw":
+            s = 0.2 * math.sqrt(max(rows, columns))
+        step = orthogonalized([x[at] for at in places], ns_coefficients, ns_steps)
+        torch._foreach_add_([p[at] for at in places], step, alpha=-lr * s)
 
 
-def orthogonalized(d, coefficients, steps, eps):
-    """A stack of matrices with their singular values brought near 1, in bfloat16 (Newton and Schulz's iteration)."""
+def by_shape(matrices):
+    """The places of the matrices of each shape."""
+    found = {}
+    for at, matrix in enumerate(matrices):
+        found.setdefault(matrix.shape, []).append(at)
+    return found
+
+
+def orthogonalized(x, coefficients, steps):
+    """Matrices of one shape and norm 1, with their singular values brought near 1 (Newton and Schulz's iteration).
+
+    A matrix that is alone goes through torch's own operations. Products of a stack have the same bits but where torch
+    multiplies small matrices by another loop than a stack of them, which adds up the same products in another order.
+    """
     a, b, c = coefficients
-    x = d.to(torch.bfloat16, copy=True)
-    alone = len(d) == 1  # the product of two matrices is faster than that of two stacks of one matrix
-    size = torch.linalg.vector_norm(x) if alone else torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
-    x.div_(size.clamp_(min=eps))
-    x, multiplied = (x[0], torch.addmm) if alone else (x, torch.baddbmm)
-    x = x.mT if d.shape[-2] > d.shape[-1] else x
-    rows, columns = x.shape[-2:]
-    if not alone and rows < LEAST:  # torch multiplies stacks of tiny matrices in another way, with other roundings
-        x = torch.nn.functional.pad(x, (0, max(0, LEAST - columns), 0, LEAST - rows))
-    for _ in range(steps):
-        gram = x @ x.mT
-        x = multiplied(x, multiplied(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    x = x[None] if alone else x[..., :rows, :columns]
-    return x.mT if d.shape[-2] > d.shape[-1] else x
+    rows, columns = x[0].shape
+    alone, least, most = len(x) == 1, min(rows, columns), max(rows, columns)
+    x = x[0] if alone else torch.stack(x)
+    x = x.mT if rows > columns else x
+    if not alone and least < LEAST:
+        x = torch.nn.functional.pad(x, (0, max(0, LEAST - most), 0, LEAST - least))
+    product, multiplied = (torch.mm, torch.addmm) if alone else (torch.bmm, torch.baddbmm)
+    gram, polynomial, turns = None, None, [None, None]  # memory that is written again, from the first use on
+    for i in range(steps):
+        gram = product(x, x.mT, out=gram)
+        polynomial = multiplied(gram, gram, gram, beta=b, alpha=c, out=polynomial)
+        x = turns[i % 2] = multiplied(x, polynomial, x, beta=a, out=turns[i % 2])
+    if not alone and least < LEAST:
+        x = x[..., :least, :most]
+    x = x.mT if rows > columns else x
+    return [x] if alone else x.unbind()
 
 
 @muon.requires("Learning rate should be >= 0 but is: {lr}")
