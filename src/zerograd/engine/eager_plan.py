@@ -60,7 +60,7 @@ class EagerPlan(Owned):
             for at, p in enumerate(bucket.params)
             if bucket.states
         ]
-        # A hyper-parameter that a group lacks comes from somewhere else: the object() is none that is known not to change.
+        # A hyper-parameter that a group lacks comes from elsewhere: the object() is none that is known not to change.
         needed = [(name, object()) for name in ("lr", *optimizer.rule.hypers)]
         self._names = [*needed, *((name, None) for name in ("maximize", "noise_seed", POLICY))]
         self._values: list[Any] | None = None
