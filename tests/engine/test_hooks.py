@@ -10,6 +10,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 import zerograd as optim
 from engine.common import give_gradients, parameters
+from zerograd.lifecycle.light import Light
 
 
 class Child(optim.AdamW):
@@ -162,3 +163,17 @@ def test_hooks_stand_round_the_closure_which_runs_with_gradients_enabled(name: s
     for handle in handles:
         handle.remove()
     assert seen == ["pre of all", ("pre", True), ("closure", True), ("post", False), "post of all"]
+
+
+def test_a_light_hook_fires_once_for_a_step_that_calls_its_parents() -> None:
+    class Own(optim.SGD):  # type: ignore[misc]  # classes are made from rules
+        def step(self, closure: Any = None) -> Any:
+            return super().step(closure)
+
+    p = torch.ones(2).requires_grad_()
+    optimizer, calls = Own([p], lr=0.5), []
+    optimizer.register_step_post_hook(Light(lambda *_: calls.append(1)))
+    for _ in range(2):
+        p.grad = torch.ones(2)
+        optimizer.step()
+    assert calls == [1, 1]

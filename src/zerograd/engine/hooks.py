@@ -31,12 +31,12 @@ def hooked(step: Callable[..., Any]) -> Callable[..., Any]:
             or self._optimizer_step_post_hooks
             or profiler._is_profiler_enabled
         ) and not self.__dict__.get("_hooks_fire"):
-            if type(only := _only_hook(self)) is Light:
-                out = step(self, *args, **kwargs)
-                only(self, (self, *args), kwargs)
-                return out
             self._hooks_fire = True  # a subclass's step that calls this one through super() is one step, not two
             try:
+                if type(only := _only_hook(self)) is Light:
+                    out = step(self, *args, **kwargs)
+                    only(self, (self, *args), kwargs)
+                    return out
                 if not profiler._is_profiler_enabled and _are_light(self):
                     return _with_light_hooks(step, self, args, kwargs)
                 return watched(self, *args, **kwargs)
