@@ -64,7 +64,7 @@ def groups(numbers: Numbers, layout: Callable[[Tensor], Tensor], dtype: torch.dt
 
 @pytest.mark.parametrize("spans", [(), ("tensor",), SPANS], ids=["no-reductions", "per-tensor", "per-anything"])
 @pytest.mark.parametrize("dtype", COMPUTED_IN, ids=str)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(genome=GENOMES, layouts=LAYOUTS, seed=st.integers(0, 2**20), maximize=st.booleans())
 def test_an_exact_rule_agrees_to_the_last_bit(
     spans: tuple[str, ...], dtype: torch.dtype, genome: bytes, layouts: Any, seed: int, maximize: bool

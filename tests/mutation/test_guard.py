@@ -13,7 +13,12 @@ from mutation.running import PROGRAMS, run
 
 CODES = {"ZG101", "ZG103", "ZG105", "ZG106", "ZG110", "ZG111"}
 
-by_program = pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
+APART = {"shared_memory", "ddp"}
+"""Programs with processes of their own: forked from one in which torch's threads have run, these may wait for ever."""
+
+by_program = pytest.mark.parametrize(
+    "path", [path for path in PROGRAMS if path.stem not in APART], ids=lambda path: path.stem
+)
 
 
 @by_program
@@ -50,7 +55,7 @@ def test_every_mutant_is_an_error_or_equivalent_or_named(path: Path) -> None:
     assert not noisy, "said of programs that learn the same"
     assert not strange
     assert missed == set(MISSED.get(path.stem, {}))
-    assert found["named"] or path.stem in ("functional", "shared_memory")
+    assert found["named"] or path.stem == "functional"
 
 
 EXPECTED = {

@@ -71,4 +71,5 @@ def _finish(axes: Axes, rows: Sequence[Row]) -> None:
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, frameon=False, fontsize=9)
+    if axes.get_legend_handles_labels()[0]:  # a part without torch.optim has nothing to tell apart
+        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, frameon=False, fontsize=9)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from zerograd.algebra.notation import Rule
+from zerograd.algebra.notation import Policy, Rule
 from zerograd.algebra.tracing import is_static
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ def _likeness(a: str, b: str) -> float:
 def check_groups(optimizer: RuleOptimizer) -> None:
     """Check the hyper-parameters of all groups as they are now; raises what ``check_hypers`` does."""
     for index, group in enumerate(optimizer.param_groups):
+        if any(isinstance(value, Policy) for key, value in group.items() if key != POLICY):
+            continue  # the step itself says where a policy belongs
         name = f"{type(optimizer).__name__}, group {index}" if index else type(optimizer).__name__
         check_hypers(optimizer._group_rule(group), optimizer._hypers(group), name)
 
