@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+
+class Data(Protocol):
+    """What a task can be trained on: so many samples, and any of them by their numbers."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """The inputs and the targets of some samples. ``chosen``: int64, one dimension; the same gives the same."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -18,6 +29,10 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows whose numbers ``chosen`` (int64) holds."""
+        return self.inputs[chosen], self.targets[chosen]
 
 
 class Batches:
