@@ -19,10 +19,11 @@ FILES, FOLDERS = ("FILE", "PATH", "FILE.json", "SCRIPT.py"), ("FOLDER", "RUN")
 DESCRIPTION = """\
 Print a script that has your shell complete commands, options and names.
 
-  bash   zerograd completion bash > ~/.local/share/bash-completion/completions/zerograd
-  zsh    zerograd completion zsh > ~/.zfunc/_zerograd
-         with `fpath+=~/.zfunc` before `compinit` in ~/.zshrc
-  fish   zerograd completion fish > ~/.config/fish/completions/zerograd.fish
+  zerograd completion bash > \
+      ~/.local/share/bash-completion/completions/zerograd
+  zerograd completion zsh > ~/.zfunc/_zerograd
+      and before compinit in ~/.zshrc: fpath+=~/.zfunc
+  zerograd completion fish > ~/.config/fish/completions/zerograd.fish
 
 It is made by the package shtab: pip install 'zerograd[completion]'
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -144,4 +144,4 @@ def _numbers(line: Line, unit: str, width: int) -> Table:
 
 
 def _stopping() -> None:
-    sys.stderr.write("\nStopping after this step. Ctrl-C once more leaves at once.\n")
+    os.write(2, b"\nStopping after this step. Ctrl-C once more leaves at once.\n")  # safe within a signal's handler
