@@ -20,10 +20,13 @@ _HOMES = {
     "zerograd.lifecycle.accumulating": "accumulate",
     "zerograd.lifecycle.guarding": "guard",
     "zerograd.rules": "cautious cautious_decay decoupled ema l2 lookahead mars trust_ratio",
-    "zerograd.errors": "HazardError HazardWarning RuleError UsageError ZerogradError",
+    "zerograd.errors": "HazardError HazardWarning RuleError RunError UsageError ZerogradError",
     "torch.optim": "swap_in_optimizer_params_and_state",
 }
-_MODULES = ("algebra", "compat", "errors", "lr_scheduler", "matrix", "optim", "rules", "safetensors_io", "swa_utils")
+_MODULES = (
+    "algebra", "compat", "errors", "lr_scheduler", "matrix", "optim", "rules", "safetensors_io", "swa_utils",
+    "training",
+)  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 _PUBLIC = sorted([*_HOME_OF, *_MODULES])

@@ -14,10 +14,35 @@ from zerograd.cli.main import main
 from zerograd.training import comparison
 
 PROGRAM = "import sys; from zerograd.cli.main import main; sys.exit(main())"
-OPTIONS = (
-    "optimizer lr weight-decay epochs batch-size seed out forget-zero-grad schedule warmup clip accumulate amp compile "
-    "state-format weight-format valid metric patience nonfinite keep save-every resume no-guard threads quiet json"
-).split()
+OPTIONS = [
+    "optimizer",
+    "lr",
+    "weight-decay",
+    "epochs",
+    "batch-size",
+    "seed",
+    "out",
+    "forget-zero-grad",
+    "schedule",
+    "warmup",
+    "clip",
+    "accumulate",
+    "amp",
+    "compile",
+    "state-format",
+    "weight-format",
+    "valid",
+    "metric",
+    "patience",
+    "nonfinite",
+    "keep",
+    "save-every",
+    "resume",
+    "no-guard",
+    "threads",
+    "quiet",
+    "json",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -151,7 +176,7 @@ def told(tmp_path, name):
 
 
 def test_json_is_one_object_and_nothing_else(capsys):
-    assert main("train seed --json --patience 3 --keep 1".split()) == 0
+    assert main(["train", "seed", "--json", "--patience", "3", "--keep", "1"]) == 0
     told = capsys.readouterr()
     assert told.err == ""
     result = json.loads(told.out)
@@ -162,7 +187,7 @@ def test_json_is_one_object_and_nothing_else(capsys):
 
 
 def test_json_of_a_run_that_failed(capsys):
-    assert main("train seed --json --lr 1e30 --epochs 50".split()) == 1
+    assert main(["train", "seed", "--json", "--lr", "1e30", "--epochs", "50"]) == 1
     told = capsys.readouterr()
     result = json.loads(told.out)
     assert result["stopped"] == "failed"
@@ -170,18 +195,38 @@ def test_json_of_a_run_that_failed(capsys):
 
 
 def test_quiet_says_nothing(capsys):
-    assert main("train seed -q".split()) == 0
+    assert main(["train", "seed", "-q"]) == 0
     told = capsys.readouterr()
     assert told.out == told.err == ""
 
 
 def test_early_stopping_ends_the_run_and_says_so(tmp_path, capsys):
-    assert main("train seed --lr 3 --epochs 90 --patience 4 --metric train_loss --out here --nonfinite skip".split()) == 0
+    assert (
+        main(
+            [
+                "train",
+                "seed",
+                "--lr",
+                "3",
+                "--epochs",
+                "90",
+                "--patience",
+                "4",
+                "--metric",
+                "train_loss",
+                "--out",
+                "here",
+                "--nonfinite",
+                "skip",
+            ]
+        )
+        == 0
+    )
     assert "Stopped early: 4 epochs without a better train_loss" in capsys.readouterr().out
     lines = [json.loads(line) for line in told(tmp_path, "here/record.jsonl").splitlines()]
     losses = [math.inf if line["train_loss"] is None else line["train_loss"] for line in lines]
     assert len(losses) - 1 - losses.index(min(losses)) == 4
-    assert main("train --resume here".split()) == 0
+    assert main(["train", "--resume", "here"]) == 0
     assert told(tmp_path, "here/record.jsonl").count("\n") == len(lines), "a run that has ended does not go on"
 
 
@@ -220,7 +265,7 @@ def test_compile_needs_a_compiler_and_says_so(monkeypatch, capsys):
 def test_plot_lays_runs_over_each_other(tmp_path, capsys):
     for seed in "12":
         assert main(["train", "seed", "-q", "--seed", seed, "--out", f"run{seed}"]) == 0
-    assert main("plot run1 run2 --json --metric train_loss grad_norm --out both.svg".split()) == 0
+    assert main(["plot", "run1", "run2", "--json", "--metric", "train_loss", "grad_norm", "--out", "both.svg"]) == 0
     assert json.loads(capsys.readouterr().out) == {
         "out": "both.svg", "runs": ["run1", "run2"], "metric": ["train_loss", "grad_norm"],
     }  # fmt: skip
@@ -249,6 +294,6 @@ def test_plot_refuses_what_it_cannot_draw(tmp_path, capsys, words, said):
 
 
 def test_plot_without_matplotlib_tells_what_to_install(monkeypatch, capsys):
-    monkeypatch.setattr(comparison, "find_spec", lambda name: None)
+    monkeypatch.setattr(comparison, "find_spec", lambda _: None)
     assert main(["plot", "run"]) == 2
     assert "zerograd plot needs matplotlib: pip install 'zerograd[train]'" in capsys.readouterr().err

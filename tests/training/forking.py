@@ -1,8 +1,8 @@
 """A program that has loaded everything, and runs each command line that it reads in a process of its own.
 
-So a test can kill many runs, and each of them starts at once. A line is JSON: a folder, the words of the command and its
-environment; FILE_SIZE in it is the most bytes that a file may have. The program answers with the process's number and,
-after an empty line, with its exit code.
+So a test can kill many runs, and each of them starts at once. A line is JSON: a folder, the words of the command and
+its environment; FILE_SIZE in it is the most bytes that a file may have. The program answers with the process's number
+and, after an empty line, with its exit code.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ for line in iter(sys.stdin.readline, ""):
     process = os.fork()
     if process == 0:
         run(*json.loads(line))
-    print(process, flush=True)
+    sys.stdout.write(f"{process}\n")
+    sys.stdout.flush()
     sys.stdin.readline()  # until then its number stays its own, even if it has ended
-    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+    sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])}\n")
+    sys.stdout.flush()

@@ -57,7 +57,8 @@ def loader(**options):
 CASES = {
     "samples in an order of their own": (zerograd.AdamW, tensors, {"batch_size": 4}),
     "windows, half the precision, clipping": (
-        torch.optim.Adam, tensors, {"batch_size": 4, "accumulate": 3, "amp": "bf16", "clip": 0.5, "schedule": "onecycle"}
+        torch.optim.Adam, tensors,
+        {"batch_size": 4, "accumulate": 3, "amp": "bf16", "clip": 0.5, "schedule": "onecycle"},
     ),
     "a scaler": (zerograd.SGD, tensors, {"batch_size": 4, "amp": "fp16", "schedule": "cosine", "warmup": 3}),
     "an average of the weights": (zerograd.ScheduleFreeAdamW, tensors, {"batch_size": 4, "test": (INPUTS, TARGETS)}),

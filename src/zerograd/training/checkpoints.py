@@ -93,7 +93,8 @@ def check_loadable(state: Mapping[str, Any]) -> None:
     except Exception as error:  # pickle's own errors are of many kinds
         reason = str(error).split("\n")[0]
         raise UsageError(
-            f"This run can't be kept: its optimizer, scheduler or model holds what is neither tensor nor number. {reason}"
+            "This run can't be kept: its optimizer, scheduler or model holds what is neither tensor nor number. "
+            + reason
         ) from error
 
 

@@ -45,7 +45,7 @@ def fit(
     clip: float | None = None,
     accumulate: int = 1,
     amp: Literal["bf16", "fp16"] | None = None,
-    compile: bool = False,
+    compile: bool = False,  # noqa: A002 - as the command's option
     guard: bool = True,
     metrics: Mapping[str, Loss] | None = None,
     count: Callable[[Tensor], int] = len,
@@ -78,8 +78,8 @@ def fit(
     stay. save_every: steps between checkpoints, besides the end of every epoch. resume: go on in ``out`` if there is
     a run, with the same arguments; else begin one. on_epoch: called with each line of the record.
 
-    Raises UsageError for what can't work, before anything is changed; NotFinite (a RunError) for a loss that is not
-    finite; RunError if the disk does not take a file; Interrupted (a KeyboardInterrupt) after Ctrl-C or SIGTERM, when
+    Raises UsageError for what can't work, before anything is changed; NonFiniteError (a RunError) for a loss that is
+    not finite; RunError if the disk does not take a file; Interrupted (a KeyboardInterrupt) after Ctrl-C or SIGTERM, when
     all is saved.
 
     >>> import torch, zerograd
@@ -117,7 +117,9 @@ def fit(
         try:
             steps = epochs * -(-len(source) // accumulate)  # type: ignore[arg-type]
         except TypeError as error:
-            raise UsageError("A schedule by name has to know how many batches there are: the loader has no len.") from error
+            raise UsageError(
+                "A schedule by name has to know how many batches there are: the loader has no len."
+            ) from error
         schedule = schedule_named(schedule if isinstance(schedule, str) else "constant", optimizer, steps, warmup)
     job = Job(
         model=model,

@@ -114,7 +114,7 @@ def one_line(line: Mapping[str, float], unit: str = "samples") -> str:
 
 
 def _shown(line: Mapping[str, float], unit: str) -> dict[str, str]:
-    """name -> number, in the words of the screen. The losses of held-out samples only where there is no other metric."""
+    """name -> number, in the words of the screen. A held-out loss only where there is no other metric."""
     shown = {"loss": f"{line['train_loss']:.4f}"}
     for part, word in PARTS.items():
         metrics = {name.removeprefix(f"{part}_"): line[name] for name in line if name.startswith(f"{part}_")}
@@ -132,7 +132,8 @@ def _shown(line: Mapping[str, float], unit: str) -> dict[str, str]:
 def _numbers(line: Line, unit: str, width: int) -> Table:
     """The latest numbers side by side; on a narrow screen the first of them, as many as there is room for."""
     table = Table(box=None, expand=True, header_style="dim", pad_edge=False)
-    row, used = [], 0
+    row: list[str] = []
+    used = 0
     for name, number in _shown(line, unit).items():
         used += max(len(name), 8) + 2
         if row and used > width:

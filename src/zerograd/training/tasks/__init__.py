@@ -86,7 +86,9 @@ def _called(function: Callable[[], object], name: str) -> object:
     try:
         inspect.signature(function).bind()
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{name} can't be called without arguments; it must be a function that returns a Task.") from error
+        raise UsageError(
+            f"{name} can't be called without arguments; it must be a function that returns a Task."
+        ) from error
     return function()
 
 
@@ -114,9 +116,7 @@ def _module(name: str) -> ModuleType:
         return import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise UsageError(
-                f"There is no module {name!r} in {Path.cwd()} or among the installed packages."
-            ) from error
+            raise UsageError(f"There is no module {name!r} in {Path.cwd()} or among the installed packages.") from error
         raise
     except (TypeError, ValueError) as error:  # "" or ".name"
         raise UsageError(f"{name!r} is no name of a module.") from error
