@@ -1,0 +1,37 @@
+"""A linear support vector machine on the tumours of the task ``logistic``: the hinge loss and a decay of the weights.
+
+PLACEHOLDER
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from zerograd.losses import HingeLoss
+from zerograd.training.samples import Samples
+from zerograd.training.task import Task, cosine
+from zerograd.training.tasks.logistic import TRAINED, accuracy, tumours
+
+C = 1.0
+"""Of scikit-learn: the larger, the weaker the decay of the weights."""
+
+
+def signed_tumours() -> tuple[Samples, Samples]:
+    """The same with -1 for malignant and 1 for benign."""
+    train, kept = tumours()
+    return Samples(train.inputs, 2 * train.targets - 1), Samples(kept.inputs, 2 * kept.targets - 1)
+
+
+TASK = Task(
+    name="svm",
+    model=lambda: nn.Linear(30, 1),
+    samples=signed_tumours,
+    loss=HingeLoss(),
+    optimizer="SGD",
+    lr=0.1,
+    weight_decay=1 / (C * TRAINED),
+    epochs=100,
+    batch_size=32,
+    schedule=cosine,
+    metrics={"accuracy": accuracy},
+)
