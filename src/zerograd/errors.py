@@ -3,6 +3,7 @@
 ZerogradError
 ├── HazardError (RuntimeError)   the guard has found a hazard, and was asked to raise
 ├── RuleError (TypeError)        a rule does something that the language does not allow
+├── RunError (RuntimeError)      a training run can't go on: its loss is not finite, or its folder can't be written
 └── UsageError (ValueError)      a command or a task was given something it can't use
 
 HazardWarning (UserWarning)      the guard has found a hazard
@@ -31,6 +32,10 @@ class HazardWarning(UserWarning):
 
 class RuleError(ZerogradError, TypeError):
     """A rule, wrapper or view does something that the rule language does not allow."""
+
+
+class RunError(ZerogradError, RuntimeError):
+    """A training run can't go on: its loss is not a finite number any more, or its files can't be written."""
 
 
 class UsageError(ZerogradError, ValueError):

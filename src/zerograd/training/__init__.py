@@ -3,11 +3,40 @@
 task.py, tasks/      what is trained: the model, the samples, the loss and the settings that suit them
 settings.py          what the user asked for, checked
 optimizers.py        an optimizer's class by its name, its hyper-parameters, a rehearsal
-samples.py           inputs with their targets, in batches
+samples.py           inputs with their targets; batches.py: in an order that can be taken up again
+schedules.py         torch's schedulers by name
 loop.py, tally.py    zero_grad, forward, loss, backward, step
+job.py               all that the loop needs, how far it is, and both as a checkpoint
+running.py           a job from its first step to its last: guard, early stopping, checkpoints, Ctrl-C
 record.py            what an epoch gave: one line of record.jsonl
-folder.py, plots.py  the run's folder and its picture
+folder.py, checkpoints.py, plots.py  the run's folder, what is in it, and its picture
 progress.py          the run on the screen
-session.py           a whole run, from the settings to the last file
+session.py           a whole run of a task, from the settings to the last file
+fitting.py           ``fit``: the same for a model of your own
 lesson*.py           the same descent with and without zero_grad
 """
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "Interrupted": "running",
+    "NotFinite": "loop",
+    "Result": "running",
+    "Samples": "samples",
+    "Settings": "settings",
+    "Task": "task",
+    "fit": "fitting",
+    "read_checkpoint": "checkpoints",
+    "run_task": "session",
+}
+
+__all__ = ["Interrupted", "NotFinite", "Result", "Samples", "Settings", "Task", "fit", "read_checkpoint", "run_task"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

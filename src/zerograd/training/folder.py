@@ -1,20 +1,22 @@
-"""The folder of a run: config.json, record.jsonl, curves.png, model.safetensors.
+"""The folder of a run: config.json, record.jsonl, checkpoints, curves.png, model.safetensors.
 
 A run never writes into another run's folder, and no file is ever half written: a file appears under its name when it
-is complete, and the record grows by whole lines.
+is complete, and the record grows by whole lines. config.json is the first file: with it a folder is a run.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from zerograd.errors import UsageError
-from zerograd.files import replacing
-from zerograd.training.record import json_line
+from zerograd.errors import RunError, UsageError
+from zerograd.files import append_line, replacing, sweep
+from zerograd.training.record import Line, json_line, read_lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,15 +27,16 @@ CONFIG, RECORD, CURVES, MODEL = "config.json", "record.jsonl", "curves.png", "mo
 
 
 class RunFolder:
-    """A folder that belongs to one run. Make it with ``claim``."""
+    """A folder that belongs to one run. Make it with ``claim``, find it again with ``of``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
-    def claim(cls, out: Path | None, title: str) -> RunFolder:
+    def claim(cls, out: Path | None, title: str, config: Mapping[str, object]) -> RunFolder:
         """Take ``out``, or the first free one of runs/title-1, runs/title-2, ... No two processes get the same."""
         wanted = out if out is not None else RUNS
+        text = json.dumps(config, indent=2, allow_nan=False) + "\n"
         try:
             if wanted.exists() and not wanted.is_dir():
                 raise UsageError(f"Can't write a run to {wanted}: it is a file. Name a folder with --out.")
@@ -42,10 +45,12 @@ class RunFolder:
             for name in (CONFIG, CURVES, MODEL, RECORD):
                 if (path / name).exists():
                     raise FileExistsError
-            (path / RECORD).touch(exist_ok=False)  # of two processes that come this far, one is the first
+            _create(path / CONFIG, text)  # of two processes that come this far, one is the first
+            (path / RECORD).touch()
         except FileExistsError as error:
             raise UsageError(
-                f"{wanted} holds a run already, and no run is ever overwritten. Name another folder with --out."
+                f"{wanted} holds a run already, and no run is ever overwritten. Name another folder with --out, "
+                f"or go on with it: zerograd train --resume {wanted}"
             ) from error
         except OSError as error:
             raise UsageError(
@@ -53,27 +58,110 @@ class RunFolder:
             ) from error
         return cls(path)
 
-    def write_config(self, config: Mapping[str, object]) -> None:
-        """The settings that the run was made with."""
-        with replacing(self.path / CONFIG) as file:
-            file.write_text(json.dumps(config, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    @classmethod
+    def of(cls, path: Path) -> RunFolder:
+        """The folder of a run that was begun. Raises UsageError if there is none."""
+        if not path.is_dir():
+            near = [str(other) for other in path.parent.glob("*") if (other / CONFIG).is_file()]
+            hint = f" There are: {', '.join(sorted(near)[:5])}." if near else ""
+            raise UsageError(f"There is no folder {path}.{hint}")
+        if not (path / CONFIG).is_file():
+            raise UsageError(f"{path} holds no run: there is no {CONFIG}. Begin one with --out {path}")
+        return cls(path)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes from training in the same folder; the lock goes with the process, however it ends."""
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            yield
+            return
+        with open(self.path / CONFIG) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UsageError(f"{self.path} is being trained by another process.") from error
+            except OSError:  # a file system without locks
+                yield
+                return
+            yield
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What the run was made with."""
+        try:
+            config: dict[str, Any] = json.loads((self.path / CONFIG).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UsageError(f"{self.path / CONFIG} is not JSON: {error}") from error
+        return config
+
+    @property
+    def lines(self) -> list[Line]:
+        """The record so far."""
+        return read_lines(self.path / RECORD) if (self.path / RECORD).exists() else []
+
+    def cut(self, epochs: int) -> list[Line]:
+        """Leave the first epochs in the record: later ones will be written again. Removes what killed programs left."""
+        for folder in (self.path, self.path / "checkpoints"):
+            sweep(folder)
+        lines = [line for line in self.lines if line["epoch"] <= epochs]
+        with self._written(RECORD) as file:
+            file.write_text("".join(map(json_line, lines)), encoding="utf-8")
+        return lines
 
     def append_record(self, numbers: Mapping[str, float]) -> None:
         """One more line of the record."""
-        with open(self.path / RECORD, "a", encoding="utf-8") as file:
-            file.write(json_line(numbers))
+        try:
+            append_line(self.path / RECORD, json_line(numbers))
+        except OSError as error:
+            raise self._unwritten(RECORD, error) from error
 
     def write_model(self, model: nn.Module) -> None:
         """The model's weights and buffers."""
         from safetensors.torch import save
 
-        with replacing(self.path / MODEL) as file:
-            file.write_bytes(save(model.state_dict()))
+        state = {name: value.detach().clone().contiguous() for name, value in model.state_dict().items()}
+        with self._written(MODEL) as file:
+            file.write_bytes(save(state))
 
     def write_curves(self, figure: Figure) -> None:
         """The picture."""
-        with replacing(self.path / CURVES) as file:
+        with self._written(CURVES) as file:
             figure.savefig(file, format="png")
+
+    @contextmanager
+    def _written(self, name: str) -> Iterator[Path]:
+        try:
+            with replacing(self.path / name) as file:
+                yield file
+        except OSError as error:
+            raise self._unwritten(name, error) from error
+
+    def _unwritten(self, name: str, error: OSError) -> RunError:
+        return RunError(
+            f"Can't write {self.path / name}: {error.strerror or error}. "
+            f"What was written before is whole: make room, then zerograd train --resume {self.path}"
+        )
+
+
+def _create(path: Path, text: str) -> None:
+    """A new file, whole from its first moment on. Raises FileExistsError if another process was the first."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{id(text)}")
+    try:
+        with open(temporary, "x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            with open(path, "x", encoding="utf-8") as file:
+                file.write(text)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _next_free(parent: Path, title: str) -> Path:

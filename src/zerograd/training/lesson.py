@@ -52,13 +52,13 @@ class Descent:
 
 def descend(run: Run, weight: Weight, *, forget_zero_grad: bool) -> Iterator[Descent]:
     """The training loop, with a look at ``weight`` before and after every backward."""
-    model, optimizer, loss_fn = run.model, run.optimizer, run.task.loss
+    model, optimizer, loss_fn = run.model, run.optimizer, run.job.loss
     parameter = model.get_parameter(weight.parameter)
 
     switch_to("train", model, optimizer)
     for epoch in range(1, run.epochs + 1):
         descent = Descent(epoch)
-        for inputs, targets in run.batches:
+        for inputs, targets in run.batches.epoch(epoch):
             if not forget_zero_grad:
                 optimizer.zero_grad()
             outputs = model(inputs)
@@ -69,16 +69,17 @@ def descend(run: Run, weight: Weight, *, forget_zero_grad: bool) -> Iterator[Des
             after = weight.read(parameter.grad)
             optimizer.step()
             descent.accumulations.append(Accumulation(before, weight.read(fresh), after))
-            descent.tally.add(loss, outputs, targets, gradient_norm(model))
+            descent.tally.add(loss.item(), outputs, targets)
+            descent.tally.add_step(gradient_norm(model))
         yield descent
     switch_to("eval", model, optimizer)
 
 
 def steepest_weight(run: Run) -> Weight:
     """The weight whose gradient is the largest at the start: a good one to watch, as it is not 0."""
-    samples = run.batches.samples
     matrices = {name: p for name, p in run.model.named_parameters() if p.dim() == 2}
-    loss = run.task.loss(run.model(samples.inputs), samples.targets)
+    inputs, targets = run.batches.whole
+    loss = run.job.loss(run.model(inputs), targets)
     gradients = torch.autograd.grad(loss, list(matrices.values()))
     name, gradient = max(zip(matrices, gradients, strict=True), key=lambda pair: pair[1].abs().max().item())
     row, column = divmod(int(gradient.abs().argmax()), gradient.shape[1])

@@ -15,7 +15,8 @@ from zerograd.lifecycle.guarding import guard
 from zerograd.training.lesson import Accumulation, Descent, descend, steepest_weight
 from zerograd.training.plots import lesson_curves
 from zerograd.training.progress import say
-from zerograd.training.session import own_randomness, prepare, threads
+from zerograd.training.random_state import own_randomness
+from zerograd.training.session import prepare, threads
 from zerograd.training.settings import Settings
 from zerograd.training.tasks import task_named
 
@@ -25,7 +26,7 @@ STEPS_SHOWN = 6
 
 def teach_zero_grad(settings: Settings, console: Console) -> None:
     """Descend twice from the same start, with zero_grad and without, and show what the gradient holds."""
-    with threads(task_named(settings.task).threads):
+    with threads(settings.threads or task_named(settings.task).threads):
         _teach(settings, console)
 
 
@@ -34,7 +35,7 @@ def _teach(settings: Settings, console: Console) -> None:
         run = prepare(settings, epochs=EPOCHS)
     with own_randomness(settings.seed):
         forgetful = prepare(settings, epochs=EPOCHS)  # the same start, once more
-    folder = run.claim_folder(settings)
+    folder = run.claim_folder()
 
     weight = steepest_weight(run)
     right, wrong = [], []

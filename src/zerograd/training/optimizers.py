@@ -8,14 +8,16 @@ import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from zerograd import optim
 from zerograd.errors import UsageError, did_you_mean
+from zerograd.training.job import AMP
 from zerograd.training.loop import switch_to
-from zerograd.training.samples import Samples
+from zerograd.training.samples import Data
 from zerograd.training.settings import Settings
+from zerograd.training.tally import Tally
 from zerograd.training.task import Task
 
 
@@ -35,13 +37,16 @@ def optimizer_class(name: str) -> type[Optimizer]:
 def chosen_hyperparameters(kind: type[Optimizer], task: Task, settings: Settings) -> dict[str, Any]:
     """What is handed to the constructor: the user's values, else the task's if ``kind`` is the task's optimizer."""
     accepted = inspect.signature(kind).parameters
-    given = {"lr": settings.lr, "weight_decay": settings.weight_decay}
-    for name, value in given.items():
-        if value is not None and name not in accepted:
+    names = ("lr", "weight_decay", "clip", "state_format", "weight_format")
+    given = {name: value for name in names if (value := getattr(settings, name)) is not None}
+    for name in given:
+        if name not in accepted:
             option = "--" + name.replace("_", "-")
             raise UsageError(f"{kind.__name__} takes no {name}. Leave {option} out, or choose another optimizer.")
-    suited = {"lr": task.lr, "weight_decay": task.weight_decay} if kind is optimizer_class(task.optimizer) else {}
-    return suited | {name: value for name, value in given.items() if value is not None}
+    if task.sparse and "clip" in given:
+        raise UsageError(f"The gradients of {task.name!r} are sparse and can't be clipped. Leave --clip out.")
+    own = {"lr": task.lr, "weight_decay": task.weight_decay} if kind is optimizer_class(task.optimizer) else {}
+    return {name: value for name, value in own.items() if value is not None} | given
 
 
 def all_hyperparameters(optimizer: Optimizer) -> dict[str, Any]:
@@ -58,15 +63,12 @@ def all_hyperparameters(optimizer: Optimizer) -> dict[str, Any]:
 
 
 def rehearse(
-    kind: type[Optimizer],
-    hyperparameters: dict[str, Any],
-    model: nn.Module,
-    loss_fn: nn.Module,
-    samples: Samples,
-) -> None:
+    kind: type[Optimizer], hyperparameters: dict[str, Any], model: nn.Module, task: Task, data: Data, amp: str | None
+) -> tuple[int, list[str]]:
     """Take one step with a copy of everything, so that an optimizer that can't train this model is refused at once.
 
     Some want a closure, sparse gradients or nothing but matrices. A kernel that has to be compiled is compiled here.
+    Gives the bytes of the optimizer's state, and the names of the task's numbers: the loss and the metrics.
     """
     closure = inspect.signature(kind.step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
@@ -79,10 +81,18 @@ def rehearse(
         with torch.random.fork_rng(devices=[]):
             optimizer = kind(model.parameters(), **hyperparameters)
             switch_to("train", model, optimizer)
-            loss_fn(model(samples.inputs[:2]), samples.targets[:2]).backward()
+            inputs, targets = data.batch(torch.arange(min(2, len(data))))
+            with torch.autocast("cpu", dtype=AMP.get(amp or "bf16"), enabled=amp is not None):
+                outputs = model(inputs)
+                loss = task.loss(outputs, targets)
+            loss.backward()
             optimizer.step()
     except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(
             f"{kind.__name__} can't train this model: {str(error).rstrip('.')}. "
             "Choose another --optimizer, or other numbers for it."
         ) from error
+    tensors = [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
+    tally = Tally(task.metrics, task.count)
+    tally.add(loss.item(), outputs, targets)
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors), list(tally.means())

@@ -1,12 +1,10 @@
-"""Samples: inputs with their targets, whole or in batches."""
+"""Samples: inputs with their targets, one row each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 
@@ -33,27 +31,3 @@ class Samples:
     def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """The rows whose numbers ``chosen`` (int64) holds."""
         return self.inputs[chosen], self.targets[chosen]
-
-
-class Batches:
-    """Every sample once, in batches: each pass over this object is one epoch, in a new random order.
-
-    The order comes from a generator of its own. One batch of all samples needs no order and keeps the one it has.
-    """
-
-    def __init__(self, samples: Samples, size: int, seed: int) -> None:
-        self.samples = samples
-        self.size = size
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def __len__(self) -> int:
-        return -(-len(self.samples) // self.size)  # rounded up: the last batch may be smaller
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        inputs, targets = self.samples.inputs, self.samples.targets
-        if self.size >= len(self.samples):
-            yield inputs, targets
-            return
-        order = torch.randperm(len(self.samples), generator=self.generator)
-        for chosen in torch.split(order, self.size):
-            yield inputs[chosen], targets[chosen]

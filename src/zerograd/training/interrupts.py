@@ -1,0 +1,47 @@
+"""Ctrl-C and SIGTERM during a run: the first is a wish to stop after the step at work, the second leaves at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupts:
+    """A context in which signals are wishes. asked: whether one has come. Outside of the main thread none is caught.
+
+    A signal that the caller ignores stays ignored, and the caller's handlers are back at the end.
+    """
+
+    def __init__(self, told: Callable[[], None] | None = None) -> None:
+        self.asked = False
+        self._told = told
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                before = signal.getsignal(number)
+                if before is not None and before is not signal.SIG_IGN:  # None: it was not set from Python
+                    self._before[number] = before
+                    signal.signal(number, self._first)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: Any, traceback: TracebackType | None) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _first(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as signal calls it
+        self.asked = True
+        for each in self._before:
+            signal.signal(each, _leave)
+        if self._told is not None:
+            self._told()
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
