@@ -23,7 +23,18 @@ _HOMES = {
     "zerograd.errors": "HazardError HazardWarning RuleError UsageError ZerogradError",
     "torch.optim": "swap_in_optimizer_params_and_state",
 }
-_MODULES = tuple("algebra compat errors losses lr_scheduler matrix optim rules safetensors_io swa_utils".split())
+_MODULES = (
+    "algebra",
+    "compat",
+    "errors",
+    "losses",
+    "lr_scheduler",
+    "matrix",
+    "optim",
+    "rules",
+    "safetensors_io",
+    "swa_utils",
+)
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 _PUBLIC = sorted([*_HOME_OF, *_MODULES])
