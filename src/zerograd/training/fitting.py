@@ -117,7 +117,9 @@ def fit(
         try:
             steps = epochs * -(-len(source) // accumulate)  # type: ignore[arg-type]
         except TypeError as error:
-            raise UsageError("A schedule by name has to know how many batches there are: the loader has no len.") from error
+            raise UsageError(
+                "A schedule by name has to know how many batches there are: the loader has no len."
+            ) from error
         schedule = schedule_named(schedule if isinstance(schedule, str) else "constant", optimizer, steps, warmup)
     job = Job(
         model=model,

@@ -48,7 +48,9 @@ def overlaid(runs: Mapping[str, Lines], quantities: Sequence[str]) -> Figure:
     for quantity in quantities:
         if quantity not in names:
             raise UsageError(f"No run has the number {quantity!r}. {did_you_mean(quantity, names)}")
-    figure = _figure(", ".join(runs) if len(runs) <= 3 else f"{len(runs)} runs", width=5.0 + 4.0 * (len(quantities) - 1))
+    figure = _figure(
+        ", ".join(runs) if len(runs) <= 3 else f"{len(runs)} runs", width=5.0 + 4.0 * (len(quantities) - 1)
+    )
     for axes, quantity in zip(figure.subplots(1, len(quantities), squeeze=False)[0], quantities, strict=True):
         for number, (label, lines) in enumerate(runs.items()):
             style = STYLES[number // len(MANY) % len(STYLES)]

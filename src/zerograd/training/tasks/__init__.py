@@ -105,9 +105,7 @@ def _module(name: str) -> ModuleType:
         return import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise UsageError(
-                f"There is no module {name!r} in {Path.cwd()} or among the installed packages."
-            ) from error
+            raise UsageError(f"There is no module {name!r} in {Path.cwd()} or among the installed packages.") from error
         raise
     except (TypeError, ValueError) as error:  # "" or ".name"
         raise UsageError(f"{name!r} is no name of a module.") from error
