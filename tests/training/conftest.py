@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from zerograd.training.session import train_and_keep
+from zerograd.training.report import train_and_keep
 from zerograd.training.settings import Settings
 
 

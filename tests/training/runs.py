@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from zerograd.training.session import Run, own_randomness, prepare
+from zerograd.training.random_state import own_randomness
+from zerograd.training.session import Run, prepare
 from zerograd.training.settings import Settings
 
 

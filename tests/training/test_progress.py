@@ -3,7 +3,7 @@
 import pytest
 
 from training.runs import read_record
-from zerograd.training.session import train_and_keep
+from zerograd.training.report import train_and_keep
 from zerograd.training.settings import Settings
 
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from training.runs import prepared, read_record
-from zerograd.errors import UsageError
+from zerograd.errors import RunError, UsageError
 from zerograd.training.folder import RunFolder
 from zerograd.training.loop import evaluate
 from zerograd.training.record import json_line
@@ -21,15 +21,17 @@ PNG = b"\x89PNG"
 @pytest.mark.parametrize(
     ("task", "settings"), [("digits", {"epochs": 2}), ("seed", {}), ("seed", {"epochs": 1}), ("seed", {"lr": 1e30})]
 )
-def test_a_run_leaves_four_files_and_no_other(keep, task, settings):
+def test_a_run_leaves_its_files_and_no_other(keep, task, settings):
     folder = keep(task=task, **settings)
     assert sorted(file.name for file in folder.iterdir()) == [
+        "checkpoints",
         "config.json",
         "curves.png",
         "model.safetensors",
         "record.jsonl",
     ]
     assert (folder / "curves.png").read_bytes().startswith(PNG)
+    assert {"last.pt", "best.pt"} >= {file.name for file in (folder / "checkpoints").iterdir()} >= {"last.pt"}
 
 
 def test_the_config_tells_everything_that_the_run_was_made_with(keep):
@@ -51,7 +53,7 @@ def test_the_last_line_holds_the_accuracy_of_the_saved_model(keep):
     run.model.eval()
     record = read_record(folder)
     assert [line["epoch"] for line in record] == [1, 2]
-    assert evaluate(run.model, run.task.loss, run.test).accuracy == record[-1]["test_accuracy"]
+    assert evaluate(run.job, run.job.held_out["test"]).accuracy == record[-1]["test_accuracy"]
 
 
 def test_the_record_has_what_the_issue_names(keep):
@@ -70,33 +72,33 @@ def test_infinity_and_not_a_number_become_null():
 def test_a_run_is_never_overwritten(tmp_path, held):
     (tmp_path / held).write_text("precious")
     with pytest.raises(UsageError, match="holds a run already"):
-        RunFolder.claim(tmp_path, "any")
+        RunFolder.claim(tmp_path, "any", {})
     assert [file.read_text() for file in tmp_path.iterdir()] == ["precious"]
 
 
 def test_an_empty_folder_and_a_new_one_are_taken(tmp_path):
-    assert RunFolder.claim(tmp_path, "any").path == tmp_path
-    assert RunFolder.claim(tmp_path / "new" / "one", "any").path.is_dir()
+    assert RunFolder.claim(tmp_path, "any", {}).path == tmp_path
+    assert RunFolder.claim(tmp_path / "new" / "one", "any", {}).path.is_dir()
 
 
 @pytest.mark.parametrize("below", ["", "run"])
 def test_a_file_is_no_folder(tmp_path, below):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="Can't write a run to"):
-        RunFolder.claim(tmp_path / "file" / below, "any")
+        RunFolder.claim(tmp_path / "file" / below, "any", {})
 
 
 def test_runs_are_numbered_and_no_two_get_the_same_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with ThreadPoolExecutor(8) as pool:
-        claimed = list(pool.map(lambda _: RunFolder.claim(None, "digits-adamw").path, range(40)))
+        claimed = list(pool.map(lambda _: RunFolder.claim(None, "digits-adamw", {}).path, range(40)))
     assert sorted(path.as_posix() for path in claimed) == sorted(f"runs/digits-adamw-{n}" for n in range(1, 41))
 
 
 def test_only_one_of_many_gets_a_folder_that_all_want(tmp_path):
     def claim(_):
         try:
-            return RunFolder.claim(tmp_path / "wanted", "any")
+            return RunFolder.claim(tmp_path / "wanted", "any", {})
         except UsageError:
             return None
 
@@ -105,10 +107,10 @@ def test_only_one_of_many_gets_a_folder_that_all_want(tmp_path):
 
 
 def test_who_sees_a_folder_free_too_late_does_not_get_it(tmp_path, monkeypatch):
-    RunFolder.claim(tmp_path, "first")
+    RunFolder.claim(tmp_path, "first", {})
     monkeypatch.setattr(Path, "exists", lambda _: False)  # both have looked before one of them wrote
     with pytest.raises(UsageError, match="holds a run already"):
-        RunFolder.claim(tmp_path, "second")
+        RunFolder.claim(tmp_path, "second", {})
 
 
 class HalfDrawn:
@@ -120,9 +122,10 @@ class HalfDrawn:
 
 
 def test_a_file_that_could_not_be_finished_leaves_nothing_behind(tmp_path):
-    folder = RunFolder.claim(tmp_path, "any")
-    with pytest.raises(OSError, match="no space left"):
-        folder.write_curves(HalfDrawn())
     with pytest.raises(ValueError, match="JSON"):
-        folder.write_config({"lr": math.inf})
-    assert [file.name for file in tmp_path.iterdir()] == ["record.jsonl"]
+        RunFolder.claim(tmp_path, "any", {"lr": math.inf})
+    assert list(tmp_path.iterdir()) == []
+    folder = RunFolder.claim(tmp_path, "any", {})
+    with pytest.raises(RunError, match="curves.png: no space left.*zerograd train --resume"):
+        folder.write_curves(HalfDrawn())
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["config.json", "record.jsonl"]

@@ -1,38 +1,65 @@
-"""The entry point of `zerograd`. It imports a command only when that command is called."""
+"""The entry point of `zerograd`. It imports a command only when that command is called.
+
+Exit codes: 0 all is well, 1 something was found or failed, 2 the command was not understood, 130 Ctrl-C.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
 from zerograd.cli.parser import Parser
-from zerograd.errors import UsageError, did_you_mean
+from zerograd.errors import RunError, UsageError, did_you_mean
 
 COMMANDS = {
-    "train": "train a small network, watch it, keep the run",
+    "train": "train a small network, watch it, keep the run, go on with it",
+    "plot": "draw several runs into one picture",
     "guard": "run a training script and tell where its gradients go wrong",
+    "lint": "what is wrong with zero_grad, backward and step in a program",
     "bench": "time optimizer steps on this machine, against torch's own",
     "show": "what an optimizer is: its rule, advice, costs, its kernel",
     "doctor": "what works on this machine, and why",
-    "lint": "what is wrong with zero_grad, backward and step in a program",
+    "completion": "a script that has your shell complete all of this",
 }
 
-FINE, WRONG_USAGE, INTERRUPTED = 0, 2, 130
+FINE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+EXAMPLES = """\
+  zerograd train              train a small network on handwritten digits
+  zerograd lint train.py      read a program for mistakes
+  zerograd show AdamW         what AdamW does, and what it costs"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (by default the program's own) and give back the exit code."""
     try:
-        return _dispatch(list(sys.argv[1:] if argv is None else argv))
+        code = _dispatch(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
     except UsageError as error:
         sys.stderr.write(f"zerograd: {error}\n")
         return WRONG_USAGE
-    except KeyboardInterrupt:
-        sys.stderr.write("\nzerograd: stopped. What was written so far is kept.\n")
+    except RunError as error:
+        sys.stderr.write(f"zerograd: {error}\n")
+        return FAILED
+    except KeyboardInterrupt as stop:
+        sys.stderr.write(f"\nzerograd: {str(stop) or 'stopped. What was written so far is kept.'}\n")
         return INTERRUPTED
+    except BrokenPipeError:  # nobody reads any more, as after `| head`: that is no error to speak of
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left at its end
+        return FAILED
     except SystemExit as request:  # argparse leaves this way after --help
         return int(request.code or FINE)
+
+
+def command_parser(name: str, parser: Parser) -> Parser:
+    """Have ``parser`` understand what the command ``name`` does."""
+    import_module(f"zerograd.cli.{name}_command").add_arguments(parser)
+    return parser
 
 
 def _dispatch(argv: list[str]) -> int:
@@ -41,20 +68,18 @@ def _dispatch(argv: list[str]) -> int:
         return _without_command(argv)
     if name not in COMMANDS:
         raise UsageError(f"There is no command {name!r}. {did_you_mean(name, COMMANDS)}")
-    command = import_module(f"zerograd.cli.{name}_command")
-    parser = Parser(prog=f"zerograd {name}")
-    command.add_arguments(parser)
-    code: int = command.execute(parser.read(argv[1:]))
+    parser = command_parser(name, Parser(prog=f"zerograd {name}"))
+    code: int = import_module(f"zerograd.cli.{name}_command").execute(parser.read(argv[1:]))
     return code
 
 
 def _without_command(argv: list[str]) -> int:
-    listed = "\n".join(f"  {name:10} {summary}" for name, summary in COMMANDS.items())
+    listed = "\n".join(f"  {name:11} {summary}" for name, summary in COMMANDS.items())
     parser = Parser(
         prog="zerograd",
         usage="zerograd COMMAND [options]",
-        description="The update half of a PyTorch training step, on the command line.",
-        epilog=f"commands:\n{listed}\n\nzerograd COMMAND --help tells more about a command.",
+        description=f"The update half of a PyTorch training step, on the command line.\n\ncommands:\n{listed}",
+        epilog=f"examples:\n{EXAMPLES}\n\nzerograd COMMAND --help tells more about a command.",
     )
     parser.add_argument("--version", action="store_true", help="show the version and exit")
     if parser.read(argv).version:

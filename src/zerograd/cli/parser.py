@@ -1,29 +1,32 @@
-"""argparse, with errors that name the nearest valid option."""
+"""argparse, with errors in our words that name the nearest valid option or value, and options that all commands share."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from zerograd.errors import UsageError, did_you_mean
+
+NEGATIVE = re.compile(r"^-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|^-(inf|nan)$", re.IGNORECASE)
+"""Words that are numbers and not options: argparse itself takes -1 for one, but not -1e-3."""
+
+SHARED: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "json": (("--json",), {"action": "store_true", "help": "print one JSON object, for programs, and nothing else"}),
+    "quiet": (("-q", "--quiet"), {"action": "store_true", "help": "print nothing but errors"}),
+}
 
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that takes no abbreviations and raises UsageError instead of leaving the program."""
 
     def __init__(self, **options: Any) -> None:
-        self._known: list[str] = []
-        self._flags: set[str] = set()
         self._program: str | None = None
-        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
-
-    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
-        action = super().add_argument(*names, **options)
-        self._known += action.option_strings
-        if action.nargs == 0:
-            self._flags.update(action.option_strings)
-        return action
+        options.setdefault("formatter_class", _Formatter)
+        super().__init__(allow_abbrev=False, **options)
+        self._negative_number_matcher = NEGATIVE
+        self._positionals.title = "arguments"
 
     def add_program(self, metavar: str) -> None:
         """The first word that is no option is a script, and all that follows is for it: ``script``, ``arguments``."""
@@ -31,12 +34,21 @@ class Parser(argparse.ArgumentParser):
         super().add_argument("script", metavar=metavar, help="the program to run")
         super().add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="what is handed to it")
 
+    def add_shared(self, *names: str) -> None:
+        """Options that several commands have, in the same words: "json", "quiet"."""
+        for name in names:
+            flags, options = SHARED[name]
+            self.add_argument(*flags, **options)
+
     def read(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parse ``argv``; an option that doesn't exist is the first thing to be said."""
+        known = self._option_string_actions
         for text in argv if self._program is None else argv[: self._own(argv)]:
+            if text == "--":
+                break
             option = text.split("=")[0]
-            if option.startswith("-") and option[1:2].strip("0123456789.") and option not in self._known:
-                longs = [name for name in self._known if name.startswith("--")]
+            if option.startswith("-") and option != "-" and not NEGATIVE.match(text) and option not in known:
+                longs = [name for name in known if name.startswith("--")]
                 raise UsageError(f"{self.prog} has no option {option!r}. {did_you_mean(option, longs)}")
         return self.parse_args(argv)
 
@@ -44,11 +56,49 @@ class Parser(argparse.ArgumentParser):
         """How many words stand before the script."""
         at = 0
         while at < len(argv) and argv[at].startswith("-"):
-            at += 1 if argv[at] in self._flags or "=" in argv[at] else 2
+            action = self._option_string_actions.get(argv[at])
+            at += 1 if action is None or action.nargs == 0 or "=" in argv[at] else 2
         return at
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            names = [str(choice) for choice in action.choices]
+            name = action.option_strings[-1] if action.option_strings else action.metavar
+            raise UsageError(f"{name} knows no {value!r}. {did_you_mean(str(value), names)}")
+
     def error(self, message: str) -> NoReturn:
+        option = re.match(r"argument (?:\S+/)?(\S+): expected one argument", message)
+        if option:
+            message = f"{option[1]} needs a value behind it"
+        elif message.startswith("unrecognized arguments: "):
+            words = message.partition(": ")[2]
+            message = f"there is nothing to do with {words!r}"
+        elif message.startswith("the following arguments are required: "):
+            message = f"{message.partition(': ')[2]} is missing"
+        else:
+            message = re.sub(r"^argument (?:\S+/)?(\S+): ", r"\1: ", message)
         raise UsageError(f"{message[:1].upper()}{message[1:]}. See {self.prog} --help.")
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Options in one column, what they do in the next; never wider than is good to read."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        super().__init__(prog, max_help_position=26, **options)
+        self._width = min(self._width, 98)
+
+    def _format_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any) -> str:
+        """In one line: the options stand below, each with what it does."""
+        if usage is None:
+            words = [f"[{a.metavar}]" if a.nargs in ("?", "*") else str(a.metavar) for a in actions if not a.option_strings]
+            usage = " ".join(["%(prog)s", *words, "[options]"])
+        return super()._format_usage(usage, actions, groups, prefix)
+
+
+def suggesting(action: argparse.Action, names: Iterable[str]) -> argparse.Action:
+    """Have a shell complete these names, although other values are taken too."""
+    action.suggested = tuple(names)  # type: ignore[attr-defined]
+    return action
 
 
 def number(text: str) -> float:

@@ -98,9 +98,13 @@ def check_loadable(state: Mapping[str, Any]) -> None:
 
 
 def _also(file: Path, name: Path) -> None:
-    """Give a file one more name, at once. A file system without links gets a copy."""
-    with replacing(name) as other:
-        try:
-            os.link(file, other)
-        except OSError:
-            shutil.copyfile(file, other)
+    """Give a file that is on the disk one more name, at once. A file system without links gets a copy."""
+    other = name.with_name(f".{name.name}.{os.getpid()}")
+    try:
+        os.link(file, other)
+        os.replace(other, name)
+    except OSError:
+        with replacing(name) as copy:
+            shutil.copyfile(file, copy)
+    finally:
+        other.unlink(missing_ok=True)

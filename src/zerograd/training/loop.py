@@ -60,7 +60,9 @@ def train(job: Job, progress: Progress) -> Iterator[Line | None]:
                 window.backward(scaled, n=job.count(targets))  # p.grad += the gradient of the loss, for every p
                 used += 1
             if used:
-                tally.add_step(_prepare_gradients(job, window, progress))
+                norm = _prepare_gradients(job, window, progress)
+                if job.scaler is None or math.isfinite(norm):  # else the scaler leaves this step out
+                    tally.add_step(norm)
                 if job.scaler is None:
                     optimizer.step()  # move every p by what p.grad says
                 else:
@@ -120,7 +122,7 @@ def _prepare_gradients(job: Job, window: Window, progress: Progress) -> float:
     if job.scaler is not None:
         job.scaler.unscale_(job.optimizer)
     norm = gradient_norm(job.model) / window.divisor
-    if not math.isfinite(norm) and job.nonfinite == "raise" and job.scaler is None:  # a scaler leaves such steps out
+    if not math.isfinite(norm) and job.nonfinite == "raise" and job.scaler is None:
         raise _not_finite("gradient's norm", norm, job, progress)
     if job.clip is not None:
         window.divide()

@@ -36,11 +36,19 @@ def read_lines(path: Path) -> list[Line]:
             continue
         try:
             numbers = json.loads(row)
-            line = {str(name): math.nan if value is None else float(value) for name, value in numbers.items()}
-        except (ValueError, AttributeError, TypeError):
+            line = {str(name): _number(value) for name, value in numbers.items()}
+        except (ValueError, AttributeError):
             if number == len(rows):  # no line end stands behind it
                 break
             raise UsageError(f"{path}: line {number} is not a line of a record: {row[:60]!r}") from None
         if number < len(rows):
             lines.append(line)
     return lines
+
+
+def _number(value: object) -> float:
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{value!r} is no number")
+    return value

@@ -1,0 +1,173 @@
+"""A run that was stopped and resumed is the run that was never stopped, bit for bit."""
+
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import zerograd
+from training.runs import read_record
+from zerograd.training import Interrupted, fit, read_checkpoint
+from zerograd.training.random_state import own_randomness
+
+TIMES = ("seconds", "samples_per_second")
+INPUTS = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
+TARGETS = INPUTS[:, :3].argmax(dim=1)
+
+
+def numbers(lines):
+    """The lines without the times that they took."""
+    return [{name: value for name, value in line.items() if name not in TIMES} for line in lines]
+
+
+class Noisy(nn.Module):
+    """A model that draws from all generators, with buffers; it can be told to stop the program."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 3))
+        self.stop_at = None
+        self.passes = 0
+
+    def forward(self, inputs):
+        if self.training:
+            self.passes += 1
+            if self.passes == self.stop_at:
+                signal.raise_signal(signal.SIGTERM if self.stop_at % 2 else signal.SIGINT)
+            inputs = inputs + 0.1 * float(np.random.standard_normal()) + 0.1 * random.random()
+        return self.layers(inputs)
+
+
+def tensors():
+    return INPUTS, TARGETS
+
+
+def loader(**options):
+    return DataLoader(TensorDataset(INPUTS, TARGETS), batch_size=4, **options)
+
+
+CASES = {
+    "samples in an order of their own": (zerograd.AdamW, tensors, {"batch_size": 4}),
+    "windows, half the precision, clipping": (
+        torch.optim.Adam, tensors, {"batch_size": 4, "accumulate": 3, "amp": "bf16", "clip": 0.5, "schedule": "onecycle"}
+    ),
+    "a scaler": (zerograd.SGD, tensors, {"batch_size": 4, "amp": "fp16", "schedule": "cosine", "warmup": 3}),
+    "an average of the weights": (zerograd.ScheduleFreeAdamW, tensors, {"batch_size": 4, "test": (INPUTS, TARGETS)}),
+    "a loader with torch's random numbers": (zerograd.Lion, lambda: loader(shuffle=True), {"save_every": 2}),
+    "a loader with a generator of its own": (
+        zerograd.Prodigy, lambda: loader(shuffle=True, generator=torch.Generator().manual_seed(3)), {"patience": 2}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "data", "options"), CASES.values(), ids=CASES)
+def test_stopped_at_any_step_it_goes_on_bit_for_bit(kind, data, options, tmp_path):
+    def run(out, *, stop_at=None, resume=False):
+        with own_randomness(0):
+            model = Noisy()
+            optimizer = kind(model.parameters(), lr=0.02)
+            model.stop_at = stop_at
+            result = fit(
+                model, optimizer, nn.CrossEntropyLoss(), data(), epochs=3, seed=5, out=out, resume=resume, **options
+            )
+        return result, model.state_dict(), optimizer.state_dict()
+
+    whole, weights, state = run(None)
+    for stop_at in (2, 8, 9, 15):  # in the first epoch, at its end, at the next one's start, in its middle
+        out = tmp_path / str(stop_at)
+        with pytest.raises(Interrupted, match=f"zerograd train --resume {out}"):
+            run(out, stop_at=stop_at)
+        resumed, others, other_state = run(out, resume=True)
+        assert numbers(resumed.lines) == numbers(whole.lines)
+        assert numbers(read_record(out)) == numbers(whole.lines)
+        assert (resumed.steps, resumed.best_epoch) == (whole.steps, whole.best_epoch)
+        assert all(torch.equal(weights[name], others[name]) for name in weights)
+        for index, values in state["state"].items():
+            for name, value in values.items():
+                assert torch.equal(torch.as_tensor(value), torch.as_tensor(other_state["state"][index][name])), name
+
+
+class Server:
+    """Runs command lines in processes that can be killed."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.program = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("forking.py")), str(folder)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def run(self, *argv: str, kill_after: float | None = None) -> int:
+        """The exit code; -9 if it was killed."""
+        self._say(json.dumps(argv))
+        process = int(self.program.stdout.readline())
+        if kill_after is not None:
+            time.sleep(kill_after)
+            os.kill(process, signal.SIGKILL)
+        self._say("")
+        return int(self.program.stdout.readline())
+
+    def _say(self, line: str) -> None:
+        self.program.stdin.write(line + "\n")
+        self.program.stdin.flush()
+
+    def said(self) -> str:
+        return (self.folder / "said").read_text()
+
+
+@pytest.fixture
+def server(tmp_path):
+    server = Server(tmp_path)
+    yield server
+    server.program.stdin.close()
+    server.program.wait(timeout=30)
+    server.program.stdout.close()
+
+
+KILLS = int(os.environ.get("ZEROGRAD_KILLS", "8"))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork and no kill -9")
+def test_killed_at_any_moment_a_run_can_be_loaded_and_ends_as_if_nothing_had_been(server, tmp_path):
+    task = f"{Path(__file__).with_name('own_task.py')}:spirals"
+    options = ("--epochs", "12", "--save-every", "3", "--keep", "2", "--accumulate", "2", "--valid", "0.2")
+    assert server.run("train", task, *options, "--out", "whole") == 0, server.said()
+    begin = time.perf_counter()
+    assert server.run("train", task, *options, "--out", "again") == 0, server.said()
+    seconds = time.perf_counter() - begin
+    whole = numbers(read_record(tmp_path / "whole"))
+    assert numbers(read_record(tmp_path / "again")) == whole
+    dice = random.Random(time.time_ns())
+    kills = 0
+    for attempt in itertools.count():
+        run = tmp_path / f"run{attempt}"
+        code = -9
+        while code == -9:
+            begun = (run / "config.json").exists()
+            command = ("train", "--resume", str(run)) if begun else ("train", task, *options, "--out", str(run))
+            code = server.run(*command, kill_after=dice.uniform(0, 0.7 * seconds) if kills < KILLS else None)
+            kills += code == -9
+            if (run / "checkpoints" / "last.pt").exists():
+                assert read_checkpoint(run / "checkpoints" / "last.pt")["version"] == 1
+        assert code == 0, server.said()
+        assert numbers(read_record(run)) == whole
+        for name in ("model.safetensors", "checkpoints/best.pt"):
+            ours, others = (tmp_path / folder / name for folder in (run.name, "whole"))
+            if name.endswith("pt"):
+                assert read_checkpoint(ours)["best"] == read_checkpoint(others)["best"]
+            else:
+                assert ours.read_bytes() == others.read_bytes()
+        assert sorted(f.name for f in run.rglob("*")) == sorted(f.name for f in (tmp_path / "whole").rglob("*"))
+        if kills >= KILLS:
+            return
