@@ -43,7 +43,10 @@ def test_an_epoch_can_be_taken_up_anywhere(source):
     for skip in range(6):
         rest = list(source.epoch(2, skip))
         assert len(rest) == max(4 - skip, 0)
-        assert all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for (a, _), (b, _) in zip(rest, whole[skip:], strict=True))
+        assert all(
+            torch.equal(torch.as_tensor(a), torch.as_tensor(b))
+            for (a, _), (b, _) in zip(rest, whole[skip:], strict=True)
+        )
 
 
 def test_the_order_is_a_function_of_seed_and_epoch_alone():

