@@ -24,9 +24,18 @@ _HOMES = {
     "torch.optim": "swap_in_optimizer_params_and_state",
 }
 _MODULES = (
-    "algebra", "compat", "errors", "lr_scheduler", "matrix", "optim", "rules", "safetensors_io", "swa_utils",
+    "algebra",
+    "compat",
+    "errors",
+    "losses",
+    "lr_scheduler",
+    "matrix",
+    "optim",
+    "rules",
+    "safetensors_io",
+    "swa_utils",
     "training",
-)  # fmt: skip
+)
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 _PUBLIC = sorted([*_HOME_OF, *_MODULES])

@@ -8,6 +8,7 @@ from torch.optim import swap_in_optimizer_params_and_state as swap_in_optimizer_
 from zerograd import algebra as algebra
 from zerograd import compat as compat
 from zerograd import errors as errors
+from zerograd import losses as losses
 from zerograd import lr_scheduler as lr_scheduler
 from zerograd import matrix as matrix
 from zerograd import optim as optim
@@ -104,6 +105,7 @@ __all__ = [
     "guard",
     "l2",
     "lookahead",
+    "losses",
     "lr_scheduler",
     "mars",
     "matrix",

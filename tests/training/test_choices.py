@@ -64,7 +64,7 @@ def test_the_tasks_values_are_for_its_own_optimizer_and_the_users_for_any():
 
 
 def test_every_task_is_called_like_its_file():
-    assert NAMES == ("digits", "seed")
+    assert {"digits", "seed"} < set(NAMES)
     assert [task_named(name).name for name in NAMES] == list(NAMES)
 
 

@@ -19,3 +19,9 @@ def require_extra(command: str) -> None:
     missing = [package for module, package in PACKAGES.items() if find_spec(module) is None]
     if missing:
         raise UsageError(f"{command} needs {', '.join(missing)}: pip install 'zerograd[train]'")
+
+
+def require_package(task: str, module: str, cure: str | None = None) -> None:
+    """Refuse to start ``task`` without the package that its data comes with."""
+    if find_spec(module) is None:
+        raise UsageError(f"The task {task!r} needs the package {module}. {cure or f'pip install {module}'}")

@@ -79,8 +79,8 @@ def fit(
     a run, with the same arguments; else begin one. on_epoch: called with each line of the record.
 
     Raises UsageError for what can't work, before anything is changed; NonFiniteError (a RunError) for a loss that is
-    not finite; RunError if the disk does not take a file; Interrupted (a KeyboardInterrupt) after Ctrl-C or SIGTERM, when
-    all is saved.
+    not finite; RunError if the disk does not take a file; Interrupted (a KeyboardInterrupt) after Ctrl-C or SIGTERM,
+    when all is saved.
 
     >>> import torch, zerograd
     >>> from zerograd.training import fit
