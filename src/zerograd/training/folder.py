@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zerograd.errors import RunError, UsageError
+from zerograd.errors import RunError, UsageError, nearest
 from zerograd.files import append_line, replacing, sweep
 from zerograd.training.record import Line, json_line, read_lines
 
@@ -62,9 +62,9 @@ class RunFolder:
     def of(cls, path: Path) -> RunFolder:
         """The folder of a run that was begun. Raises UsageError if there is none."""
         if not path.is_dir():
-            near = [str(other) for other in path.parent.glob("*") if (other / CONFIG).is_file()]
-            hint = f" There are: {', '.join(sorted(near)[:5])}." if near else ""
-            raise UsageError(f"There is no folder {path}.{hint}")
+            others = sorted(str(other) for other in path.parent.glob("*") if (other / CONFIG).is_file())
+            near = nearest(str(path), others)
+            raise UsageError(f"There is no folder {path}." + (f" Did you mean {near}?" if near else ""))
         if not (path / CONFIG).is_file():
             raise UsageError(f"{path} holds no run: there is no {CONFIG}. Begin one with --out {path}")
         return cls(path)

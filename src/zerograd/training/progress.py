@@ -24,6 +24,7 @@ class View(Protocol):
     """What shows the lines of a run."""
 
     def show(self, line: Line) -> None: ...
+    def stopping(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -36,6 +37,9 @@ class PlainLines:
 
     def show(self, line: Line) -> None:
         say(self._console, one_line(line, self._unit))
+
+    def stopping(self) -> None:
+        os.write(2, b"\nStopping after this step. Ctrl-C once more leaves at once.\n")  # safe in a handler
 
     def close(self) -> None:
         pass
@@ -57,6 +61,9 @@ class Bar:
         self._bar.update(self._task, completed=line["epoch"])
         self._live.update(Group(self._bar, _numbers(line, self._unit, self._live.console.width)))
 
+    def stopping(self) -> None:
+        self._bar.update(self._task, description="stopping")  # the bar's own thread shows it
+
     def close(self) -> None:
         self._live.stop()
 
@@ -65,7 +72,7 @@ class Screen(Watcher):
     """Shows a run on a console, and what the guard finds on the standard error."""
 
     def __init__(self, console: Console, *, quiet: bool = False, guarded: bool = True) -> None:
-        super().__init__(guarded=self._found if guarded else None, on_signal=None if quiet else _stopping)
+        super().__init__(guarded=self._found if guarded else None, on_signal=self._stopping)
         self._console = console
         self._quiet = quiet
         self._view: View | None = None
@@ -92,6 +99,10 @@ class Screen(Watcher):
             self._view.close()
             self._view = None
 
+    def _stopping(self) -> None:
+        if self._view is not None:
+            self._view.stopping()
+
     def _found(self, finding: Finding) -> None:
         sentence = str(finding)
         for site in finding.sites:
@@ -100,8 +111,9 @@ class Screen(Watcher):
 
 
 def say(console: Console, text: str) -> None:
-    """Write ``text`` as it is: no markup in it, and no line broken."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    """Write ``text`` as it is: no markup in it. A terminal gets lines that end between words, anything else one line."""
+    wrapped = console.is_terminal
+    console.print(text, markup=False, highlight=False, soft_wrap=not wrapped, overflow="ignore" if wrapped else None)
 
 
 def one_line(line: Mapping[str, float], unit: str = "samples") -> str:
@@ -142,7 +154,3 @@ def _numbers(line: Line, unit: str, width: int) -> Table:
         row.append(number)
     table.add_row(*row)
     return table
-
-
-def _stopping() -> None:
-    os.write(2, b"\nStopping after this step. Ctrl-C once more leaves at once.\n")  # safe within a signal's handler
