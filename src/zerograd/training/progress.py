@@ -39,7 +39,8 @@ class PlainLines:
         say(self._console, one_line(line, self._unit))
 
     def stopping(self) -> None:
-        os.write(2, b"\nStopping after this step. Ctrl-C once more leaves at once.\n")  # safe in a handler
+        """Called by a signal's handler, where Python's own streams may be in the middle of something."""
+        os.write(2, b"\nStopping after this step. Ctrl-C once more leaves at once.\n")
 
     def close(self) -> None:
         pass
