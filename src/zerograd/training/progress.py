@@ -112,9 +112,9 @@ class Screen(Watcher):
 
 
 def say(console: Console, text: str) -> None:
-    """Write ``text`` as it is: no markup in it. A terminal gets lines that end between words, anything else one line."""
+    """Write ``text`` as it is, without markup. On a terminal lines end between words; anything else gets one line."""
     wrapped = console.is_terminal
-    console.print(text, markup=False, highlight=False, soft_wrap=not wrapped, overflow="ignore" if wrapped else None)
+    console.print(text, markup=False, highlight=False, soft_wrap=not wrapped, overflow="ignore")
 
 
 def one_line(line: Mapping[str, float], unit: str = "samples") -> str:
