@@ -76,6 +76,8 @@ def test_a_task_may_stand_behind_the_options(tmp_path):
 def test_the_lesson(tmp_path, capsys):
     assert main(["train", "seed", "--forget-zero-grad"]) == 0
     assert "grad before" in capsys.readouterr().out
+    assert main(["train", "--resume", "runs/seed-sgd-1"]) == 2
+    assert "runs/seed-sgd-1 is a lesson" in capsys.readouterr().err
     assert (tmp_path / "runs" / "seed-sgd-1" / "curves.png").exists()
 
 
@@ -133,6 +135,7 @@ def test_a_run_that_diverges_ends_with_1_and_keeps_its_record(tmp_path, capsys):
         ("--resume .", ". holds no run: there is no config.json."),
         ("--resume . --lr 1", "--resume goes on with a run as it was begun, so --lr can't be given."),
         ("seed --forget-zero-grad --json", "--forget-zero-grad is a lesson to read"),
+        ("--out /proc/zerograd/run", "Can't write a run to /proc/zerograd/run: "),
         ("--out file", "Can't write a run to file: it is a file."),
         ("--forget-zero-grad", "--forget-zero-grad is a lesson about the task 'seed'"),
     ],

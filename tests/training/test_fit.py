@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import zerograd
+from zerograd.cli.main import main
 from zerograd.errors import UsageError
 from zerograd.training import Samples, Task, compiling, fit, read_checkpoint
 from zerograd.training.loop import gradient_norm
@@ -72,7 +73,7 @@ REFUSED = {
     ),
     "a schedule": ({"schedule": "cosin"}, "--schedule knows no 'cosin'. Did you mean 'cosine'?"),
     "epochs": ({"epochs": 0}, "--epochs must be 1 or more"),
-    "a metric": ({"metric": "train_los"}, "The record has no 'train_los'. Did you mean 'train_loss'?"),
+    "a metric": ({"metric": "train_los"}, "metric knows no 'train_los'. Did you mean 'train_loss'?"),
     "resume without a folder": ({"resume": True}, "resume=True goes on in a folder"),
 }
 
@@ -110,6 +111,12 @@ def test_a_run_is_only_resumed_as_it_was_begun(tmp_path):
     config.write_text(json.dumps({**json.loads(config.read_text()), "parameters": 3}))
     with pytest.raises(UsageError, match="The checkpoint belongs to another model or optimizer"):
         fit(other, zerograd.SGD(other.parameters()), nn.MSELoss(), PAIR, out=tmp_path / "run", resume=True, epochs=2)
+
+
+def test_the_command_says_how_to_go_on_with_what_was_made_in_python(tmp_path, capsys):
+    fit(*setting(), PAIR, out=tmp_path / "run")
+    assert main(["train", "--resume", str(tmp_path / "run")]) == 2
+    assert "run was made in Python. To go on with it, call fit() again, with out=" in capsys.readouterr().err
 
 
 def test_the_best_of_an_averaging_optimizer_is_the_average(tmp_path):

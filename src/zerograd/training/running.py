@@ -137,7 +137,7 @@ def _begin(job: Job, keeping: Keeping | None) -> tuple[Progress, list[Line], Cal
     progress = Progress(tally=job.new_tally())
     if keeping is None:
         return progress, [], lambda _: None
-    checkpoints = Checkpoints(keeping.run.path, keeping.keep)
+    checkpoints = Checkpoints(keeping.run, keeping.keep)
     lines: list[Line] = []
     state = checkpoints.read_last() if keeping.resume else None
     if state is not None:
@@ -153,10 +153,9 @@ def _begin(job: Job, keeping: Keeping | None) -> tuple[Progress, list[Line], Cal
 
 
 def _interrupted(keeping: Keeping | None, progress: Progress) -> Interrupted:
-    path = keeping.run.path if keeping is not None else None
+    go_on = keeping.run.go_on if keeping is not None else ""
     return Interrupted(
-        f"Stopped after step {progress.step}, in epoch {progress.epoch}; all is saved. "
-        f"Go on with: zerograd train --resume {path}"
+        f"Stopped after step {progress.step}, in epoch {progress.epoch}; all is saved. Go on with: {go_on}"
     )
 
 

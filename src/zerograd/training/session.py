@@ -206,7 +206,13 @@ def run_task(settings: Settings, watcher: Watcher | None = None, *, resume: Path
     watcher = watcher or Watcher()
     if resume is not None:
         folder = RunFolder.of(resume)
+        if folder.made_by_fit:
+            raise UsageError(f"{resume} was made in Python. To go on with it, {folder.go_on}.")
         settings = Settings.read(folder.config, resume)
+        if settings.forget_zero_grad:
+            raise UsageError(
+                f"{resume} is a lesson, and that is given as a whole: zerograd train seed --forget-zero-grad"
+            )
     with surroundings(settings):
         run = prepare(settings)
         if resume is None:
