@@ -7,6 +7,7 @@ from rich.console import Console
 
 from training.conftest import Terminal
 from training.runs import read_record
+from zerograd.training.progress import say
 from zerograd.training.report import train_and_keep
 from zerograd.training.settings import Settings
 
@@ -44,6 +45,13 @@ def test_without_colours_if_no_color_is_set(tmp_path, monkeypatch):
     assert codes()
     monkeypatch.setenv("NO_COLOR", "1")
     assert codes() == []
+
+
+def test_sentences_on_a_terminal_end_between_words_and_lose_none(terminal):
+    terminal.width = 20
+    say(terminal, "One two three four five six seven\n\n/a/path/that/is/longer/than/a/line")
+    shown = terminal.file.getvalue()
+    assert shown.splitlines() == ["One two three four", "five six seven", "", "/a/path/that/is/longer/than/a/line"]
 
 
 @pytest.mark.parametrize("task", ["seed"])

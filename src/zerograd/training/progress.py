@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -113,8 +115,10 @@ class Screen(Watcher):
 
 def say(console: Console, text: str) -> None:
     """Write ``text`` as it is, without markup. On a terminal lines end between words; anything else gets one line."""
-    wrapped = console.is_terminal
-    console.print(text, markup=False, highlight=False, soft_wrap=not wrapped, overflow="ignore")
+    if console.is_terminal:
+        lines = (textwrap.wrap(line, console.width, break_long_words=False) or [""] for line in text.split("\n"))
+        text = "\n".join(chain.from_iterable(lines))
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def one_line(line: Mapping[str, float], unit: str = "samples") -> str:
