@@ -20,7 +20,7 @@ _HOMES = {
     "zerograd.lifecycle.accumulating": "accumulate",
     "zerograd.lifecycle.guarding": "guard",
     "zerograd.rules": "cautious cautious_decay decoupled ema l2 lookahead mars trust_ratio",
-    "zerograd.errors": "HazardError HazardWarning RuleError UsageError ZerogradError",
+    "zerograd.errors": "HazardError HazardWarning RuleError RunError UsageError ZerogradError",
     "torch.optim": "swap_in_optimizer_params_and_state",
 }
 _MODULES = (
@@ -34,6 +34,7 @@ _MODULES = (
     "rules",
     "safetensors_io",
     "swa_utils",
+    "training",
 )
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -15,6 +15,7 @@ from zerograd import optim as optim
 from zerograd import rules as rules
 from zerograd import safetensors_io as safetensors_io
 from zerograd import swa_utils as swa_utils
+from zerograd import training as training
 from zerograd.algebra import rule as rule
 from zerograd.algebra import scalar as scalar
 from zerograd.algebra import start as start
@@ -25,6 +26,7 @@ from zerograd.engine.optimizer import RuleOptimizer as RuleOptimizer
 from zerograd.errors import HazardError as HazardError
 from zerograd.errors import HazardWarning as HazardWarning
 from zerograd.errors import RuleError as RuleError
+from zerograd.errors import RunError as RunError
 from zerograd.errors import UsageError as UsageError
 from zerograd.errors import ZerogradError as ZerogradError
 from zerograd.lifecycle.accumulating import accumulate as accumulate
@@ -85,6 +87,7 @@ __all__ = [
     "Rprop",
     "RuleError",
     "RuleOptimizer",
+    "RunError",
     "ScheduleFreeAdamW",
     "SparseAdam",
     "StableAdamW",
@@ -114,6 +117,7 @@ __all__ = [
     "start",
     "swa_utils",
     "swap_in_optimizer_params_and_state",
+    "training",
     "trust_ratio",
     "view",
     "wrapper",

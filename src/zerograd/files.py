@@ -1,4 +1,4 @@
-"""Files that are either there as a whole or not at all, whatever ends the program: kill -9, a full disk, a power cut."""
+"""Files that are either there as a whole or not at all, whatever ends the program: kill -9, a full disk."""
 
 from __future__ import annotations
 

@@ -1,11 +1,15 @@
 """The command line answers quickly, in one or two lines, and with the right exit code."""
 
+import io
+import json
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
 
 import pytest
 
+from zerograd.cli import completion_command
 from zerograd.cli import main as entry
 from zerograd.cli.main import COMMANDS, main
 
@@ -70,3 +74,64 @@ sys.exit(f"loaded {heavy}" if heavy else 0)
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+SHELLS = {"bash": ["bash", "-n"], "zsh": ["zsh", "-n"], "fish": ["fish", "--no-execute"]}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_completion_knows_commands_options_and_names(shell, capsys, tmp_path):
+    pytest.importorskip("shtab", reason="shtab, which makes the scripts, is not installed")
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    for word in (*COMMANDS, "nonfinite", "digits", "ScheduleFreeAdamW", "onecycle"):
+        assert word in script
+    if shutil.which(shell):
+        (tmp_path / "script").write_text(script)
+        subprocess.run([*SHELLS[shell], str(tmp_path / "script")], check=True)
+
+
+def test_completion_without_shtab_tells_what_to_install(capsys, monkeypatch):
+    monkeypatch.setattr(completion_command, "find_spec", lambda _: None)
+    assert main(["completion", "bash"]) == 2
+    assert "zerograd completion needs shtab: pip install 'zerograd[completion]'" in capsys.readouterr().err
+    assert main(["completion", "bsh"]) == 2
+    assert "SHELL knows no 'bsh'. Did you mean 'bash'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["doctor", "--json"], ["show", "SGD", "--json"], ["lint", "--json", "."]])
+def test_json_is_one_object_and_nothing_else(argv, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(argv) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out) or argv[0] == "lint"
+    assert told.err == ""
+
+
+@pytest.mark.parametrize("argv", [["doctor", "-q"], ["lint", "--quiet", "."]])
+def test_quiet_says_nothing(argv, capsys, tmp_path, monkeypatch):
+    (tmp_path / "bad.py").write_text("import nothing\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(argv) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_pipe_that_nobody_reads_is_no_error_to_speak_of(monkeypatch, capfd):
+    def broken(_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(entry, "_dispatch", broken)
+    monkeypatch.setattr(sys, "stdout", io.StringIO())  # has no number that would be given to something else
+    assert main(["train"]) == 1
+    assert capfd.readouterr().err == ""
+
+
+def test_errors_are_one_line_but_on_a_terminal_lines_end_between_words(monkeypatch, capsys):
+    assert main(["completion", "tcsh"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "30")
+    assert main(["completion", "tcsh"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) > 1
+    assert max(map(len, lines)) < 30

@@ -38,7 +38,7 @@ THIRD_PARTY = {
     "racing": {"torch", "numpy", *SCREEN},
     "benchmarking": {"torch", "rich", "matplotlib", "deepspeed"},
     "describing": {"torch", "rich"},
-    "cli": {"rich"},
+    "cli": {"rich", "shtab"},
 }
 """What a package may import that is not Python's own; every other one: torch and numpy."""
 

@@ -1,11 +1,13 @@
 """Consoles to show a run on, and a folder to keep it in."""
 
 import io
+import os
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from training.serving import Server, program
 from zerograd.training.report import train_and_keep
 from zerograd.training.settings import Settings
 
@@ -39,3 +41,21 @@ def keep(tmp_path, log):
         return out
 
     return train
+
+
+@pytest.fixture(scope="session")
+def forking():
+    """The program that runs commands."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system has no fork and no kill -9")
+    running = program()
+    yield running
+    running.stdin.close()
+    running.wait(timeout=60)
+    running.stdout.close()
+
+
+@pytest.fixture
+def server(forking, tmp_path):
+    """Runs commands in the test's folder."""
+    return Server(forking, tmp_path)

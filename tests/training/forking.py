@@ -1,13 +1,16 @@
 """A program that has loaded everything, and runs each command line that it reads in a process of its own.
 
-So a test can kill many runs, and each of them starts at once. It answers with the process's number and, after an
-empty line, with its exit code.
+So a test can kill many runs, and each of them starts at once. A line is JSON: a folder, the words of the command and
+its environment; FILE_SIZE in it is the most bytes that a file may have. The program answers with the process's number
+and, after an empty line, with its exit code.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
+import signal
 import sys
 
 import matplotlib.backends.backend_agg  # noqa: F401
@@ -18,22 +21,31 @@ import zerograd.training.report  # noqa: F401
 from zerograd.cli.main import main
 
 
-def run(argv: list[str]) -> None:
-    """The command, its words in the file ``said``."""
-    sys.stdout = sys.stderr = open("said", "a")
+def run(folder: str, argv: list[str], environment: dict[str, str]) -> None:
+    """The command in a folder, its words in the files out and err there."""
+    os.chdir(folder)
+    for number, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), number)
+    os.environ.update(environment)
+    if "FILE_SIZE" in environment:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then a file that grows too large is an error as of a full disk
+        size = int(environment["FILE_SIZE"])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     code = 1
     try:
         code = main(argv)
     finally:
         sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)
 
 
-os.chdir(sys.argv[1])
 for line in iter(sys.stdin.readline, ""):
     process = os.fork()
     if process == 0:
-        run(json.loads(line))
-    print(process, flush=True)
+        run(*json.loads(line))
+    sys.stdout.write(f"{process}\n")
+    sys.stdout.flush()
     sys.stdin.readline()  # until then its number stays its own, even if it has ended
-    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+    sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])}\n")
+    sys.stdout.flush()

@@ -9,7 +9,7 @@ from torch import nn
 import zerograd
 from training.runs import prepared, read_record
 from zerograd.errors import UsageError
-from zerograd.training import NotFinite, fit
+from zerograd.training import NonFiniteError, fit
 from zerograd.training.batches import order
 from zerograd.training.loop import evaluate, gradient_norm, switch_to
 from zerograd.training.running import carry_out
@@ -153,7 +153,9 @@ def broken(nonfinite, **options):
 
 def test_it_stops_before_the_step_that_would_use_it_and_names_step_and_cure(tmp_path):
     model, run = broken("raise", out=tmp_path / "run")
-    with pytest.raises(NotFinite, match=r"step 3, in epoch 1: the loss is not finite any more \(nan\).*smaller --lr"):
+    with pytest.raises(
+        NonFiniteError, match=r"step 3, in epoch 1: the loss is not finite any more \(nan\).*smaller --lr"
+    ):
         run()
     assert math.isfinite(model.weight.item())
     (line,) = read_record(tmp_path / "run")
@@ -178,7 +180,7 @@ def test_a_gradient_that_is_not_finite_stops_it_too():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     before = model.weight.item()
     root = (torch.zeros(2, 1), torch.zeros(2, 1))
-    with pytest.raises(NotFinite, match="step 1, in epoch 1: the gradient's norm is not finite any more"):
+    with pytest.raises(NonFiniteError, match="step 1, in epoch 1: the gradient's norm is not finite any more"):
         fit(model, optimizer, lambda outputs, _: (outputs * 0).sqrt().mean(), root)
     assert model.weight.item() == before
 

@@ -126,6 +126,6 @@ def test_a_file_that_could_not_be_finished_leaves_nothing_behind(tmp_path):
         RunFolder.claim(tmp_path, "any", {"lr": math.inf})
     assert list(tmp_path.iterdir()) == []
     folder = RunFolder.claim(tmp_path, "any", {})
-    with pytest.raises(RunError, match="curves.png: no space left.*zerograd train --resume"):
+    with pytest.raises(RunError, match=r"curves\.png: no space left.*zerograd train --resume"):
         folder.write_curves(HalfDrawn())
     assert sorted(file.name for file in tmp_path.iterdir()) == ["config.json", "record.jsonl"]

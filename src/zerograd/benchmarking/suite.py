@@ -32,12 +32,19 @@ MAKERS: dict[str, Callable[[Plan], tuple[Part, Iterator[Row]]]] = {
 }
 
 
-def run_parts(names: Sequence[str], plan: Plan, out: Path | None, console: Console, progress: Console) -> None:
-    """Measure the parts of these names. ``progress`` gets a line for every row, ``console`` the tables."""
+def run_parts(
+    names: Sequence[str], plan: Plan, out: Path | None, console: Console, progress: Console
+) -> dict[str, object]:
+    """Measure the parts of these names. ``progress`` gets a line for every row, ``console`` the tables.
+
+    Gives the parts by their names, as they are written to files.
+    """
+    made: dict[str, object] = {}
     if out is not None:
         claim(out)
     for name in names:
         part, machine = measured(name, plan, progress)
+        made[name] = part.as_json(machine)
         console.print(table_of(part))
         for sentence in sentences(part):
             _say(console, sentence)
@@ -46,6 +53,7 @@ def run_parts(names: Sequence[str], plan: Plan, out: Path | None, console: Conso
             write(part, machine, out)
             _say(console, f"Saved in {out}: {name}.json and {name}.png")
         _say(console, "")
+    return made
 
 
 def measured(name: str, plan: Plan, progress: Console) -> tuple[Part, dict[str, object]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from pathlib import Path
 
 from zerograd.benchmarking.plans import FULL, PARTS, QUICK, check_parts
@@ -30,6 +32,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="write PART.json and PART.png there (default: nothing is written)"
     )
+    parser.add_shared("quiet", "json")
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -42,5 +45,10 @@ def execute(arguments: argparse.Namespace) -> int:
     from zerograd.benchmarking.suite import run_parts
 
     plan = QUICK if arguments.quick else FULL
-    run_parts(parts, plan, arguments.out, console=Console(), progress=Console(stderr=True))
+    silent = arguments.quiet or arguments.json
+    made = run_parts(
+        parts, plan, arguments.out, console=Console(quiet=silent), progress=Console(stderr=True, quiet=arguments.quiet)
+    )
+    if arguments.json:
+        sys.stdout.write(json.dumps(made, ensure_ascii=False, allow_nan=False) + "\n")
     return 0

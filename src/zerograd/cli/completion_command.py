@@ -17,12 +17,12 @@ FILES, FOLDERS = ("FILE", "PATH", "FILE.json", "SCRIPT.py"), ("FOLDER", "RUN")
 """What options call the paths that they take."""
 
 DESCRIPTION = """\
-Print a script that has your shell complete commands, options and names.
+Print a script that has your shell complete commands, options and names. In
+bash, once: eval "$(zerograd completion bash)". To keep it, write it to
 
-  bash   zerograd completion bash > ~/.local/share/bash-completion/completions/zerograd
-  zsh    zerograd completion zsh > ~/.zfunc/_zerograd
-         with `fpath+=~/.zfunc` before `compinit` in ~/.zshrc
-  fish   zerograd completion fish > ~/.config/fish/completions/zerograd.fish
+  bash  ~/.local/share/bash-completion/completions/zerograd
+  zsh   ~/.zfunc/_zerograd, and say fpath+=~/.zfunc before compinit
+  fish  ~/.config/fish/completions/zerograd.fish
 
 It is made by the package shtab: pip install 'zerograd[completion]'
 """

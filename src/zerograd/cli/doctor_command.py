@@ -20,7 +20,7 @@ HEALTHY, ILL = 0, 1
 def add_arguments(parser: Parser) -> None:
     """What `zerograd doctor` understands."""
     parser.description = DESCRIPTION
-    parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
+    parser.add_shared("quiet", "json")
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -33,6 +33,6 @@ def execute(arguments: argparse.Namespace) -> int:
     found = examined(processor_name())
     if arguments.json:
         write_plainly(json.dumps(found.as_object(), indent=2) + "\n")
-    else:
+    elif not arguments.quiet:
         write(diagnosed(found))
     return HEALTHY if found.ok else ILL

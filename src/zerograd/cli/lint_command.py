@@ -40,6 +40,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help="files and folders to skip")
     parser.add_argument("--explain", metavar="FILE:LINE", help="show the cycle of the loop around a line")
     parser.add_argument("--rule", metavar="CODE", help="show the page of a rule")
+    parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
+    parser.add_shared("quiet")
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -65,7 +67,8 @@ def execute(arguments: argparse.Namespace) -> int:
     if len(named) < len(paths):
         findings += _of_stdin(configuration)
     count = len(files) + len(paths) - len(named)
-    sys.stdout.write(as_json(findings) if arguments.format == "json" else as_text(findings, count))
+    if not arguments.quiet:
+        sys.stdout.write(as_json(findings) if arguments.format == "json" else as_text(findings, count))
     return FOUND if any(finding.severity != "info" for finding in findings) else CLEAN
 
 

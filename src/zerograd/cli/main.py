@@ -6,7 +6,9 @@ Exit codes: 0 all is well, 1 something was found or failed, 2 the command was no
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -40,13 +42,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except UsageError as error:
-        sys.stderr.write(f"zerograd: {error}\n")
+        _tell(f"zerograd: {error}")
         return WRONG_USAGE
     except RunError as error:
-        sys.stderr.write(f"zerograd: {error}\n")
+        _tell(f"zerograd: {error}")
         return FAILED
     except KeyboardInterrupt as stop:
-        sys.stderr.write(f"\nzerograd: {str(stop) or 'stopped. What was written so far is kept.'}\n")
+        sys.stderr.write("\n")
+        _tell(f"zerograd: {str(stop) or 'stopped. What was written so far is kept.'}")
         return INTERRUPTED
     except BrokenPipeError:  # nobody reads any more, as after `| head`: that is no error to speak of
         with suppress(OSError, ValueError):
@@ -54,6 +57,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except SystemExit as request:  # argparse leaves this way after --help
         return int(request.code or FINE)
+
+
+def _tell(text: str) -> None:
+    """Say what went wrong in one line; on a terminal in lines that end between words."""
+    if sys.stderr.isatty():
+        text = textwrap.fill(
+            text, shutil.get_terminal_size().columns - 1, break_long_words=False, break_on_hyphens=False
+        )
+    sys.stderr.write(f"{text}\n")
 
 
 def command_parser(name: str, parser: Parser) -> Parser:

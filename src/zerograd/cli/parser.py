@@ -1,4 +1,4 @@
-"""argparse, with errors in our words that name the nearest valid option or value, and options that all commands share."""
+"""argparse, with errors in our words that name the nearest valid option or value; options that commands share."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     def _format_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any) -> str:
         """In one line: the options stand below, each with what it does."""
         if usage is None:
-            words = [f"[{a.metavar}]" if a.nargs in ("?", "*") else str(a.metavar) for a in actions if not a.option_strings]
+            words = [
+                f"[{a.metavar}]" if a.nargs in ("?", "*") else str(a.metavar) for a in actions if not a.option_strings
+            ]
             usage = " ".join(["%(prog)s", *words, "[options]"])
         return super()._format_usage(usage, actions, groups, prefix)
 

@@ -42,7 +42,9 @@ def execute(arguments: argparse.Namespace) -> int:
     """Run `zerograd plot`."""
     out: Path = arguments.out
     if out.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"--out {out}: a picture's name ends in {', '.join(SUFFIXES)}. {did_you_mean(out.suffix, SUFFIXES)}")
+        raise UsageError(
+            f"--out {out}: a picture's name ends in {', '.join(SUFFIXES)}. {did_you_mean(out.suffix, SUFFIXES)}"
+        )
     if not out.absolute().parent.is_dir():
         raise UsageError(f"--out {out}: there is no folder {str(out.parent)!r}.")
 
@@ -50,7 +52,9 @@ def execute(arguments: argparse.Namespace) -> int:
 
     numbers = compare(arguments.runs, arguments.metric, out)
     if arguments.json:
-        sys.stdout.write(json.dumps({"out": str(out), "runs": [str(run) for run in arguments.runs], "metric": numbers}) + "\n")
+        sys.stdout.write(
+            json.dumps({"out": str(out), "runs": [str(run) for run in arguments.runs], "metric": numbers}) + "\n"
+        )
     elif not arguments.quiet:
         sys.stdout.write(f"Saved in {out}: {', '.join(numbers)} of {len(arguments.runs)} runs\n")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 from zerograd.cli.parser import Parser
 from zerograd.errors import UsageError
@@ -30,6 +31,7 @@ def add_arguments(parser: Parser) -> None:
     )
     parser.add_argument("--no-kernel", action="store_true", help="leave the kernel out")
     parser.add_argument("--assembly", action="store_true", help="the kernel in this machine's own language too")
+    parser.add_shared("json")
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -38,7 +40,12 @@ def execute(arguments: argparse.Namespace) -> int:
         raise UsageError("--assembly shows the kernel and --no-kernel leaves it out: choose one of them.")
 
     from zerograd.describing.pages import rule_page
-    from zerograd.describing.screen import write
+    from zerograd.describing.screen import write, write_plainly
 
-    write(rule_page(arguments.name, arguments.dtype, kernel=not arguments.no_kernel, assembly=arguments.assembly))
+    parts = rule_page(arguments.name, arguments.dtype, kernel=not arguments.no_kernel, assembly=arguments.assembly)
+    if arguments.json:
+        told = [{"heading": part.heading, "text": part.text, "language": part.language or None} for part in parts]
+        write_plainly(json.dumps({"name": arguments.name, "parts": told}) + "\n")
+    else:
+        write(parts)
     return 0

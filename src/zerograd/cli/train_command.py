@@ -79,7 +79,9 @@ def add_arguments(parser: Parser) -> None:
     )
 
     group = parser.add_argument_group("keeping")
-    group.add_argument("--out", type=Path, metavar="FOLDER", help="a new run folder (default: runs/TASK-NAME-1, -2, ...)")
+    group.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="a new run folder (default: runs/TASK-NAME-1, -2, ...)"
+    )
     group.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run, bit for bit as if never stopped")
     group.add_argument("--keep", type=whole_number, metavar="N", help="older checkpoints that stay (default: 0)")
     group.add_argument("--save-every", type=whole_number, metavar="STEPS", help="checkpoints within epochs too")

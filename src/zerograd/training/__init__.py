@@ -21,7 +21,7 @@ from typing import Any
 
 _HOMES = {
     "Interrupted": "running",
-    "NotFinite": "loop",
+    "NonFiniteError": "loop",
     "Result": "running",
     "Samples": "samples",
     "Settings": "settings",
@@ -31,7 +31,17 @@ _HOMES = {
     "run_task": "session",
 }
 
-__all__ = ["Interrupted", "NotFinite", "Result", "Samples", "Settings", "Task", "fit", "read_checkpoint", "run_task"]
+__all__ = [
+    "Interrupted",
+    "NonFiniteError",
+    "Result",
+    "Samples",
+    "Settings",
+    "Task",
+    "fit",
+    "read_checkpoint",
+    "run_task",
+]
 
 
 def __getattr__(name: str) -> Any:

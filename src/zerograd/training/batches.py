@@ -100,4 +100,5 @@ class LoaderBatches:
 
     def _samplers(self) -> list[Any]:
         outer = getattr(self.loader, "batch_sampler", None)
-        return [s for s in (getattr(self.loader, "sampler", None), outer, getattr(outer, "sampler", None)) if s]
+        found = (getattr(self.loader, "sampler", None), outer, getattr(outer, "sampler", None))
+        return list({id(sampler): sampler for sampler in found if sampler is not None}.values())

@@ -17,6 +17,7 @@ import torch
 
 from zerograd.errors import RunError, UsageError
 from zerograd.files import replacing
+from zerograd.training.folder import RunFolder
 
 FOLDER, LAST, BEST = "checkpoints", "last.pt", "best.pt"
 
@@ -24,8 +25,8 @@ FOLDER, LAST, BEST = "checkpoints", "last.pt", "best.pt"
 class Checkpoints:
     """The checkpoints in a run's folder. keep: how many by their steps, besides the last one and the best one."""
 
-    def __init__(self, run: Path, keep: int = 0) -> None:
-        self.folder = run / FOLDER
+    def __init__(self, run: RunFolder, keep: int = 0) -> None:
+        self.folder = run.path / FOLDER
         self.keep = keep
         self._run = run
 
@@ -46,7 +47,7 @@ class Checkpoints:
         except OSError as error:
             raise RunError(
                 f"Can't write a checkpoint to {self.folder}: {error.strerror}. "
-                f"What was written before is whole: make room, then zerograd train --resume {self._run}"
+                f"What was written before is whole: make room, then {self._run.go_on}"
             ) from error
         for old in self.by_steps()[: -self.keep or None]:
             old.unlink(missing_ok=True)
@@ -54,10 +55,10 @@ class Checkpoints:
     def check_room(self, state: Mapping[str, Any], more: int = 0) -> None:
         """Refuse to begin where there is no room for what the run will write. more: bytes that are still to come."""
         needed = (len(packed(state)) + more) * (3 + self.keep)  # the last, the best, and the next one beside them
-        free = shutil.disk_usage(self._run).free
+        free = shutil.disk_usage(self._run.path).free
         if free < needed:
             raise UsageError(
-                f"The checkpoints need {needed / 1e6:,.1f} MB, and the disk of {self._run} has {free / 1e6:,.1f} MB. "
+                f"The checkpoints need {needed / 1e6:,.1f} MB, and {self._run.path} has {free / 1e6:,.1f} MB. "
                 "Make room, keep fewer with --keep, or name another folder with --out."
             )
 
@@ -93,7 +94,8 @@ def check_loadable(state: Mapping[str, Any]) -> None:
     except Exception as error:  # pickle's own errors are of many kinds
         reason = str(error).split("\n")[0]
         raise UsageError(
-            f"This run can't be kept: its optimizer, scheduler or model holds what is neither tensor nor number. {reason}"
+            "This run can't be kept: its optimizer, scheduler or model holds what is neither tensor nor number. "
+            + reason
         ) from error
 
 

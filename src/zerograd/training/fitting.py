@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from zerograd.errors import UsageError
+from zerograd.errors import UsageError, did_you_mean
 from zerograd.training.batches import Batches, LoaderBatches, Source
 from zerograd.training.compiling import compiled
-from zerograd.training.folder import RunFolder
+from zerograd.training.folder import MADE_BY_FIT, RunFolder
 from zerograd.training.job import Job
 from zerograd.training.patience import Best
 from zerograd.training.record import Line
@@ -45,7 +45,7 @@ def fit(
     clip: float | None = None,
     accumulate: int = 1,
     amp: Literal["bf16", "fp16"] | None = None,
-    compile: bool = False,
+    compile: bool = False,  # noqa: A002 - as the command's option
     guard: bool = True,
     metrics: Mapping[str, Loss] | None = None,
     count: Callable[[Tensor], int] = len,
@@ -78,9 +78,9 @@ def fit(
     stay. save_every: steps between checkpoints, besides the end of every epoch. resume: go on in ``out`` if there is
     a run, with the same arguments; else begin one. on_epoch: called with each line of the record.
 
-    Raises UsageError for what can't work, before anything is changed; NotFinite (a RunError) for a loss that is not
-    finite; RunError if the disk does not take a file; Interrupted (a KeyboardInterrupt) after Ctrl-C or SIGTERM, when
-    all is saved.
+    Raises UsageError for what can't work, before anything is changed; NonFiniteError (a RunError) for a loss that is
+    not finite; RunError if the disk does not take a file; Interrupted (a KeyboardInterrupt) after Ctrl-C or SIGTERM,
+    when all is saved.
 
     >>> import torch, zerograd
     >>> from zerograd.training import fit
@@ -126,7 +126,7 @@ def fit(
         optimizer=optimizer,
         loss=loss,
         source=source,
-        best=Best.by(metric or f"{next(iter(held_out), 'train')}_loss", patience),
+        best=_best(metric, patience, held_out, metrics),
         epochs=epochs,
         scheduler=schedule,
         scheduler_each="epoch" if isinstance(schedule, ReduceLROnPlateau) else schedule_each,
@@ -144,7 +144,7 @@ def fit(
     keeping = None
     if out is not None:
         config = {
-            "made_by": "zerograd.training.fit",
+            "made_by": MADE_BY_FIT,
             "model": type(model).__name__,
             "optimizer": type(optimizer).__name__,
             "epochs": epochs,
@@ -167,6 +167,18 @@ def fit(
     if keeping is not None:
         keeping.run.write_model(model)
     return result
+
+
+def _best(
+    metric: str | None, patience: int | None, held_out: Mapping[str, Any], metrics: Mapping[str, Loss] | None
+) -> Best:
+    """What makes an epoch the best, if the record will have such a number."""
+    best = Best.by(metric or f"{next(iter(held_out), 'train')}_loss", patience)
+    numbers = ("loss", *(metrics if metrics is not None else ("accuracy",)))
+    names = [f"{part}_{number}" for part in ("train", *held_out) for number in numbers]
+    if best.metric not in names:
+        raise UsageError(f"metric knows no {best.metric!r}. {did_you_mean(best.metric, names)}")
+    return best
 
 
 def _source(name: str, data: Samplelike, size: int | Literal["all"], seed: int | None) -> Source:

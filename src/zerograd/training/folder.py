@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zerograd.errors import RunError, UsageError
+from zerograd.errors import RunError, UsageError, nearest
 from zerograd.files import append_line, replacing, sweep
 from zerograd.training.record import Line, json_line, read_lines
 
@@ -23,14 +23,23 @@ if TYPE_CHECKING:
     from torch import nn
 
 RUNS = Path("runs")
+MADE_BY_FIT = "zerograd.training.fit"
 CONFIG, RECORD, CURVES, MODEL = "config.json", "record.jsonl", "curves.png", "model.safetensors"
 
 
 class RunFolder:
     """A folder that belongs to one run. Make it with ``claim``, find it again with ``of``."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, made_by: object = None) -> None:
         self.path = path
+        self.made_by_fit = made_by == MADE_BY_FIT
+
+    @property
+    def go_on(self) -> str:
+        """How to go on with the run."""
+        if self.made_by_fit:
+            return f"call fit() again, with out={str(self.path)!r} and resume=True"
+        return f"zerograd train --resume {self.path}"
 
     @classmethod
     def claim(cls, out: Path | None, title: str, config: Mapping[str, object]) -> RunFolder:
@@ -50,24 +59,25 @@ class RunFolder:
         except FileExistsError as error:
             raise UsageError(
                 f"{wanted} holds a run already, and no run is ever overwritten. Name another folder with --out, "
-                f"or go on with it: zerograd train --resume {wanted}"
+                f"or go on with it: {cls(wanted, config.get('made_by')).go_on}"
             ) from error
         except OSError as error:
             raise UsageError(
                 f"Can't write a run to {wanted}: {error.strerror}. Name another folder with --out."
             ) from error
-        return cls(path)
+        return cls(path, config.get("made_by"))
 
     @classmethod
     def of(cls, path: Path) -> RunFolder:
         """The folder of a run that was begun. Raises UsageError if there is none."""
         if not path.is_dir():
-            near = [str(other) for other in path.parent.glob("*") if (other / CONFIG).is_file()]
-            hint = f" There are: {', '.join(sorted(near)[:5])}." if near else ""
-            raise UsageError(f"There is no folder {path}.{hint}")
+            others = sorted(str(other) for other in path.parent.glob("*") if (other / CONFIG).is_file())
+            near = nearest(str(path), others)
+            raise UsageError(f"There is no folder {path}." + (f" Did you mean {near}?" if near else ""))
         if not (path / CONFIG).is_file():
             raise UsageError(f"{path} holds no run: there is no {CONFIG}. Begin one with --out {path}")
-        return cls(path)
+        found = cls(path)
+        return cls(path, found.config.get("made_by"))
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -141,7 +151,7 @@ class RunFolder:
     def _unwritten(self, name: str, error: OSError) -> RunError:
         return RunError(
             f"Can't write {self.path / name}: {error.strerror or error}. "
-            f"What was written before is whole: make room, then zerograd train --resume {self.path}"
+            f"What was written before is whole: make room, then {self.go_on}"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -35,7 +35,7 @@ class Interrupts:
         for number, before in self._before.items():
             signal.signal(number, before)
 
-    def _first(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as signal calls it
+    def _first(self, *_: object) -> None:
         self.asked = True
         for each in self._before:
             signal.signal(each, _leave)
@@ -43,5 +43,5 @@ class Interrupts:
             self._told()
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _leave(*_: object) -> None:
     raise KeyboardInterrupt

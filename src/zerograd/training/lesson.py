@@ -65,7 +65,7 @@ def descend(run: Run, weight: Weight, *, forget_zero_grad: bool) -> Iterator[Des
             loss = loss_fn(outputs, targets)
             before = weight.read(parameter.grad)
             (fresh,) = torch.autograd.grad(loss, parameter, retain_graph=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             after = weight.read(parameter.grad)
             optimizer.step()
             descent.accumulations.append(Accumulation(before, weight.read(fresh), after))

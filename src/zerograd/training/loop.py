@@ -20,7 +20,7 @@ from zerograd.training.record import Line
 from zerograd.training.tally import Tally
 
 
-class NotFinite(RunError):
+class NonFiniteError(RunError):
     """The loss, or the gradient, is infinite or not a number. line: what the epoch gave until there."""
 
     line: Line
@@ -29,8 +29,8 @@ class NotFinite(RunError):
 def train(job: Job, progress: Progress) -> Iterator[Line | None]:
     """Train, and give control away after every step (None) and after every epoch (its line of the record).
 
-    Nothing is half done then: the caller may save, or stop for ever. Raises NotFinite before the step that would use
-    a loss or a gradient that is not finite, so the weights are those of the step before.
+    Nothing is half done then: the caller may save, or stop for ever. Raises NonFiniteError before the step that would
+    use a loss or a gradient that is not finite, so the weights are those of the step before.
     """
     model, optimizer, loss_fn = job.model, job.optimizer, job.loss
     clock = time.perf_counter()
@@ -69,7 +69,7 @@ def train(job: Job, progress: Progress) -> Iterator[Line | None]:
                     job.scaler.step(optimizer)
                     job.scaler.update()
             if job.scheduler is not None and job.scheduler_each == "step":
-                job.scheduler.step()  # type: ignore[call-arg]  # the next step's learning rate
+                job.scheduler.step()  # the next step's learning rate
             progress.step += 1
             progress.training_seconds += time.perf_counter() - begin
             progress.seconds, clock = progress.seconds + time.perf_counter() - clock, time.perf_counter()
@@ -155,9 +155,9 @@ def _step_after_epoch(job: Job, line: Line) -> None:
         job.scheduler.step()
 
 
-def _not_finite(what: str, value: float, job: Job, progress: Progress) -> NotFinite:
+def _not_finite(what: str, value: float, job: Job, progress: Progress) -> NonFiniteError:
     lr = float(job.optimizer.param_groups[0]["lr"])
-    error = NotFinite(
+    error = NonFiniteError(
         f"Stopped at step {progress.step + 1}, in epoch {progress.epoch}: the {what} is not finite any more ({value}). "
         f"The weights are those of the step before. Try a smaller --lr than {lr:.3g}, or --clip 1; "
         "--nonfinite skip leaves such batches out."

@@ -85,7 +85,7 @@ def rehearse(
             with torch.autocast("cpu", dtype=AMP.get(amp or "bf16"), enabled=amp is not None):
                 outputs = model(inputs)
                 loss = task.loss(outputs, targets)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(

@@ -18,7 +18,7 @@ SMALLER = ("loss", "error", "mae", "mse", "rmse", "perplexity")
 class Best:
     """The best epoch by one number of the record.
 
-    metric: its name, such as "test_loss". patience: after so many epochs without a better one it is enough; None: never.
+    metric: its name, such as "test_loss". patience: so many epochs without a better one are enough; None: never.
     """
 
     metric: str

@@ -1,4 +1,4 @@
-"""The pictures of a run, and of several. They are drawn on figures of their own: matplotlib's global state is left alone."""
+"""The pictures of runs. They are drawn on figures of their own: matplotlib's global state is left alone."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _line(axes: Axes, values: Sequence[float | None], label: str, *, color: str,
 def _finish(axes: Axes, quantity: str, *, log: bool = False) -> None:
     axes.set_xlabel("epoch")
     axes.set_ylabel(quantity)
-    if log and any(y > 0 for line in axes.lines for y in line.get_ydata()):  # type: ignore[union-attr]
+    if log and axes.dataLim.y1 > 0:  # else there is nothing that a logarithm could show
         axes.set_yscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)

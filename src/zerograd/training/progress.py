@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import sys
+import os
+import textwrap
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +26,7 @@ class View(Protocol):
     """What shows the lines of a run."""
 
     def show(self, line: Line) -> None: ...
+    def stopping(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -36,6 +39,10 @@ class PlainLines:
 
     def show(self, line: Line) -> None:
         say(self._console, one_line(line, self._unit))
+
+    def stopping(self) -> None:
+        """Called by a signal's handler, where Python's own streams may be in the middle of something."""
+        os.write(2, b"\nStopping after this step. Ctrl-C once more leaves at once.\n")
 
     def close(self) -> None:
         pass
@@ -57,6 +64,9 @@ class Bar:
         self._bar.update(self._task, completed=line["epoch"])
         self._live.update(Group(self._bar, _numbers(line, self._unit, self._live.console.width)))
 
+    def stopping(self) -> None:
+        self._bar.update(self._task, description="stopping")  # the bar's own thread shows it
+
     def close(self) -> None:
         self._live.stop()
 
@@ -65,7 +75,7 @@ class Screen(Watcher):
     """Shows a run on a console, and what the guard finds on the standard error."""
 
     def __init__(self, console: Console, *, quiet: bool = False, guarded: bool = True) -> None:
-        super().__init__(guarded=self._found if guarded else None, on_signal=None if quiet else _stopping)
+        super().__init__(guarded=self._found if guarded else None, on_signal=self._stopping)
         self._console = console
         self._quiet = quiet
         self._view: View | None = None
@@ -92,6 +102,10 @@ class Screen(Watcher):
             self._view.close()
             self._view = None
 
+    def _stopping(self) -> None:
+        if self._view is not None:
+            self._view.stopping()
+
     def _found(self, finding: Finding) -> None:
         sentence = str(finding)
         for site in finding.sites:
@@ -100,7 +114,10 @@ class Screen(Watcher):
 
 
 def say(console: Console, text: str) -> None:
-    """Write ``text`` as it is: no markup in it, and no line broken."""
+    """Write ``text`` as it is, without markup. On a terminal lines end between words; anything else gets one line."""
+    if console.is_terminal:
+        lines = (textwrap.wrap(line, console.width, break_long_words=False) or [""] for line in text.split("\n"))
+        text = "\n".join(chain.from_iterable(lines))
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -114,7 +131,7 @@ def one_line(line: Mapping[str, float], unit: str = "samples") -> str:
 
 
 def _shown(line: Mapping[str, float], unit: str) -> dict[str, str]:
-    """name -> number, in the words of the screen. The losses of held-out samples only where there is no other metric."""
+    """name -> number, in the words of the screen. A held-out loss only where there is no other metric."""
     shown = {"loss": f"{line['train_loss']:.4f}"}
     for part, word in PARTS.items():
         metrics = {name.removeprefix(f"{part}_"): line[name] for name in line if name.startswith(f"{part}_")}
@@ -132,7 +149,8 @@ def _shown(line: Mapping[str, float], unit: str) -> dict[str, str]:
 def _numbers(line: Line, unit: str, width: int) -> Table:
     """The latest numbers side by side; on a narrow screen the first of them, as many as there is room for."""
     table = Table(box=None, expand=True, header_style="dim", pad_edge=False)
-    row, used = [], 0
+    row: list[str] = []
+    used = 0
     for name, number in _shown(line, unit).items():
         used += max(len(name), 8) + 2
         if row and used > width:
@@ -141,7 +159,3 @@ def _numbers(line: Line, unit: str, width: int) -> Table:
         row.append(number)
     table.add_row(*row)
     return table
-
-
-def _stopping() -> None:
-    sys.stderr.write("\nStopping after this step. Ctrl-C once more leaves at once.\n")

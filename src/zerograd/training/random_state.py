@@ -25,7 +25,8 @@ def randomness(generators: Sequence[torch.Generator] = ()) -> State:
     if "numpy" in sys.modules:
         import numpy as np
 
-        kind, keys, *rest = np.random.get_state()
+        legacy: Any = np.random.get_state()
+        kind, keys, *rest = legacy
         state["numpy"] = (str(kind), torch.from_numpy(keys.astype("int64")), *(float(n) for n in rest))
     return state
 

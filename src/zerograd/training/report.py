@@ -11,7 +11,7 @@ from rich.console import Console
 
 from zerograd.errors import RunError
 from zerograd.training.folder import RunFolder
-from zerograd.training.loop import NotFinite
+from zerograd.training.loop import NonFiniteError
 from zerograd.training.progress import Screen, say
 from zerograd.training.running import Interrupted, Result
 from zerograd.training.session import Run, run_task
@@ -80,7 +80,7 @@ def train_and_keep(
     outcome = outcome or Outcome()
     try:
         run, result = run_task(settings, Noting(outcome, console, quiet=quiet, guarded=guarded), resume=resume)
-    except NotFinite as error:
+    except NonFiniteError as error:
         outcome.error = str(error)
         say(Console(stderr=True), f"zerograd: {error}")
         return False

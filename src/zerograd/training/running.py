@@ -18,7 +18,7 @@ from zerograd.training.checkpoints import Checkpoints, check_loadable
 from zerograd.training.folder import RunFolder
 from zerograd.training.interrupts import Interrupts
 from zerograd.training.job import Job, Progress, checkpoint, go_on_from
-from zerograd.training.loop import NotFinite, switch_to, train
+from zerograd.training.loop import NonFiniteError, switch_to, train
 from zerograd.training.record import Line
 
 
@@ -72,8 +72,8 @@ def carry_out(
 ) -> Result:
     """Train to the end, or go on to it from the last checkpoint.
 
-    Raises NotFinite if the loss is not finite any more (the record has the epoch, the model the weights of the step
-    before), RunError if the disk does not take a file, Interrupted after Ctrl-C or SIGTERM, with all saved.
+    Raises NonFiniteError if the loss is not finite any more (the record has the epoch, the model the weights of the
+    step before), RunError if the disk does not take a file, Interrupted after Ctrl-C or SIGTERM, with all saved.
     """
     findings: list[Finding] = []
     with ExitStack() as stack:
@@ -125,7 +125,7 @@ def _recorded(
     """Have the record show the epoch in which the loss was not finite any more."""
     try:
         yield from moments
-    except NotFinite as error:
+    except NonFiniteError as error:
         if keeping is not None:
             keeping.run.append_record(error.line)
         on_line(error.line)
@@ -137,7 +137,7 @@ def _begin(job: Job, keeping: Keeping | None) -> tuple[Progress, list[Line], Cal
     progress = Progress(tally=job.new_tally())
     if keeping is None:
         return progress, [], lambda _: None
-    checkpoints = Checkpoints(keeping.run.path, keeping.keep)
+    checkpoints = Checkpoints(keeping.run, keeping.keep)
     lines: list[Line] = []
     state = checkpoints.read_last() if keeping.resume else None
     if state is not None:
@@ -153,10 +153,9 @@ def _begin(job: Job, keeping: Keeping | None) -> tuple[Progress, list[Line], Cal
 
 
 def _interrupted(keeping: Keeping | None, progress: Progress) -> Interrupted:
-    path = keeping.run.path if keeping is not None else None
+    go_on = keeping.run.go_on if keeping is not None else ""
     return Interrupted(
-        f"Stopped after step {progress.step}, in epoch {progress.epoch}; all is saved. "
-        f"Go on with: zerograd train --resume {path}"
+        f"Stopped after step {progress.step}, in epoch {progress.epoch}; all is saved. Go on with: {go_on}"
     )
 
 

@@ -21,7 +21,7 @@ from zerograd.training.batches import Batches, order
 from zerograd.training.compiling import compiled
 from zerograd.training.folder import RunFolder
 from zerograd.training.job import Job
-from zerograd.training.loop import NotFinite
+from zerograd.training.loop import NonFiniteError
 from zerograd.training.optimizers import all_hyperparameters, chosen_hyperparameters, optimizer_class, rehearse
 from zerograd.training.patience import Best
 from zerograd.training.random_state import own_randomness
@@ -129,9 +129,7 @@ def prepare(settings: Settings, *, epochs: int | None = None) -> Run:
     if test is not None:
         held_out["test"] = test
     size = settings.batch_size if settings.batch_size is not None else task.batch_size
-    if size == "all":
-        size = len(train)
-    elif size > len(train) and settings.batch_size is None:
+    if size == "all" or (size > len(train) and settings.batch_size is None):
         size = len(train)
     if size > len(train):
         raise UsageError(
@@ -203,12 +201,18 @@ class Watcher:
 def run_task(settings: Settings, watcher: Watcher | None = None, *, resume: Path | None = None) -> tuple[Run, Result]:
     """Train a task and keep it in a run folder, or go on with the run in the folder ``resume``.
 
-    Raises what ``zerograd.training.fit`` raises. After NotFinite the folder has its picture and model all the same.
+    Raises what ``zerograd.training.fit`` raises. After a NonFiniteError the folder has its picture and model too.
     """
     watcher = watcher or Watcher()
     if resume is not None:
         folder = RunFolder.of(resume)
+        if folder.made_by_fit:
+            raise UsageError(f"{resume} was made in Python. To go on with it, {folder.go_on}.")
         settings = Settings.read(folder.config, resume)
+        if settings.forget_zero_grad:
+            raise UsageError(
+                f"{resume} is a lesson, and that is given as a whole: zerograd train seed --forget-zero-grad"
+            )
     with surroundings(settings):
         run = prepare(settings)
         if resume is None:
@@ -219,7 +223,7 @@ def run_task(settings: Settings, watcher: Watcher | None = None, *, resume: Path
             result = carry_out(
                 run.job, keeping, guarded=watcher.guarded, on_line=watcher.line, on_signal=watcher.on_signal
             )
-        except NotFinite:
+        except NonFiniteError:
             finish(run, folder)
             raise
         finally:

@@ -6,9 +6,10 @@ A task of the user's own is named by where it is: ``package.module:name`` or ``p
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -73,12 +74,22 @@ def _own_task(name: str) -> Task:
             names = [each for each, value in vars(module).items() if callable(value) and not each.startswith("_")]
             raise UsageError(f"{where} has no {wanted!r}. {did_you_mean(wanted, names)}")
         found = getattr(module, wanted)
-        task = found() if callable(found) and not isinstance(found, Task) else found
+        task = _called(found, name) if callable(found) and not isinstance(found, Task) else found
     if not isinstance(task, Task):
         raise UsageError(
             f"{name} gives {type(task).__name__}; it must be a zerograd.training.Task, or a function that returns one."
         )
     return task
+
+
+def _called(function: Callable[[], object], name: str) -> object:
+    try:
+        inspect.signature(function).bind()
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"{name} can't be called without arguments; it must be a function that returns a Task."
+        ) from error
+    return function()
 
 
 def _file(path: Path) -> ModuleType:
