@@ -110,7 +110,7 @@ def test_results_of_a_run_before_are_replaced(tmp_path: Path) -> None:
     ("options", "words"),
     [
         ("--only stpe", "There is no part 'stpe'. Did you mean 'step'?"),
-        ("--only", "Argument --only: expected at least one argument."),
+        ("--only", "--only needs a value behind it."),
         ("--quik", "zerograd bench has no option '--quik'. Did you mean '--quick'?"),
         ("--out file", "Can't write results to file: it is a file."),
         ("--out file/inside", "Can't write results to file"),

@@ -126,7 +126,7 @@ def test_a_run_that_diverges_ends_with_1_and_keeps_its_record(tmp_path, capsys):
         ("--warmup 1000000", "--warmup 1000000 leaves nothing of the 550 steps."),
         ("--threads 0", "--threads must be 1 or more, not 0"),
         ("--weight-format stochastc", "AdamW can't train this model"),
-        ("--optimizer Muon --state-format int9", "Muon takes no state_format"),
+        ("--optimizer LBFGS --state-format int8", "LBFGS takes no state_format"),
         ("no_such.py:task", "There is no file 'no_such.py' to take a task from."),
         ("no_such.module:task", "There is no module 'no_such.module'"),
         ("json:task", "json has no 'task'."),

@@ -76,6 +76,19 @@ def test_a_disk_that_becomes_full_is_a_clear_error_and_no_file_is_torn(server, t
     assert read_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["progress"]["epoch"] == done + 1
 
 
+def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(server, tmp_path):
+    """The first one has no state of the optimizer in it yet, and is smaller."""
+    assert server.run("train", TASK, "--epochs", "1", "--quiet", "--out", "whole") == 0
+    size = (tmp_path / "whole" / "checkpoints" / "last.pt").stat().st_size
+    assert server.run("train", TASK, "--epochs", "1", "--out", "run", FILE_SIZE=str(size - 500)) == 1
+    assert "Can't write a checkpoint to run/checkpoints: File too large." in server.said()
+    (last,) = (tmp_path / "run" / "checkpoints").iterdir()
+    assert read_checkpoint(last)["progress"]["step"] == 0
+    assert server.run("train", "--resume", "run") == 0, server.said()
+    weights = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("whole", "run")]
+    assert weights[0] == weights[1]
+
+
 @pytest.fixture
 def small(tmp_path):
     """A file system of 24 kB."""

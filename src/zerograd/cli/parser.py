@@ -67,7 +67,7 @@ class Parser(argparse.ArgumentParser):
             raise UsageError(f"{name} knows no {value!r}. {did_you_mean(str(value), names)}")
 
     def error(self, message: str) -> NoReturn:
-        option = re.match(r"argument (?:\S+/)?(\S+): expected one argument", message)
+        option = re.match(r"argument (?:\S+/)?(\S+): expected (?:at least )?one argument", message)
         if option:
             message = f"{option[1]} needs a value behind it"
         elif message.startswith("unrecognized arguments: "):
