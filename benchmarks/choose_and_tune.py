@@ -1,6 +1,6 @@
 """What the optimizers reach on the tasks of `zerograd train`, each with the same number of learning rates to try.
 
-    python -m benchmarks.choose_and_tune               # all that is missing; about twelve minutes for everything
+    python -m benchmarks.choose_and_tune               # all that is missing; about twenty minutes for everything
     python -m benchmarks.choose_and_tune --seconds 280  # as much as fits; go on with the same command
     python -m benchmarks.choose_and_tune --table        # the table of docs/choose_and_tune.md
 
@@ -47,7 +47,7 @@ Make = Callable[[nn.Module, float], list[Optimizer]]
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """An optimizer in this comparison; ``lr``: the middle of its five."""
+    """An optimizer in this comparison; ``lr``: the middle of its six."""
 
     make: Make
     lr: float
@@ -162,7 +162,7 @@ class Table:
         return math.inf if loss is None else loss
 
     def tries(self, task: str, name: str) -> list[tuple[float, float]]:
-        """(lr, loss) of the five learning rates."""
+        """(lr, loss) of the learning rates that were tried."""
         rates = [ENTRIES[name].lr * factor for factor in FACTORS]
         return [(lr, self.loss((task, name, lr, TUNING_SEED))) for lr in rates]
 
@@ -229,8 +229,11 @@ def draw(table: Table) -> None:
                 rates, found, color=marked.get(name, "#bbbbbb"), marker=".", label=name if name in marked else None
             )
         dots.set_yticks(range(len(names)), names, fontsize="small")
-        dots.set(title=f"{task}, {EPOCHS[task]} epochs", xlabel="held-out loss, three seeds", xscale="log")
-        lines.set(xlabel="learning rate", ylabel="held-out loss", xscale="log", ylim=(0.95 * best, 4 * best))
+        dots.set(
+            title=f"{task}, {EPOCHS[task]} epochs" if EPOCHS[task] > 1 else f"{task}, 1 epoch",
+            xlabel="held-out loss, three seeds",
+        )
+        lines.set(xlabel="learning rate", ylabel="held-out loss", xscale="log", ylim=(0.95 * best, 2.2 * best))
         lines.legend(frameon=False, fontsize="small")
         for axes in (dots, lines):
             axes.grid(alpha=0.3)

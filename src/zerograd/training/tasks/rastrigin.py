@@ -13,10 +13,10 @@ from zerograd.training.planes import Plane
 from zerograd.training.task import cosine
 
 
-def rastrigin(x: Tensor, y: Tensor) -> Tensor:
+def height(x: Tensor, y: Tensor) -> Tensor:
     """0 at (0, 0). Rastrigin, 1974."""
     return 20 + x**2 + y**2 - 10 * (torch.cos(2 * math.pi * x) + torch.cos(2 * math.pi * y))
 
 
-PLANE = Plane("rastrigin", rastrigin, minima=((0.0, 0.0),), start=(3.4, -2.7), x=(-5.12, 5.12), y=(-5.12, 5.12))
+PLANE = Plane("rastrigin", height, minima=((0.0, 0.0),), start=(3.4, -2.7), x=(-5.12, 5.12), y=(-5.12, 5.12))
 TASK = PLANE.task(optimizer="SGD", lr=0.05, epochs=200, schedule=cosine)

@@ -9,10 +9,10 @@ from torch import Tensor
 from zerograd.training.planes import Plane
 
 
-def rosenbrock(x: Tensor, y: Tensor) -> Tensor:
+def height(x: Tensor, y: Tensor) -> Tensor:
     """0 at (1, 1). Rosenbrock, 1960."""
     return (1 - x) ** 2 + 100 * (y - x**2) ** 2
 
 
-PLANE = Plane("rosenbrock", rosenbrock, minima=((1.0, 1.0),), start=(-1.2, 1.0), x=(-2.0, 2.0), y=(-1.0, 3.0))
+PLANE = Plane("rosenbrock", height, minima=((1.0, 1.0),), start=(-1.2, 1.0), x=(-2.0, 2.0), y=(-1.0, 3.0))
 TASK = PLANE.task(optimizer="Adam", lr=0.3, epochs=1000)
