@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 
-from zerograd.linting.modules import Module
+from zerograd.linting.modules import Module, optimizer_names
 from zerograd.linting.paths import DEPTH, WRAPPERS, Frame, Path, bare, frame_of, name_of
 from zerograd.linting.receivers import (
     CLASSES,
+    MODULE_NAME,
     NOT_AN_OPTIMIZER,
     OTHER_CLASSES,
     makes_an_optimizer,
@@ -170,6 +171,10 @@ class Binder:
             self._optimizers[path] = self._judged(path)
         return self._optimizers[path]
 
+    def has_parameters(self, path: Path) -> bool:
+        """Whether something is used as a module, or is called like one."""
+        return path.last in path.home.module.module_names or bool(MODULE_NAME.search(snake(path.last)))
+
     def _judged(self, path: Path) -> bool | None:
         verdict: bool | None = None
         for value in self.values(path):
@@ -186,8 +191,19 @@ class Binder:
         name = path.last
         if sounds_like_an_optimizer(name):
             return True
-        module = path.home.module
-        return True if name in module.optimizer_names and not steps_otherwise(name) else None
+        if steps_otherwise(name) or any(_is_of_others(value) for value in self.values(path)):
+            return None
+        return True if self._is_used_like_one(path) else None
+
+    def _is_used_like_one(self, path: Path) -> bool:
+        """Whether an optimizer's methods are called; on a function's own name that counts only in the function."""
+        module, name = path.home.module, path.last
+        if name not in module.optimizer_names:
+            return False
+        if isinstance(path.home, Class) or path.home.parent is None:
+            return True
+        first, last = getattr(path.home.node, "lineno", 1), getattr(path.home.node, "end_lineno", 0)
+        return name in optimizer_names("\n".join(module.source.lines[first - 1 : last]))
 
     def _makes(self, value: Value) -> bool | None:
         node = bare(value.expression)
@@ -310,6 +326,14 @@ class Binder:
             return (method, frame_of(method.scope.parent), path) if method and method.scope.parent else None
         found = self.find_definition(node, frame.scope)
         return _with_frame(found) if isinstance(found, Function) else None
+
+
+def _is_of_others(value: Value) -> bool:
+    """Whether a loop's name walks through schedulers or the like."""
+    return value.how.startswith("item") and any(
+        isinstance(node, (ast.Name, ast.Attribute)) and steps_otherwise(name_of(node))
+        for node in ast.walk(value.expression)
+    )
 
 
 def _with_frame(function: Function) -> tuple[Function, Frame, Path | None] | None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from zerograd.linting.graph import Event, Kind, Loop
 from zerograd.linting.paths import Frame, Path
-from zerograd.linting.receivers import is_harmless, is_suspicious, steps_otherwise
+from zerograd.linting.reach import may_touch
+from zerograd.linting.receivers import is_harmless, steps_otherwise, suspicion
 from zerograd.linting.scopes import Function, chain, make_function
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ class Calls:
             if parts and dotted[-2:] == ["autograd", "backward"]:
                 return self.event("backward", node, end)
             return end
-        suspicious = is_suspicious(name)
+        suspicious = may_touch(node, suspicion(name), self.frame, self.binder)
         if name == "train" and not node.keywords and all(isinstance(a, ast.Constant) for a in node.args):
             suspicious = False
         if parts == ("self",) and node.args and isinstance(node.args[0], ast.Constant):

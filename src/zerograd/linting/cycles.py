@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from zerograd.linting.context import Context
-from zerograd.linting.graph import Graph, Loop
+from zerograd.linting.graph import Event, Graph, Loop
 from zerograd.linting.receivers import sounds_like_an_optimizer
 from zerograd.linting.scopes import Class
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
@@ -45,6 +46,8 @@ def uncleared(context: Context) -> Iterator[Cycle]:
         for node in view.of(STEP):
             if view.are(view.before(node, BACKWARD, FOREIGN, STEP, CLEAR, UNKNOWN) - {-1}, CLEAR):
                 continue  # it uses nothing: another rule's matter
+            if _is_cleared_with_it(view, node):
+                continue
             for loop in reversed(context.graph.loops[node]):
                 following = view.after(node, BACKWARD, CLEAR, UNKNOWN, within=loop)
                 if view.are(following, BACKWARD) and _goes_round(view, node, min(following), loop):
@@ -53,6 +56,18 @@ def uncleared(context: Context) -> Iterator[Cycle]:
                     break
             else:
                 yield from _over_calls(context, view, node)
+
+
+def _is_cleared_with_it(view: View, step: int) -> bool:
+    """Whether a clear stands under a condition of the same words as one of the step's."""
+    guards = view.graph.guards
+    mine = {(ast.unparse(guard.test), guard.holds) for guard in guards[step]}
+    return bool(mine) and any(
+        guard not in guards[step] and (ast.unparse(guard.test), guard.holds) in mine
+        for node in view.of(CLEAR)
+        if not view.event(node).made
+        for guard in guards[node]
+    )
 
 
 def _goes_round(view: View, step: int, backward: int, loop: Loop) -> bool:
@@ -69,7 +84,7 @@ def _over_calls(context: Context, view: View, node: int) -> Iterator[Cycle]:
     if view.after(node, BACKWARD, CLEAR, UNKNOWN) or Graph.EXIT not in context.live:
         return
     first = view.after(Graph.ENTRY, BACKWARD, CLEAR, UNKNOWN, STEP)
-    if not view.are(first, BACKWARD) or view.of(UNKNOWN):
+    if not view.are(first, BACKWARD):
         return
     text = context.module.source.text
     names = set(CLEARED.findall(text))
@@ -79,17 +94,28 @@ def _over_calls(context: Context, view: View, node: int) -> Iterator[Cycle]:
         for parts in owner.attributes
         if sounds_like_an_optimizer(parts[-1])
     }
-    if view.path.last not in names and names <= made and not BY_HAND.search(text):
+    if BY_HAND.search(text) or view.path.last in names or not names <= made:
+        return
+    if not _is_handed_over(context, view) or (not names and _makes_its_loss(context, view.event(min(first)))):
         yield Cycle(view, node, min(first), None)
 
 
 def _lives_on(context: Context, view: View) -> bool:
-    """Whether an optimizer is made once in the class or module and used by calls of this function."""
+    """Whether an optimizer is the same one at the next call: an attribute, a global name, or a parameter."""
     home = view.path.home
     if isinstance(home, Class):
-        return (
-            context.binder.constructor(view.path) is not None
-            and context.function is not None
-            and (context.function.name != "__init__")
-        )
-    return home.parent is None and context.binder.constructor(view.path) is not None
+        known = bool(context.binder.values(view.path))
+        return known and context.function is not None and context.function.name != "__init__"
+    if home.parent is None:
+        return context.binder.constructor(view.path) is not None
+    return _is_handed_over(context, view)
+
+
+def _is_handed_over(context: Context, view: View) -> bool:
+    return view.path.home is context.scope and view.path.parts[0] in context.scope.parameters
+
+
+def _makes_its_loss(context: Context, backward: Event) -> bool:
+    """Whether the loss is computed in the function: one that is handed the loss, too, is but a part of a step."""
+    used = {node.id for node in ast.walk(backward.node) if isinstance(node, ast.Name)}
+    return not used & set(context.scope.parameters)

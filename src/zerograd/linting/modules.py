@@ -26,8 +26,17 @@ TOO_COMMON = frozenset({"forward", "__init__", "get", "main", "__enter__", "__ex
 RELEVANT = re.compile(r"zero_grad|backward|\bstep\b|optim", re.IGNORECASE)
 """What a file has, somewhere, that has to do with gradients at all."""
 RECEIVER = re.compile(r"(\w+)(?:\[[^\]]*\])?\s*\.\s*(zero_grad|param_groups|step)\b(?:\s*\()?")
+OF_A_MODULE = re.compile(r"(\w+)\s*\.\s*(?:parameters|named_parameters|zero_grad|train|eval)\s*\(")
 LENT = re.compile(r"\.\s*zero_grad\b(?!\s*\()")
 ROUNDS = 6
+
+
+def optimizer_names(text: str) -> set[str]:
+    """The names on which an optimizer's methods are called, so that they are optimizers whatever they are called."""
+    used: dict[str, set[str]] = {}
+    for match in RECEIVER.finditer(text):
+        used.setdefault(match[1], set()).add(match[2])
+    return {n for n, ms in used.items() if "step" in ms and len(ms) > 1}
 
 
 class Module:
@@ -43,15 +52,10 @@ class Module:
         self.functions: list[Function] = reader.functions
         self.classes: list[Class] = reader.classes
         self.hooked = bool(GRADIENT_HOOKS.search(source.text))
-        used: dict[str, set[str]] = {}
-        for match in RECEIVER.finditer(source.text):
-            used.setdefault(match[1], set()).add(match[2])
-        self.optimizer_names = {
-            name
-            for name, methods in used.items()
-            if {"zero_grad", "step"} <= methods or {"param_groups", "step"} <= methods
-        }
+        self.optimizer_names = optimizer_names(source.text)
         """Names with an optimizer's methods, whatever they are called."""
+        self.module_names = set(OF_A_MODULE.findall(source.text))
+        """Names with a module's methods."""
         self.lines = [(n, line) for n, line in enumerate(source.lines, start=1) if not line.lstrip().startswith("#")]
         self.stepping, self.step_names = self._spread(STEPPING, files.imported_names(self, "step_names"))
         """The lines that take a step or call a function that does, and the names of such functions."""
@@ -77,7 +81,7 @@ class Module:
         return found, known
 
     def _telling(self) -> list[int]:
-        if not self.stepping:
+        if not self.stepping and not (self.imported and self.acting):
             return []
         pattern = TELLING.pattern
         if self.optimizer_names:

@@ -146,6 +146,8 @@ def related(binder: Binder, one: Path, other: Path) -> bool | None:
         return None if rest[0][0] in "[*" else True  # a wrapper and the optimizer in it are one
     if one.parts[:-1] == other.parts[:-1]:
         ends = (one.parts[-1], other.parts[-1])
+        if len(one.parts) > 1 and ends[0].lstrip("_") == ends[1].lstrip("_"):
+            return True  # self.optimizer is a property of self._optimizer
         if "*" in ends and all(end[0] in "[*" for end in ends):
             return True if any(end.startswith("[?") for end in ends) else None
         if any(end.startswith("[?") for end in ends) and all(end[0] == "[" for end in ends):
