@@ -14,7 +14,10 @@ from zerograd.linting.scopes import Class
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
 
 CLEARED = re.compile(r"(\w+)(?:\[[^\]\n]*\])?(?:\(\))?\s*\.\s*zero_grad\b")
-BY_HAND = re.compile(r"\._?grad\b|set_to_none|zero_grads|grad_zero|clear_grad|reset_grad")
+BY_HAND = re.compile(
+    r"\._?grad\b(?:\.\w+)*\s*=[^=]|\._?grad\.(?:\w+\.)*(?:zero_|fill_|copy_|detach_)|set_to_none|zero_grads|grad_zero"
+    r"|clear_grad|reset_grad|zero_gradients|del \w+\.grad|clean_grad|zerograd\("
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def _over_calls(context: Context, view: View, node: int) -> Iterator[Cycle]:
     first = view.after(Graph.ENTRY, BACKWARD, CLEAR, UNKNOWN, STEP)
     if not view.are(first, BACKWARD):
         return
-    text = context.module.source.text
+    text = _text_around(context)
     names = set(CLEARED.findall(text))
     made = {v.last for v in context.optimizers} | {
         parts[-1]
@@ -98,6 +101,18 @@ def _over_calls(context: Context, view: View, node: int) -> Iterator[Cycle]:
         return
     if not _is_handed_over(context, view) or (not names and _makes_its_loss(context, view.event(min(first)))):
         yield Cycle(view, node, min(first), None)
+
+
+def _text_around(context: Context) -> str:
+    """The file without the other functions that run a cycle of their own: what they clear is before their backward."""
+    lines = list(context.module.source.lines)
+    for function in context.module.functions:
+        first, last = function.node.lineno, function.node.end_lineno or function.node.lineno
+        own = "\n".join(context.module.source.lines[first - 1 : last])
+        mine = context.function is not None and first <= context.function.node.lineno <= last
+        if not mine and "backward" in own and ".step(" in own:
+            lines[first - 1 : last] = [""] * (last - first + 1)
+    return "\n".join(lines)
 
 
 def _lives_on(context: Context, view: View) -> bool:

@@ -11,7 +11,8 @@ from zerograd.linting.receivers import is_harmless, snake
 LOSS = re.compile(r"loss|(?:^|_)err(?:or)?(?:_|$)|(?:^|_)cost(?:_|$)|objective|criterion_out")
 READS = re.compile(
     r"(?:^|_)(?:item|detach|append|print|update|add|log|logs|write|float|mean|sum|format|set|isnan|isfinite|cpu|numpy|str"
-    r"|scalar|info|debug|list|postfix|description|stack|cat)(?:_|$)"
+    r"|scalar|info|debug|list|postfix|description|stack|cat|min|max|minimum|maximum|abs|sqrt|exp|adapt|len|extend|any|all"
+    r"|gather|reduce|clamp|round|to|tolist|put|push|add_scalars|scalars|report|track|record|dict|zip|enumerate|int|bool)(?:_|$)"
 )
 GRADIENTS = re.compile(
     r"backward|autograd|jacobian|[jv]jp|functional_call|perturb|\bes_|evolution|closure|ascend|_and_grad|grad_and|grads?\("

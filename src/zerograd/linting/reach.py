@@ -71,6 +71,9 @@ def _of_object(path: Path, binder: Binder, depth: int) -> Held:
         node = value.expression
         if isinstance(node, ast.Constant):
             continue
+        if value.how == "is" and isinstance(node, (ast.List, ast.Tuple, ast.Dict)):
+            held.append(_of_argument(node, frame_of(value.scope), binder, depth + 1))
+            continue
         if value.how != "is" or not isinstance(node, ast.Call):
             return "all"
         frame = frame_of(value.scope)
@@ -97,6 +100,8 @@ def _of_argument(node: ast.expr, frame: Frame, binder: Binder, depth: int = 0) -
         return _most(_of_argument(part, frame, binder, depth) for part in node.elts)
     if isinstance(node, ast.Dict):
         return _most(_of_argument(part, frame, binder, depth) for part in node.values)
+    if isinstance(node, ast.Call) and depth < DEPTH:
+        return _most(_of_argument(part, frame, binder, depth + 1) for part in _arguments(node))
     parts = chain(node)
     if not parts:
         return "nothing"

@@ -65,8 +65,14 @@ class View:
         """A clear of the optimizer's modules is one of its own; of what isn't known, it may be."""
         mine = self.binder.modules(self.path)
         if mine is None:
-            return UNKNOWN
+            return CLEAR if self._is_the_only_module(module) else UNKNOWN
         return CLEAR if overlap(mine, {module}) else UNKNOWN if not self._is_anothers(module) else ""
+
+    def _is_the_only_module(self, module: Path) -> bool:
+        """Whether one optimizer, which was made elsewhere, and one module are all there is."""
+        if not self.alone or self.binder.constructor(self.path) is not None:
+            return False
+        return all(event is None or not event.of_module or event.path == module for event in self.graph.events)
 
     def _is_anothers(self, module: Path) -> bool:
         others = {e.path for e in self.graph.events if e is not None and e.kind == STEP and e.path is not None}
