@@ -72,7 +72,7 @@ class Calls:
                 return self.event("step", node, end, path)
             receiver = self.path(node.func.value)
             if receiver is not None and self.binder.is_optimizer(receiver):
-                if any(word in name for word in TOUCHING) and name != "synchronize":
+                if any(word in name for word in TOUCHING) and "synchronize" not in name:
                     return self.event("unknown", node, end, receiver)
                 return end
         return self._unknown(node, name, end)

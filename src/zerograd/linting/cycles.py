@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from zerograd.linting.context import Context
-from zerograd.linting.graph import Event, Graph, Loop
+from zerograd.linting.graph import Event, Graph, Guard, Loop, walk
 from zerograd.linting.receivers import sounds_like_an_optimizer
 from zerograd.linting.scopes import Class
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
+from zerograd.linting.windowing import is_constant, sort_of
 
 CLEARED = re.compile(r"(\w+)(?:\[[^\]\n]*\])?(?:\(\))?\s*\.\s*zero_grad\b")
 BY_HAND = re.compile(
@@ -52,13 +53,55 @@ def uncleared(context: Context) -> Iterator[Cycle]:
             if _is_cleared_with_it(view, node):
                 continue
             for loop in reversed(context.graph.loops[node]):
-                following = view.after(node, BACKWARD, CLEAR, UNKNOWN, within=loop)
+                following = _following(context, view, node, loop)
                 if view.are(following, BACKWARD) and _goes_round(view, node, min(following), loop):
                     yield Cycle(view, node, min(following), loop)
                 if following:
                     break
             else:
                 yield from _over_calls(context, view, node)
+
+
+def _following(context: Context, view: View, step: int, loop: Loop) -> set[int]:
+    """What may come after a step round the loop, where conditions that never change hold as they did at the step.
+
+    Clears that are only for every other iteration, or so, are passed by.
+    """
+    guards = view.graph.guards
+    held = {(guard.statement, guard.holds) for guard in guards[step] if is_constant(guard, loop)}
+    opposite = {(statement, not holds) for statement, holds in held}
+    passed = {
+        node
+        for node, kind in view.kinds.items()
+        if kind == CLEAR and any(_is_now_and_then(guard, loop, context) for guard in guards[node])
+    }
+    passed = passed if _is_unguarded(view, step, loop) else set()
+
+    def ends(at: int) -> bool:
+        if loop not in view.graph.loops[at]:
+            return True
+        if any((guard.statement, guard.holds) in opposite for guard in guards[at]):
+            return True
+        return view.kinds.get(at) in (BACKWARD, CLEAR, UNKNOWN) and at not in passed
+
+    reached = walk(view.graph.following, view.graph.following[step], ends)
+    return {
+        at
+        for at in reached
+        if view.kinds.get(at) in (BACKWARD, CLEAR, UNKNOWN)
+        and at not in passed
+        and loop in view.graph.loops[at]
+        and not any((guard.statement, guard.holds) in opposite for guard in guards[at])
+    }
+
+
+def _is_unguarded(view: View, step: int, loop: Loop) -> bool:
+    inner = view.graph.guards[loop.header]
+    return all(guard in inner or is_constant(guard, loop) for guard in view.graph.guards[step])
+
+
+def _is_now_and_then(guard: Guard, loop: Loop, context: Context) -> bool:
+    return guard not in context.graph.guards[loop.header] and sort_of(guard, loop, context) == "modulo"
 
 
 def _is_cleared_with_it(view: View, step: int) -> bool:
@@ -99,7 +142,8 @@ def _over_calls(context: Context, view: View, node: int) -> Iterator[Cycle]:
     }
     if BY_HAND.search(text) or view.path.last in names or not names <= made:
         return
-    if not _is_handed_over(context, view) or (not names and _makes_its_loss(context, view.event(min(first)))):
+    here = {other.path.last for other in context.views}
+    if not _is_handed_over(context, view) or (names <= here and _makes_its_loss(context, view.event(min(first)))):
         yield Cycle(view, node, min(first), None)
 
 
@@ -123,7 +167,12 @@ def _lives_on(context: Context, view: View) -> bool:
         return known and context.function is not None and context.function.name != "__init__"
     if home.parent is None:
         return context.binder.constructor(view.path) is not None
-    return _is_handed_over(context, view)
+    given = context.binder.values(view.path)
+    own = bool(given) and all(
+        isinstance(value.expression, ast.Call) and getattr(value.expression.func, "attr", "") == "optimizers"
+        for value in given
+    )
+    return own or _is_handed_over(context, view)  # Lightning's self.optimizers() gives the same ones every time
 
 
 def _is_handed_over(context: Context, view: View) -> bool:

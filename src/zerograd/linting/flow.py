@@ -172,7 +172,7 @@ class Flow:
         work = handwork(statement) if self.here.module.mentions(statement, "grad") else None
         if work is not None and end is not None:
             end = self.new(end, Event("unknown", statement, self.here.module))
-        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call) and end is not None:
+        if isinstance(statement, ast.Assign) and _makes_something(statement.value) and end is not None:
             for target in statement.targets:
                 path = self.binder.resolve(target, self.here.frame)
                 if path is not None and self.binder.is_optimizer(path):
@@ -339,6 +339,11 @@ class Flow:
         return len(self.stack) > DEPTH or any(
             a.function is not None and a.function.node is function.node for a in self.stack
         )
+
+
+def _makes_something(value: ast.expr) -> bool:
+    """Whether a call may give a new optimizer; Lightning's ``self.optimizers()`` gives those that there are."""
+    return isinstance(value, ast.Call) and getattr(value.func, "attr", "") != "optimizers"
 
 
 def _constant(test: ast.expr) -> bool | None:

@@ -36,7 +36,9 @@ def computes_a_loss_for_nothing(tree: ast.AST) -> bool:
 
 def _losses(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and any(isinstance(part, ast.Call) for part in ast.walk(node.value)):
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) and LOSS.search(snake(node.target.id)):
+            yield node.target.id
+        if isinstance(node, ast.Assign) and not isinstance(node.value, (ast.Constant, ast.List, ast.Dict, ast.Tuple)):
             made = isinstance(node.value, ast.Call) and CRITERION.search(snake(_name(node.value)))
             for target in node.targets:
                 for part in ast.walk(target):

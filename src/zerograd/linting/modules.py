@@ -27,6 +27,7 @@ RELEVANT = re.compile(r"zero_grad|backward|\bstep\b|optim", re.IGNORECASE)
 """What a file has, somewhere, that has to do with gradients at all."""
 RECEIVER = re.compile(r"(\w+)(?:\[[^\]]*\])?\s*\.\s*(zero_grad|param_groups|step)\b(?:\s*\()?")
 OF_A_MODULE = re.compile(r"(\w+)\s*\.\s*(?:parameters|named_parameters|zero_grad|train|eval)\s*\(")
+DECLARED = re.compile(r"(?:isinstance\(\s*|^[^\S\n]*(?:def[^\n]*[(,]\s*)?)(\w+)\s*[:,]\s*[\w.]*\bOptimizer\b", re.MULTILINE)
 LENT = re.compile(r"\.\s*zero_grad\b(?!\s*\()")
 ROUNDS = 6
 
@@ -36,7 +37,7 @@ def optimizer_names(text: str) -> set[str]:
     used: dict[str, set[str]] = {}
     for match in RECEIVER.finditer(text):
         used.setdefault(match[1], set()).add(match[2])
-    return {n for n, ms in used.items() if "step" in ms and len(ms) > 1}
+    return {n for n, ms in used.items() if "step" in ms and len(ms) > 1} | set(DECLARED.findall(text))
 
 
 class Module:

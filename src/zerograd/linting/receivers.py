@@ -40,7 +40,7 @@ HARMLESS = re.compile(
     r"lr|learning_rate|sched|save|load|checkpoint|ckpt|log|print|state_dict|isinstance|issubclass|len|type|attr"
     r"|unscale|clip|scale_loss|warm|adjust|decay|prepare|str|repr|^id$|list|dict|zip|enumerate|tuple|^set|^get"
     r"|no_grad|enable_grad|set_grad|requires_grad|grad_norm|norm|inference|broadcast|freeze|eval|valid|test|infer"
-    r"|assert|info|warn|debug|write|display|plot|draw|show|num_|count|summary|record|append|extend|format|join"
+    r"|toggle|assert|info|warn|debug|write|display|plot|draw|show|num_|count|summary|record|append|extend|format|join"
     r"|initialize|wandb|compile|wrap|cast|move|^to_|^to$|device|register|count|watch|add_scalar|metric|acc|item"
 )
 """Calls that may be handed an optimizer and leave its gradients alone."""
@@ -62,6 +62,7 @@ INNOCENT = re.compile(
     r"|log_|_log|print|_lr|lr_|train_test_split|train_loader|train_data|trainable|pretrain|get_|_iter|add_|^log|plot"
     r"|synchronize|gradient_checkpoint|tqdm|trange|display|write|save|load|range|format|callable|constraint|strain"
     r"|^accumulate$|meter|grad_scaler|gradscaler|eval|valid|test_step|nonzero|count_nonzero|no_sync|set_train|current_step"
+    r"|average_grad\w*|reduce_grad\w*|sync\w*_grad\w*|clip_|^optimizers?$|^toggle|^untoggle"
     r"|step_size|_mode$|register_(?:forward_|backward_|full_backward_)?hook|timestep|time_step|num_steps|n_steps"
 )
 """The exceptions: such names sound like training and are none."""

@@ -17,7 +17,8 @@ Sort = Literal["modulo", "boundary", "other"]
 
 BOUNDARY = re.compile(r"accum|sync|update|boundary|last_batch|is_last|last_step|last_iter|do_step|should_step|final")
 NO_WINDOW = re.compile(
-    r"finite|isnan|isinf|skip|overflow|nan|inf_|found_inf|warmup|freeze|train|amp|fp16|scaler|tpu|xla|cuda"
+    r"finite|isnan|isinf|skip|overflow|\bnan|inf_|found_inf|warmup|freeze|\b(?:is_|in_)?train(?:ing)?\b|\b(?:use_)?amp\b|fp16"
+    r"|scaler|tpu|xla|cuda"
 )
 
 
@@ -66,6 +67,17 @@ def sort_of(guard: Guard, loop: Loop, context: Context) -> Sort:
     if BOUNDARY.search(ast.unparse(guard.test).lower()) or re.search(r"[-+] 1 == len\(|== len\(\w+\) - 1", words):
         return "boundary"
     return "other"
+
+
+def is_constant(guard: Guard, loop: Loop) -> bool:
+    """Whether a condition is the same in every iteration of a loop: made of names that nothing in it sets."""
+    if guard.module is not loop.module or any(isinstance(node, ast.Call) for node in ast.walk(guard.test)):
+        return False
+    used = {name for node in ast.walk(guard.test) if (name := _name(node))}
+    for node in ast.walk(loop.node):
+        if isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Store) and _name(node) in used:
+            return False
+    return True
 
 
 def spelt_out(test: ast.expr, context: Context) -> ast.expr:
