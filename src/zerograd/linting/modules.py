@@ -70,7 +70,7 @@ class Module:
         known: set[str] = set()
         found = sorted(marked)
         for _ in range(ROUNDS if found or names else 0):
-            names = names | {f.name for f in self.functions if _within(found, f.node)}
+            names = names | {f.name for f in self.functions if within(found, f.node)}
             fresh = names - known - TOO_COMMON
             if not fresh:
                 break
@@ -111,18 +111,18 @@ class Module:
 
     def touches(self, node: object) -> bool:
         """Whether a node of the tree has a line that may have to do with gradients."""
-        return _within(self.telling, node)
+        return within(self.telling, node)
 
     def steps(self, node: object) -> bool:
         """Whether a node has a line that takes a step, or calls something of the file that does."""
-        return _within(self.stepping, node)
+        return within(self.stepping, node)
 
     def acts(self, node: object) -> bool:
         """Whether a node has a line that makes, uses or clears gradients, or calls something of the file that does."""
-        return _within(self.acting, node)
+        return within(self.acting, node)
 
 
-def _within(numbers: list[int], node: object) -> bool:
+def within(numbers: list[int], node: object) -> bool:
     """Whether one of the sorted line numbers is a node's."""
     first, last = getattr(node, "lineno", 0), getattr(node, "end_lineno", 0)
     index = bisect_left(numbers, first)
