@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from zerograd.linting.modules import Module, optimizer_names
+from zerograd.linting.modules import Module, used_names
 from zerograd.linting.paths import DEPTH, WRAPPERS, Frame, Path, bare, frame_of, name_of
 from zerograd.linting.receivers import (
     CLASSES,
@@ -203,7 +203,7 @@ class Binder:
         if isinstance(path.home, Class) or path.home.parent is None:
             return True
         first, last = getattr(path.home.node, "lineno", 1), getattr(path.home.node, "end_lineno", 0)
-        return name in optimizer_names("\n".join(module.source.lines[first - 1 : last]))
+        return name in used_names("\n".join(module.source.lines[first - 1 : last]))[0]
 
     def _makes(self, value: Value) -> bool | None:
         node = bare(value.expression)

@@ -158,9 +158,7 @@ class Flow:
             return self._loop(statement, node)
         if isinstance(statement, (ast.Try, ast.Match)):
             return self._try(statement, node) if isinstance(statement, ast.Try) else self._match(statement, node)
-        if isinstance(statement, (ast.For, ast.AsyncFor, ast.While)) and any(
-            isinstance(inner, ast.Return) for inner in ast.walk(statement)
-        ):
+        if isinstance(statement, (ast.For, ast.AsyncFor, ast.While)) and self.here.module.returns(statement):
             return self._loop(statement, node)
         return node
 
@@ -220,8 +218,8 @@ class Flow:
 
     def _known_elements(self, statement: ast.For | ast.AsyncFor, node: int) -> int | None:
         """A loop over optimizers or over parameters: each of them has its turn, so it is no loop in the graph."""
-        if not any(isinstance(inner, (ast.Break, ast.Return)) for inner in ast.walk(statement)):
-            work = handwork(statement) if _is_handwork(self, statement) else None
+        if _is_handwork(self, statement):
+            work = handwork(statement)
             if work is not None:
                 return self.new(node, _handmade(self, statement, work))
         turns = elements(statement.target, statement.iter, self.here.frame, self.binder)
@@ -361,7 +359,8 @@ def _is_used(self: Flow, target: Target) -> bool:
 
 def _is_handwork(self: Flow, statement: ast.stmt) -> bool:
     return self.here.module.mentions(statement, "grad") and not any(
-        isinstance(inner, ast.Attribute) and inner.attr in ("backward", "step", "zero_grad")
+        isinstance(inner, (ast.Break, ast.Return))
+        or (isinstance(inner, ast.Attribute) and inner.attr in ("backward", "step", "zero_grad"))
         for inner in ast.walk(statement)
     )
 

@@ -56,7 +56,8 @@ def _told(module: Module, path: Path, cycle: Cycle) -> Told:
 
 def _cleared(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
     """Optimizers that are cleared before a backward, in a loop or beside another one that steps."""
-    clears = [number for number, line in module.lines if "zero_grad" in line]
+    named = {number: CLEARED.findall(line) for number, line in module.lines if "zero_grad" in line}
+    clears = sorted(named)
     backwards = [number for number, line in module.lines if "backward" in line]
     roots: list[tuple[ast.AST, Scope]] = [(module.tree, module.scope)]
     roots += [(function.node, function.scope) for function in module.functions]
@@ -65,7 +66,8 @@ def _cleared(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
         if not whole and not (within(clears, node) and within(backwards, node)):
             continue
         own = text_of(module, node)
-        if all(steps(words.removeprefix("self."), own) for words in CLEARED.findall(own)):
+        inside = {words for number in clears if whole or node.lineno <= number <= node.end_lineno for words in named[number]}  # type: ignore[attr-defined]
+        if all(steps(words.removeprefix("self."), own) for words in inside):
             continue
         for cycle in _cycles(node):
             assert cycle.clear is not None and isinstance(cycle.clear.func, ast.Attribute)
