@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 
 from zerograd.linting.modules import Module, used_names
+from zerograd.linting.parameters_of import collected
 from zerograd.linting.paths import DEPTH, WRAPPERS, Frame, Path, bare, frame_of, name_of
 from zerograd.linting.receivers import (
     CLASSES,
-    MODULE_NAME,
     NOT_AN_OPTIMIZER,
     OTHER_CLASSES,
     makes_an_optimizer,
@@ -171,10 +171,6 @@ class Binder:
             self._optimizers[path] = self._judged(path)
         return self._optimizers[path]
 
-    def has_parameters(self, path: Path) -> bool:
-        """Whether something is used as a module, or is called like one."""
-        return path.last in path.home.module.module_names or bool(MODULE_NAME.search(snake(path.last)))
-
     def _judged(self, path: Path) -> bool | None:
         verdict: bool | None = None
         for value in self.values(path):
@@ -193,17 +189,7 @@ class Binder:
             return True
         if steps_otherwise(name) or any(_is_of_others(value) for value in self.values(path)):
             return None
-        return True if self._is_used_like_one(path) else None
-
-    def _is_used_like_one(self, path: Path) -> bool:
-        """Whether an optimizer's methods are called; on a function's own name that counts only in the function."""
-        module, name = path.home.module, path.last
-        if name not in module.optimizer_names:
-            return False
-        if isinstance(path.home, Class) or path.home.parent is None:
-            return True
-        first, last = getattr(path.home.node, "lineno", 1), getattr(path.home.node, "end_lineno", 0)
-        return name in used_names("\n".join(module.source.lines[first - 1 : last]))[0]
+        return True if _is_used_like_one(path) else None
 
     def _makes(self, value: Value) -> bool | None:
         node = bare(value.expression)
@@ -264,7 +250,7 @@ class Binder:
                     continue
                 given = call.args[:1] or [k.value for k in call.keywords if k.arg == "params"]
                 frame = frame_of(value.scope)
-                known = _collect_all(self, given, frame, found) and known
+                known = collected(self, given, frame, found) and known
             self._modules[path] = frozenset(found) if known and found else None
         return self._modules[path]
 
@@ -328,6 +314,17 @@ class Binder:
         return _with_frame(found) if isinstance(found, Function) else None
 
 
+def _is_used_like_one(path: Path) -> bool:
+    """Whether an optimizer's methods are called; on a function's own name that counts only in the function."""
+    module, name = path.home.module, path.last
+    if name not in module.optimizer_names:
+        return False
+    if isinstance(path.home, Class) or path.home.parent is None:
+        return True
+    first, last = getattr(path.home.node, "lineno", 1), getattr(path.home.node, "end_lineno", 0)
+    return name in used_names("\n".join(module.source.lines[first - 1 : last]))[0]
+
+
 def _is_of_others(value: Value) -> bool:
     """Whether a loop's name walks through schedulers or the like."""
     return value.how.startswith("item") and any(
@@ -355,38 +352,6 @@ def _of_class(self: Binder, owner: Class, parts: tuple[str, ...]) -> list[Value]
         if parts in ancestor.attributes:
             return ancestor.attributes[parts]
     return []
-
-
-def _collect_all(self: Binder, nodes: list[ast.expr], frame: Frame, found: set[Path]) -> bool:
-    understood = bool(nodes)
-    for node in nodes:
-        understood = _collect(self, node, frame, found, 0) and understood
-    return understood
-
-
-def _collect(self: Binder, node: ast.expr, frame: Frame, found: set[Path], depth: int) -> bool:
-    """Add the modules of an expression of parameters; whether all of it was understood."""
-    if depth > DEPTH:
-        return False
-    calls = [
-        inner
-        for inner in ast.walk(node)
-        if isinstance(inner, ast.Call) and name_of(inner.func) in ("parameters", "named_parameters")
-    ]
-    for call in calls:
-        owner = self.resolve(call.func.value, frame) if isinstance(call.func, ast.Attribute) else None
-        if owner is None:
-            return False
-        found.add(owner)
-    if calls:
-        return True
-    path = self.resolve(node, frame)
-    values = self.values(path) if path is not None else []
-    understood = bool(values)
-    for v in values:
-        inner = v.how == "is" and _collect(self, v.expression, frame_of(v.scope), found, depth + 1)
-        understood = inner and understood
-    return understood
 
 
 def _followed(self: Binder, path: Path, depth: int) -> Path:

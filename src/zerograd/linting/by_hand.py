@@ -51,7 +51,8 @@ def _of_loop(loop: ast.For | ast.While) -> Iterator[HandStep]:
     for node in inside:
         name = _updated(node)
         if name and name not in made and not walks.get(name, set()) & made:
-            assert isinstance(node, ast.stmt) and isinstance(backward, ast.Call)
+            assert isinstance(node, ast.stmt)
+            assert isinstance(backward, ast.Call)
             yield HandStep(backward, node, loop)
             return
 

@@ -10,8 +10,8 @@ import re
 from typing import TYPE_CHECKING
 
 from zerograd.linting.graph import Event, Kind, Loop
+from zerograd.linting.holding import may_touch
 from zerograd.linting.paths import Frame, Path
-from zerograd.linting.reach import may_touch
 from zerograd.linting.receivers import is_harmless, steps_otherwise, suspicion
 from zerograd.linting.scopes import Function, chain, make_function
 

@@ -54,7 +54,11 @@ def uncleared(context: Context) -> Iterator[Cycle]:
                 continue
             for loop in reversed(context.graph.loops[node]):
                 following = _following(context, view, node, loop)
-                if view.are(following, BACKWARD) and _goes_round(view, node, min(following), loop):
+                if (
+                    view.are(following, BACKWARD)
+                    and _is_used(view, following)
+                    and _goes_round(view, node, min(following), loop)
+                ):
                     yield Cycle(view, node, min(following), loop)
                 if following:
                     break
@@ -93,6 +97,11 @@ def _following(context: Context, view: View, step: int, loop: Loop) -> set[int]:
         and loop in view.graph.loops[at]
         and not any((guard.statement, guard.holds) in opposite for guard in guards[at])
     }
+
+
+def _is_used(view: View, backwards: set[int]) -> bool:
+    """Whether a step may use what is added: a backward that is cleared before each step is another network's."""
+    return any(STEP in {view.kinds[at] for at in view.after(node, STEP, CLEAR)} for node in backwards)
 
 
 def _is_unguarded(view: View, step: int, loop: Loop) -> bool:

@@ -57,7 +57,7 @@ def _thrown_away(context: Context, view: View, step: int, clears: list[int]) -> 
 
 
 def _straight(context: Context, view: View, step: int, clears: list[int]) -> Discarded | None:
-    """In one run of a function or of a loop's body: clear, step, and backward after that, which is cleared next time."""
+    """In one run of a function or of a loop's body: clear, step, and only then backward."""
     loops = context.graph.loops
     loop = loops[step][-1] if loops[step] else None
     if (context.function is None and loop is None) or view.of(STEP) != [step]:

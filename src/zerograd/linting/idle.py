@@ -45,6 +45,8 @@ def never_steps(module: Module, path: Path) -> bool:
     own = text_of(module, node)
     if "[" in words or "*" in words or TAKES_OVER.search(own) or steps(words, own):
         return False
+    if len(path.parts) > 2:
+        return not steps(words, module.source.text) and _is_left_alone(node, path)
     if isinstance(path.home, Class):
         others = set(re.findall(rf"(\w+)\.{re.escape(path.parts[-1])}\b", module.source.text))
         if others - {"self", path.parts[-2]}:
@@ -95,6 +97,9 @@ def _is(node: ast.AST, path: Path) -> bool:
         return False
     if isinstance(node, ast.Name):
         return len(path.parts) == 1 and node.id == path.last
-    return isinstance(node, ast.Attribute) and len(path.parts) > 1 and node.attr == path.last and (
-        len(path.parts) < 3 or getattr(node.value, "attr", getattr(node.value, "id", "")) == path.parts[-2]
+    return (
+        isinstance(node, ast.Attribute)
+        and len(path.parts) > 1
+        and node.attr == path.last
+        and (len(path.parts) < 3 or getattr(node.value, "attr", getattr(node.value, "id", "")) == path.parts[-2])
     )

@@ -41,7 +41,9 @@ def used_names(text: str) -> tuple[set[str], set[str]]:
         receiver = RECEIVER.search(text[max(0, match.start() - LONGEST) : match.start()])
         if receiver is not None:
             used.setdefault(receiver[1], set()).add(match[1])
-    optimizers = {name for name, methods in used.items() if "step" in methods and methods & {"zero_grad", "param_groups"}}
+    optimizers = {
+        name for name, methods in used.items() if "step" in methods and methods & {"zero_grad", "param_groups"}
+    }
     if "Optimizer" in text:
         lines = (line for line in text.split("\n") if "Optimizer" in line)
         optimizers.update(name for line in lines for name in DECLARED.findall(line))

@@ -32,7 +32,9 @@ OTHER_STEPPERS = re.compile(
 )
 """Receivers whose ``step`` is not an optimizer's."""
 
-MODULE_NAME = re.compile(r"(?:^|_)(?:model|net|network|module|agent|policy|actor|critic|generator|discriminator|gan)\d*(?:_|$)")
+MODULE_NAME = re.compile(
+    r"(?:^|_)(?:model|net|network|module|agent|policy|actor|critic|generator|discriminator|gan)\d*(?:_|$)"
+)
 
 OTHER_CLASSES = re.compile(r"Scheduler|LR$|Scaler|Warmup|profile|Env$|Env[A-Z]|Meter|Writer|EMA")
 

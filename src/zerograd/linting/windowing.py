@@ -38,6 +38,7 @@ def windows(context: Context) -> Iterator[Window]:
     """All windows of a function."""
     graph = context.graph
     for view in context.views:
+        theirs = {ast.unparse(guard.test) for start in view.of(BACKWARD) for guard in graph.guards[start]}
         for node in view.of(STEP):
             for start in view.of(BACKWARD):
                 loop = graph.loops[start][-1] if graph.loops[start] else None
@@ -46,6 +47,8 @@ def windows(context: Context) -> Iterator[Window]:
                 held = {id(guard.statement) for guard in graph.guards[start]}
                 own = [guard for guard in graph.guards[node] if id(guard.statement) not in held]
                 sorts = [(sort_of(guard, loop, context), guard) for guard in own]
+                if any(ast.unparse(guard.test) in theirs for guard in own):
+                    continue  # it has a backward of its own there
                 if not sorts or any(sort == "other" for sort, _ in sorts):
                     continue
                 sort, guard = next((pair for pair in sorts if pair[0] == "modulo"), sorts[0])

@@ -6,14 +6,20 @@ import ast
 from collections.abc import Iterator
 
 from zerograd.linting.context import Context, Told
+from zerograd.linting.discards import discarded
 from zerograd.linting.losses import computes_a_loss_for_nothing
+from zerograd.linting.paths import Path
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, OTHER, STEP, UNKNOWN, View
 
 
 def check(context: Context) -> Iterator[Told]:
+    taken: set[tuple[Path, int]] | None = None
     for view in context.views:
         for node in view.of(STEP):
             if not _finds_nothing(context, view, node):
+                continue
+            taken = {(d.view.path, d.step) for d in discarded(context)} if taken is None else taken
+            if (view.path, node) in taken:
                 continue
             step = view.event(node)
             yield context.tell(

@@ -17,7 +17,7 @@ from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.scopes import Class, Scope
 
 CLEARED = re.compile(r"((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
-STEPPED = re.compile(r"\w\.step\(\s*\)")
+STEPPED = re.compile(r"(\w+)\.step\(\s*\)")
 BACKWARD = ("backward", "manual_backward")
 LOOPS = (ast.For, ast.AsyncFor, ast.While)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
@@ -62,16 +62,16 @@ def _cleared(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
     roots: list[tuple[ast.AST, Scope]] = [(module.tree, module.scope)]
     roots += [(function.node, function.scope) for function in module.functions]
     for node, scope in roots if clears and backwards else ():
-        whole = isinstance(node, ast.Module)
-        if not whole and not (within(clears, node) and within(backwards, node)):
+        if not isinstance(node, ast.Module) and not (within(clears, node) and within(backwards, node)):
             continue
         own = text_of(module, node)
-        inside = {words for number in clears if whole or node.lineno <= number <= node.end_lineno for words in named[number]}  # type: ignore[attr-defined]
+        first, last = getattr(node, "lineno", 1), getattr(node, "end_lineno", len(module.source.lines))
+        inside = {words for number in clears if first <= number <= last for words in named[number]}
         if all(steps(words.removeprefix("self."), own) for words in inside):
             continue
         for cycle in _cycles(node):
-            assert cycle.clear is not None and isinstance(cycle.clear.func, ast.Attribute)
-            path = binder.resolve(cycle.clear.func.value, frame_of(scope))
+            receiver = getattr(getattr(cycle.clear, "func", None), "value", None)
+            path = binder.resolve(receiver, frame_of(scope)) if receiver is not None else None
             if path is None or not binder.is_optimizer(path) or not _is_judged_here(path, scope, cycle, own):
                 continue
             if not are_used(cycle.loops[0] if cycle.loops else node) and never_steps(module, path):
@@ -82,7 +82,19 @@ def _is_judged_here(path: Path, scope: Scope, cycle: Cycle, own: str) -> bool:
     """Whether the step would have to be in this function, or in the class."""
     if isinstance(path.home, Class):
         return True
+    if path.parts[0] in scope.parameters and not cycle.loops and _is_given_one_thing_twice(scope):
+        return False
     return (path.home is scope or path.home.parent is None) and bool(cycle.loops or STEPPED.search(own))
+
+
+def _is_given_one_thing_twice(scope: Scope) -> bool:
+    """Whether a call in the file hands one thing over for two parameters, so that two optimizers may be one."""
+    name = getattr(scope.node, "name", "")
+    for given in re.findall(rf"\b{re.escape(name)}\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)", scope.module.source.text):
+        words = [word.strip() for word in given.split(",")]
+        if len(words) > len(set(words)):
+            return True
+    return False
 
 
 def _cycles(node: ast.AST) -> Iterator[Cycle]:

@@ -8,7 +8,7 @@ from typing import Literal
 from zerograd.linting.binding import Binder
 from zerograd.linting.losses import LOSS
 from zerograd.linting.paths import DEPTH, Frame, Path, frame_of
-from zerograd.linting.receivers import Suspicion, snake
+from zerograd.linting.receivers import MODULE_NAME, Suspicion, snake
 from zerograd.linting.scopes import chain
 
 Held = Literal["nothing", "tensors", "modules", "all"]
@@ -112,6 +112,6 @@ def _of_argument(node: ast.expr, frame: Frame, binder: Binder, depth: int = 0) -
         return "nothing"
     if binder.is_optimizer(path):
         return "all"
-    if binder.has_parameters(path):
+    if path.last in path.home.module.module_names or MODULE_NAME.search(snake(path.last)):
         return "modules"
     return "tensors" if LOSS.search(snake(path.last)) else "nothing"
