@@ -115,8 +115,8 @@ def _cycles(node: ast.AST) -> Iterator[Cycle]:
         waiting += [(child, inner) for child in ast.iter_child_nodes(current)]
     for clear, loops in sorted(clears, key=lambda pair: pair[0].lineno):
         shared = [backward for backward, others in backwards if others[: len(loops)] == loops]
-        if not loops:
-            shared = [backward for backward in shared if backward.lineno > clear.lineno]
+        later = [backward for backward in shared if backward.lineno > clear.lineno]
+        shared = later if later or not loops else shared
         if shared:
             yield Cycle(clear, min(shared, key=lambda call: call.lineno), loops)
 
