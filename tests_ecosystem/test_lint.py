@@ -1,4 +1,4 @@
-"""Zero false alarms: the linter over all files of packages that train models. Every finding was read; they are frozen."""
+"""Zero false alarms: the linter over all files of packages that train models. Each finding was read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INFOS: dict[str, dict[str, int]] = {
     "accelerate": {"ZG106": 2, "ZG107": 2},
     "transformers": {},
 }
-"""Advice, code by code. accelerate: two test scripts sum the gradients of a window, divide nowhere and drop the last window."""
+"""Advice, code by code. accelerate: two test scripts divide by no window and drop the last one."""
 READ = {"lightning": "2.6", "accelerate": "1.15", "transformers": "5.24"}
 """The versions that were read."""
 SECONDS = 240

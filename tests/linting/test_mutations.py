@@ -16,7 +16,7 @@ ALWAYS_SEEN = ("plain", "checkpointing", "ddp", "tied")
 """Programs of one plain loop: there each of these mutants is wrong for certain and must be seen."""
 
 BY_HAND = ("attack", "by_hand", "functional", "lbfgs", "rebuilt", "sam", "shared_memory")
-"""Programs that write gradients or make optimizers and closures themselves: there much is unknown, and unknown is silent."""
+"""Programs that write gradients or make optimizers and closures themselves: much is unknown there."""
 
 SAME, LATE, LOSSES, HAND, MISSED = "same", "late", "losses", "by hand", "missed"
 SHARE = {"found": 177, SAME: 51, LATE: 22, LOSSES: 44, HAND: 97, MISSED: 12}
