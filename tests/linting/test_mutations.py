@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from linting.fixtures import findings_of
-from mutation.operators import mutants
+from mutation.operators import Mutant, mutants
 
 PROGRAMS = sorted((Path(__file__).parents[1] / "programs").glob("*.py"))
 
 ALWAYS_SEEN = ("plain", "checkpointing", "ddp", "tied")
 """Programs of one plain loop: there each of these mutants is wrong for certain and must be seen."""
 
-SEEN = 160
-"""Of all mutants, so many at least. Most of the others learn the same as the right program (zero twice, zero moved
-about); of the rest the larger part has no step at all, or is a matter of which loss belongs to whom."""
+BY_HAND = ("attack", "by_hand", "functional", "lbfgs", "rebuilt", "sam", "shared_memory")
+"""Programs that write gradients or make optimizers and closures themselves: much is unknown there."""
+
+SAME, LATE, LOSSES, HAND, MISSED = "same", "late", "losses", "by hand", "missed"
+SHARE = {"found": 177, SAME: 51, LATE: 22, LOSSES: 44, HAND: 97, MISSED: 12}
+"""All mutants. Those that are not found: cleared twice or elsewhere in the same order; a step that uses what the
+iteration before has made; one of several backward passes missing, doubled or moved, which is another loss and no
+other order; programs by hand; and what remains, which could be seen."""
+
+
+def reason(stem: str, mutant: Mutant) -> str:
+    """Why a mutant is not found."""
+    if stem in BY_HAND:
+        return HAND
+    clears, moved = "zero" in mutant.call, mutant.operator.startswith(("move", "swap"))
+    if clears and (moved or mutant.operator == "duplicate"):
+        return SAME
+    if "backward" in mutant.call:
+        return LOSSES
+    return LATE if moved else MISSED
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
@@ -35,6 +53,9 @@ def test_a_cycle_that_is_certainly_broken_is_seen(stem: str) -> None:
             assert findings_of(mutant.source), f"{mutant.name}\n{mutant.source}"
 
 
-def test_so_many_mutants_are_seen() -> None:
-    all_of_them = [mutant for path in PROGRAMS for mutant in mutants(path.read_text("utf-8"))]
-    assert sum(bool(findings_of(mutant.source)) for mutant in all_of_them) >= SEEN
+def test_so_many_mutants_are_seen_and_the_others_are_accounted_for() -> None:
+    counts: Counter[str] = Counter()
+    for path in PROGRAMS:
+        for mutant in mutants(path.read_text("utf-8")):
+            counts["found" if findings_of(mutant.source) else reason(path.stem, mutant)] += 1
+    assert counts == SHARE

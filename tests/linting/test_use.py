@@ -173,6 +173,25 @@ def test_fuzz_nothing_raises_and_time_is_bounded() -> None:
     assert time.process_time() - start < 60, "ten times what an idle core takes"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "opt.step()\nloss.backward()\nx = " + "(" * 3000 + "1" + ")" * 3000,
+        "opt.zero_grad()\nx = " + "+".join(["opt.step()"] * 3000) + "\nloss.backward()",
+        "".join("    " * depth + "for a in b:\n" for depth in range(90)) + "    " * 90 + "loss.backward(); opt.step()",
+        "opt.step(); loss.backward()\nx = [" + "1," * 50_000 + "]",
+        "def f(opt, x):\n    for a in x:\n        a.loss().backward()\n        opt.step()\n" * 1000,
+    ],
+    ids=["parentheses", "sum", "loops", "literal", "functions"],
+)
+def test_what_is_deep_or_long_is_checked_or_said_to_be_unreadable(text: str, folder: Path) -> None:
+    (folder / "odd.py").write_text(text)
+    start = time.process_time()
+    found = check_file(folder / "odd.py", Configuration())
+    assert {f.code for f in found} <= {"ZG000", "ZG101"}
+    assert time.process_time() - start < 20, "ten times what an idle core takes"
+
+
 def test_the_standard_library_has_nothing_to_say_of() -> None:
     folder = Path(sysconfig.get_path("stdlib"))
     paths = [p for p in sorted(folder.glob("*.py")) + sorted(folder.glob("asyncio/*.py")) if p.is_file()]

@@ -23,6 +23,7 @@ NAMES = {
     "ZG110": "step-without-backward",
     "ZG111": "double-step",
     "ZG112": "same-optimizer-twice",
+    "ZG113": "missing-step",
 }
 """All codes, in order."""
 

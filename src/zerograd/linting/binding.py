@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from zerograd.linting.modules import Module
+from zerograd.linting.modules import Module, used_names
+from zerograd.linting.parameters_of import collected
 from zerograd.linting.paths import DEPTH, WRAPPERS, Frame, Path, bare, frame_of, name_of
 from zerograd.linting.receivers import (
     CLASSES,
@@ -186,8 +187,9 @@ class Binder:
         name = path.last
         if sounds_like_an_optimizer(name):
             return True
-        module = path.home.module
-        return True if name in module.optimizer_names and not steps_otherwise(name) else None
+        if steps_otherwise(name) or any(_is_of_others(value) for value in self.values(path)):
+            return None
+        return True if _is_used_like_one(path) else None
 
     def _makes(self, value: Value) -> bool | None:
         node = bare(value.expression)
@@ -248,7 +250,7 @@ class Binder:
                     continue
                 given = call.args[:1] or [k.value for k in call.keywords if k.arg == "params"]
                 frame = frame_of(value.scope)
-                known = _collect_all(self, given, frame, found) and known
+                known = collected(self, given, frame, found) and known
             self._modules[path] = frozenset(found) if known and found else None
         return self._modules[path]
 
@@ -312,6 +314,25 @@ class Binder:
         return _with_frame(found) if isinstance(found, Function) else None
 
 
+def _is_used_like_one(path: Path) -> bool:
+    """Whether an optimizer's methods are called; on a function's own name that counts only in the function."""
+    module, name = path.home.module, path.last
+    if name not in module.optimizer_names:
+        return False
+    if isinstance(path.home, Class) or path.home.parent is None:
+        return True
+    first, last = getattr(path.home.node, "lineno", 1), getattr(path.home.node, "end_lineno", 0)
+    return name in used_names("\n".join(module.source.lines[first - 1 : last]))[0]
+
+
+def _is_of_others(value: Value) -> bool:
+    """Whether a loop's name walks through schedulers or the like."""
+    return value.how.startswith("item") and any(
+        isinstance(node, (ast.Name, ast.Attribute)) and steps_otherwise(name_of(node))
+        for node in ast.walk(value.expression)
+    )
+
+
 def _with_frame(function: Function) -> tuple[Function, Frame, Path | None] | None:
     return (function, frame_of(function.scope.parent), None) if function.scope.parent is not None else None
 
@@ -331,38 +352,6 @@ def _of_class(self: Binder, owner: Class, parts: tuple[str, ...]) -> list[Value]
         if parts in ancestor.attributes:
             return ancestor.attributes[parts]
     return []
-
-
-def _collect_all(self: Binder, nodes: list[ast.expr], frame: Frame, found: set[Path]) -> bool:
-    understood = bool(nodes)
-    for node in nodes:
-        understood = _collect(self, node, frame, found, 0) and understood
-    return understood
-
-
-def _collect(self: Binder, node: ast.expr, frame: Frame, found: set[Path], depth: int) -> bool:
-    """Add the modules of an expression of parameters; whether all of it was understood."""
-    if depth > DEPTH:
-        return False
-    calls = [
-        inner
-        for inner in ast.walk(node)
-        if isinstance(inner, ast.Call) and name_of(inner.func) in ("parameters", "named_parameters")
-    ]
-    for call in calls:
-        owner = self.resolve(call.func.value, frame) if isinstance(call.func, ast.Attribute) else None
-        if owner is None:
-            return False
-        found.add(owner)
-    if calls:
-        return True
-    path = self.resolve(node, frame)
-    values = self.values(path) if path is not None else []
-    understood = bool(values)
-    for v in values:
-        inner = v.how == "is" and _collect(self, v.expression, frame_of(v.scope), found, depth + 1)
-        understood = inner and understood
-    return understood
 
 
 def _followed(self: Binder, path: Path, depth: int) -> Path:

@@ -10,8 +10,9 @@ import re
 from typing import TYPE_CHECKING
 
 from zerograd.linting.graph import Event, Kind, Loop
+from zerograd.linting.holding import may_touch
 from zerograd.linting.paths import Frame, Path
-from zerograd.linting.receivers import is_harmless, is_suspicious, steps_otherwise
+from zerograd.linting.receivers import is_harmless, steps_otherwise, suspicion
 from zerograd.linting.scopes import Function, chain, make_function
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Calls:
                 return self.event("step", node, end, path)
             receiver = self.path(node.func.value)
             if receiver is not None and self.binder.is_optimizer(receiver):
-                if any(word in name for word in TOUCHING) and name != "synchronize":
+                if any(word in name for word in TOUCHING) and "synchronize" not in name:
                     return self.event("unknown", node, end, receiver)
                 return end
         return self._unknown(node, name, end)
@@ -194,7 +195,7 @@ class Calls:
             if parts and dotted[-2:] == ["autograd", "backward"]:
                 return self.event("backward", node, end)
             return end
-        suspicious = is_suspicious(name)
+        suspicious = may_touch(node, suspicion(name), self.frame, self.binder)
         if name == "train" and not node.keywords and all(isinstance(a, ast.Constant) for a in node.args):
             suspicious = False
         if parts == ("self",) and node.args and isinstance(node.args[0], ast.Constant):

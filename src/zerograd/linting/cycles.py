@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from zerograd.linting.context import Context
-from zerograd.linting.graph import Graph, Loop
+from zerograd.linting.graph import Event, Graph, Guard, Loop, walk
 from zerograd.linting.receivers import sounds_like_an_optimizer
 from zerograd.linting.scopes import Class
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
+from zerograd.linting.windowing import is_constant, sort_of
 
 CLEARED = re.compile(r"(\w+)(?:\[[^\]\n]*\])?(?:\(\))?\s*\.\s*zero_grad\b")
-BY_HAND = re.compile(r"\._?grad\b|set_to_none|zero_grads|grad_zero|clear_grad|reset_grad")
+BY_HAND = re.compile(
+    r"\._?grad\b(?:\.\w+)*\s*=[^=]|\._?grad\.(?:\w+\.)*(?:zero_|fill_|copy_|detach_)|set_to_none|zero_grads|grad_zero"
+    r"|clear_grad|reset_grad|zero_gradients|del \w+\.grad|clean_grad|zerograd\("
+)
 
 
 @dataclass(frozen=True)
@@ -45,14 +50,79 @@ def uncleared(context: Context) -> Iterator[Cycle]:
         for node in view.of(STEP):
             if view.are(view.before(node, BACKWARD, FOREIGN, STEP, CLEAR, UNKNOWN) - {-1}, CLEAR):
                 continue  # it uses nothing: another rule's matter
+            if _is_cleared_with_it(view, node):
+                continue
             for loop in reversed(context.graph.loops[node]):
-                following = view.after(node, BACKWARD, CLEAR, UNKNOWN, within=loop)
-                if view.are(following, BACKWARD) and _goes_round(view, node, min(following), loop):
+                following = _following(context, view, node, loop)
+                if (
+                    view.are(following, BACKWARD)
+                    and _is_used(view, following)
+                    and _goes_round(view, node, min(following), loop)
+                ):
                     yield Cycle(view, node, min(following), loop)
                 if following:
                     break
             else:
                 yield from _over_calls(context, view, node)
+
+
+def _following(context: Context, view: View, step: int, loop: Loop) -> set[int]:
+    """What may come after a step round the loop, where conditions that never change hold as they did at the step.
+
+    Clears that are only for every other iteration, or so, are passed by.
+    """
+    guards = view.graph.guards
+    held = {(guard.statement, guard.holds) for guard in guards[step] if is_constant(guard, loop)}
+    opposite = {(statement, not holds) for statement, holds in held}
+    passed = {
+        node
+        for node, kind in view.kinds.items()
+        if kind == CLEAR and any(_is_now_and_then(guard, loop, context) for guard in guards[node])
+    }
+    passed = passed if _is_unguarded(view, step, loop) else set()
+
+    def ends(at: int) -> bool:
+        if loop not in view.graph.loops[at]:
+            return True
+        if any((guard.statement, guard.holds) in opposite for guard in guards[at]):
+            return True
+        return view.kinds.get(at) in (BACKWARD, CLEAR, UNKNOWN) and at not in passed
+
+    reached = walk(view.graph.following, view.graph.following[step], ends)
+    return {
+        at
+        for at in reached
+        if view.kinds.get(at) in (BACKWARD, CLEAR, UNKNOWN)
+        and at not in passed
+        and loop in view.graph.loops[at]
+        and not any((guard.statement, guard.holds) in opposite for guard in guards[at])
+    }
+
+
+def _is_used(view: View, backwards: set[int]) -> bool:
+    """Whether a step may use what is added: a backward that is cleared before each step is another network's."""
+    return any(STEP in {view.kinds[at] for at in view.after(node, STEP, CLEAR)} for node in backwards)
+
+
+def _is_unguarded(view: View, step: int, loop: Loop) -> bool:
+    inner = view.graph.guards[loop.header]
+    return all(guard in inner or is_constant(guard, loop) for guard in view.graph.guards[step])
+
+
+def _is_now_and_then(guard: Guard, loop: Loop, context: Context) -> bool:
+    return guard not in context.graph.guards[loop.header] and sort_of(guard, loop, context) == "modulo"
+
+
+def _is_cleared_with_it(view: View, step: int) -> bool:
+    """Whether a clear stands under a condition of the same words as one of the step's."""
+    guards = view.graph.guards
+    mine = {(ast.unparse(guard.test), guard.holds) for guard in guards[step]}
+    return bool(mine) and any(
+        guard not in guards[step] and (ast.unparse(guard.test), guard.holds) in mine
+        for node in view.of(CLEAR)
+        if not view.event(node).made
+        for guard in guards[node]
+    )
 
 
 def _goes_round(view: View, step: int, backward: int, loop: Loop) -> bool:
@@ -69,9 +139,9 @@ def _over_calls(context: Context, view: View, node: int) -> Iterator[Cycle]:
     if view.after(node, BACKWARD, CLEAR, UNKNOWN) or Graph.EXIT not in context.live:
         return
     first = view.after(Graph.ENTRY, BACKWARD, CLEAR, UNKNOWN, STEP)
-    if not view.are(first, BACKWARD) or view.of(UNKNOWN):
+    if not view.are(first, BACKWARD):
         return
-    text = context.module.source.text
+    text = _text_around(context)
     names = set(CLEARED.findall(text))
     made = {v.last for v in context.optimizers} | {
         parts[-1]
@@ -79,17 +149,46 @@ def _over_calls(context: Context, view: View, node: int) -> Iterator[Cycle]:
         for parts in owner.attributes
         if sounds_like_an_optimizer(parts[-1])
     }
-    if view.path.last not in names and names <= made and not BY_HAND.search(text):
+    if BY_HAND.search(text) or view.path.last in names or not names <= made:
+        return
+    here = {other.path.last for other in context.views}
+    if not _is_handed_over(context, view) or (names <= here and _makes_its_loss(context, view.event(min(first)))):
         yield Cycle(view, node, min(first), None)
 
 
+def _text_around(context: Context) -> str:
+    """The file without the other functions that run a cycle of their own: what they clear is before their backward."""
+    lines = list(context.module.source.lines)
+    for function in context.module.functions:
+        first, last = function.node.lineno, function.node.end_lineno or function.node.lineno
+        own = "\n".join(context.module.source.lines[first - 1 : last])
+        mine = context.function is not None and first <= context.function.node.lineno <= last
+        if not mine and "backward" in own and ".step(" in own:
+            lines[first - 1 : last] = [""] * (last - first + 1)
+    return "\n".join(lines)
+
+
 def _lives_on(context: Context, view: View) -> bool:
-    """Whether an optimizer is made once in the class or module and used by calls of this function."""
+    """Whether an optimizer is the same one at the next call: an attribute, a global name, or a parameter."""
     home = view.path.home
     if isinstance(home, Class):
-        return (
-            context.binder.constructor(view.path) is not None
-            and context.function is not None
-            and (context.function.name != "__init__")
-        )
-    return home.parent is None and context.binder.constructor(view.path) is not None
+        known = bool(context.binder.values(view.path))
+        return known and context.function is not None and context.function.name != "__init__"
+    if home.parent is None:
+        return context.binder.constructor(view.path) is not None
+    given = context.binder.values(view.path)
+    own = bool(given) and all(
+        isinstance(value.expression, ast.Call) and getattr(value.expression.func, "attr", "") == "optimizers"
+        for value in given
+    )
+    return own or _is_handed_over(context, view)  # Lightning's self.optimizers() gives the same ones every time
+
+
+def _is_handed_over(context: Context, view: View) -> bool:
+    return view.path.home is context.scope and view.path.parts[0] in context.scope.parameters
+
+
+def _makes_its_loss(context: Context, backward: Event) -> bool:
+    """Whether the loss is computed in the function: one that is handed the loss, too, is but a part of a step."""
+    used = {node.id for node in ast.walk(backward.node) if isinstance(node, ast.Name)}
+    return not used & set(context.scope.parameters)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from zerograd.linting.context import Context
-from zerograd.linting.graph import walk
+from zerograd.linting.graph import Event, walk
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, OTHER, STEP, UNKNOWN, View
 
 READ = re.compile(r"\.grad\b")
@@ -56,15 +57,29 @@ def _thrown_away(context: Context, view: View, step: int, clears: list[int]) -> 
 
 
 def _straight(context: Context, view: View, step: int, clears: list[int]) -> Discarded | None:
-    """A function without a loop of its own: clear, step, and backward after that."""
-    following = view.after(step, BACKWARD, FOREIGN, CLEAR, STEP, UNKNOWN)
-    if context.function is None or any(context.graph.loops[node] for node in (step, *following)):
+    """In one run of a function or of a loop's body: clear, step, and only then backward."""
+    loops = context.graph.loops
+    loop = loops[step][-1] if loops[step] else None
+    if (context.function is None and loop is None) or view.of(STEP) != [step]:
         return None
-    if not view.are(following, BACKWARD) and not (view.alone is False and view.are(following, FOREIGN)):
+    barred = loop.header if loop is not None else -1
+    following = view.after(step, BACKWARD, FOREIGN, CLEAR, STEP, UNKNOWN, avoiding=barred)
+    if not following or not {view.kinds[at] for at in following} <= {BACKWARD, FOREIGN}:
         return None
-    if view.of(STEP) != [step] or view.of(UNKNOWN) or not view.alone:
+    if any(loops[at] != loops[step] for at in (*following, *clears)):
+        return None
+    if not all(_is_of_a_loss_before(view.event(at), view.event(step)) for at in following):
         return None
     return Discarded(view, min(following), clears[0], step, False)
+
+
+def _is_of_a_loss_before(backward: Event, step: Event) -> bool:
+    """Whether the loss was there before the step; another one, computed after it, is another network's matter."""
+    if backward.module is not step.module:
+        return False
+    used = {node.id for node in ast.walk(backward.node) if isinstance(node, ast.Name)}
+    between = backward.module.source.lines[step.line : backward.line - 1]
+    return not any(re.match(rf"\s*(?:\w+\s*,\s*)*{re.escape(name)}\b[^=]*=", line) for name in used for line in between)
 
 
 def _is_read(found: Discarded) -> bool:

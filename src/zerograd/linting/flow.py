@@ -158,9 +158,7 @@ class Flow:
             return self._loop(statement, node)
         if isinstance(statement, (ast.Try, ast.Match)):
             return self._try(statement, node) if isinstance(statement, ast.Try) else self._match(statement, node)
-        if isinstance(statement, (ast.For, ast.AsyncFor, ast.While)) and any(
-            isinstance(inner, ast.Return) for inner in ast.walk(statement)
-        ):
+        if isinstance(statement, (ast.For, ast.AsyncFor, ast.While)) and self.here.module.returns(statement):
             return self._loop(statement, node)
         return node
 
@@ -172,7 +170,7 @@ class Flow:
         work = handwork(statement) if self.here.module.mentions(statement, "grad") else None
         if work is not None and end is not None:
             end = self.new(end, Event("unknown", statement, self.here.module))
-        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call) and end is not None:
+        if isinstance(statement, ast.Assign) and _makes_something(statement.value) and end is not None:
             for target in statement.targets:
                 path = self.binder.resolve(target, self.here.frame)
                 if path is not None and self.binder.is_optimizer(path):
@@ -220,8 +218,8 @@ class Flow:
 
     def _known_elements(self, statement: ast.For | ast.AsyncFor, node: int) -> int | None:
         """A loop over optimizers or over parameters: each of them has its turn, so it is no loop in the graph."""
-        if not any(isinstance(inner, (ast.Break, ast.Return)) for inner in ast.walk(statement)):
-            work = handwork(statement) if _is_handwork(self, statement) else None
+        if _is_handwork(self, statement):
+            work = handwork(statement)
             if work is not None:
                 return self.new(node, _handmade(self, statement, work))
         turns = elements(statement.target, statement.iter, self.here.frame, self.binder)
@@ -341,6 +339,11 @@ class Flow:
         )
 
 
+def _makes_something(value: ast.expr) -> bool:
+    """Whether a call may give a new optimizer; Lightning's ``self.optimizers()`` gives those that there are."""
+    return isinstance(value, ast.Call) and getattr(value.func, "attr", "") != "optimizers"
+
+
 def _constant(test: ast.expr) -> bool | None:
     """The truth of a condition that is always the same; a file's main block is always run."""
     if isinstance(test, ast.Constant):
@@ -356,7 +359,8 @@ def _is_used(self: Flow, target: Target) -> bool:
 
 def _is_handwork(self: Flow, statement: ast.stmt) -> bool:
     return self.here.module.mentions(statement, "grad") and not any(
-        isinstance(inner, ast.Attribute) and inner.attr in ("backward", "step", "zero_grad")
+        isinstance(inner, (ast.Break, ast.Return))
+        or (isinstance(inner, ast.Attribute) and inner.attr in ("backward", "step", "zero_grad"))
         for inner in ast.walk(statement)
     )
 

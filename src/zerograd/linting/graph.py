@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from zerograd.linting.modules import Module
@@ -51,6 +52,26 @@ class Loop:
     header: int
     module: Module
     called: bool
+
+    @cached_property
+    def sets(self) -> set[str]:
+        """The last names of all that is assigned in it."""
+        return {
+            node.id if isinstance(node, ast.Name) else node.attr
+            for node in ast.walk(self.node)
+            if isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Store)
+        }
+
+    @cached_property
+    def counters(self) -> set[str]:
+        """The names that count its iterations: its targets, and what it adds to."""
+        found: set[str] = set()
+        if isinstance(self.node, (ast.For, ast.AsyncFor)):
+            found = {inner.id for inner in ast.walk(self.node.target) if isinstance(inner, ast.Name)}
+        for inner in ast.walk(self.node):
+            if isinstance(inner, ast.AugAssign) and isinstance(inner.op, ast.Add):
+                found.add(getattr(inner.target, "id", getattr(inner.target, "attr", "")))
+        return found - {""}
 
 
 @dataclass

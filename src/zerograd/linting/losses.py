@@ -6,17 +6,23 @@ import ast
 import re
 from collections.abc import Iterator
 
-from zerograd.linting.receivers import is_harmless
+from zerograd.linting.receivers import is_harmless, snake
 
 LOSS = re.compile(r"loss|(?:^|_)err(?:or)?(?:_|$)|(?:^|_)cost(?:_|$)|objective|criterion_out")
 READS = re.compile(
     r"(?:^|_)(?:item|detach|append|print|update|add|log|logs|write|float|mean|sum|format|set|isnan|isfinite|cpu|numpy|str"
-    r"|scalar|info|debug|list|postfix|description|stack|cat)(?:_|$)"
+    r"|scalar|info|debug|list|postfix|description|stack|cat|min|max|minimum|maximum|abs|sqrt|exp|adapt|len|extend|any|all"
+    r"|gather|reduce|clamp|round|to|tolist|put|push|add_scalars|scalars|report|track|record|dict|zip|enumerate|int|bool)(?:_|$)"
 )
 GRADIENTS = re.compile(
-    r"backward|\bgrad\b|_grad\b|jacobian|vjp|autograd|functional_call|perturb|es_|evolution|closure|ascend"
+    r"backward|autograd|jacobian|[jv]jp|functional_call|perturb|\bes_|evolution|closure|ascend|_and_grad|grad_and|grads?\("
+    r"|torch\.func\b|apply_grad"
 )
-HARMLESS_GRADIENTS = re.compile(r"zero_grad|no_grad|clip_grad\w*|requires_grad\w*|set_grad_enabled|enable_grad")
+HARMLESS_GRADIENTS = re.compile(
+    r"zero_grad|no_grad|clip_grad\w*|requires_grad\w*|set_grad_enabled|enable_grad|autograd\.(?:Variable|set_detect_anomaly"
+    r"|detect_anomaly|profiler)|register_\w*hook"
+)
+CRITERION = re.compile(r"loss|criter|cross_entropy|(?:^|_)nll|(?:^|_)mse|(?:^|_)bce|(?:^|_)elbo|(?:^|_)objective")
 
 
 def computes_a_loss_for_nothing(tree: ast.AST) -> bool:
@@ -30,11 +36,18 @@ def computes_a_loss_for_nothing(tree: ast.AST) -> bool:
 
 def _losses(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and any(isinstance(part, ast.Call) for part in ast.walk(node.value)):
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) and LOSS.search(snake(node.target.id)):
+            yield node.target.id
+        if isinstance(node, ast.Assign) and not isinstance(node.value, (ast.Constant, ast.List, ast.Dict, ast.Tuple)):
+            made = isinstance(node.value, ast.Call) and CRITERION.search(snake(_name(node.value)))
             for target in node.targets:
                 for part in ast.walk(target):
-                    if isinstance(part, ast.Name) and LOSS.search(part.id.lower()):
+                    if isinstance(part, ast.Name) and (made or LOSS.search(snake(part.id))):
                         yield part.id
+
+
+def _name(call: ast.Call) -> str:
+    return str(getattr(call.func, "attr", getattr(call.func, "id", "")))
 
 
 def _calls(tree: ast.AST) -> Iterator[ast.Call]:
@@ -43,7 +56,7 @@ def _calls(tree: ast.AST) -> Iterator[ast.Call]:
 
 def _may_use(call: ast.Call, losses: set[str]) -> bool:
     """Whether a call is handed a loss and is not known to only read it."""
-    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    name = _name(call)
     handed = any(
         isinstance(argument, ast.Name) and argument.id in losses
         for argument in (*call.args, *(keyword.value for keyword in call.keywords))

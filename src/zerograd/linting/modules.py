@@ -14,20 +14,40 @@ from zerograd.linting.receivers import GRADIENT_HOOKS
 from zerograd.linting.scopes import Class, Function, Reader, Scope
 
 TELLING = re.compile(
-    r"yield|backward|\.\s*step\b|zero_grad|\bopt|[_.]opt|optim|Opt|\.\s*_?grad\b|_step\s*\(|closure|\bself\s*\("
-    r"|(?i:train|fit|learn|backprop|bwd|grad|hook|callback|dispatch|minimi[sz]e|accumul|engine|trigger|execute)\w*\s*\("
-    r"|\b(?:run|on|before|after|call|fire|emit|step|sync)\w*\s*\(|zero\w*\s*\(|loop\w*\s*\("
+    r"yield|backward|step|zero|^opt|_opt|optim|Opt|^_?grad$|closure|loop"
+    r"|(?i:train|fit|learn|backprop|bwd|grad|hook|callback|dispatch|minimi[sz]e|accumul|engine|trigger|execute)"
+    r"|^(?:run|on|before|after|call|fire|emit|sync)"
 )
-"""Lines that may have to do with gradients. All others are not looked at closely."""
+"""Words of lines that may have to do with gradients. All other lines are not looked at closely."""
+WORD = re.compile(r"[^\W\d]\w*")
 
 ACTING = re.compile(r"\.\s*step\b|zero_grad|backward|_step\s*\(|\._?grad\b[^=\n]*=|\.grad\b.*_\(|autograd\.grad")
 STEPPING = re.compile(r"\.\s*step\b|optimizer_step")
 TOO_COMMON = frozenset({"forward", "__init__", "get", "main", "__enter__", "__exit__", "__iter__", "__next__"})
 RELEVANT = re.compile(r"zero_grad|backward|\bstep\b|optim", re.IGNORECASE)
 """What a file has, somewhere, that has to do with gradients at all."""
-RECEIVER = re.compile(r"(\w+)(?:\[[^\]]*\])?\s*\.\s*(zero_grad|param_groups|step)\b(?:\s*\()?")
+USED = re.compile(r"\.\s*(zero_grad|param_groups|step|parameters|named_parameters|train|eval)\b")
+RECEIVER = re.compile(r"(\w+)(?:\[[^\]]*\])?\s*$")
+LONGEST = 80
+DECLARED = re.compile(r"(\w+)\s*[:,]\s*[\w.]*\bOptimizer\b")
 LENT = re.compile(r"\.\s*zero_grad\b(?!\s*\()")
 ROUNDS = 6
+
+
+def used_names(text: str) -> tuple[set[str], set[str]]:
+    """The names on which an optimizer's methods are called, whatever they are called, and those with a module's."""
+    used: dict[str, set[str]] = {}
+    for match in USED.finditer(text):
+        receiver = RECEIVER.search(text[max(0, match.start() - LONGEST) : match.start()])
+        if receiver is not None:
+            used.setdefault(receiver[1], set()).add(match[1])
+    optimizers = {
+        name for name, methods in used.items() if "step" in methods and methods & {"zero_grad", "param_groups"}
+    }
+    if "Optimizer" in text:
+        lines = (line for line in text.split("\n") if "Optimizer" in line)
+        optimizers.update(name for line in lines for name in DECLARED.findall(line))
+    return optimizers, {name for name, methods in used.items() if methods - {"step", "param_groups"}}
 
 
 class Module:
@@ -43,16 +63,11 @@ class Module:
         self.functions: list[Function] = reader.functions
         self.classes: list[Class] = reader.classes
         self.hooked = bool(GRADIENT_HOOKS.search(source.text))
-        used: dict[str, set[str]] = {}
-        for match in RECEIVER.finditer(source.text):
-            used.setdefault(match[1], set()).add(match[2])
-        self.optimizer_names = {
-            name
-            for name, methods in used.items()
-            if {"zero_grad", "step"} <= methods or {"param_groups", "step"} <= methods
-        }
-        """Names with an optimizer's methods, whatever they are called."""
+        self.optimizer_names, self.module_names = used_names(source.text)
+        """Names with an optimizer's methods, and names with a module's."""
         self.lines = [(n, line) for n, line in enumerate(source.lines, start=1) if not line.lstrip().startswith("#")]
+        self.words = [(n, WORD.findall(line)) for n, line in self.lines]
+        self.returning = [number for number, line in self.lines if "return" in line]
         self.stepping, self.step_names = self._spread(STEPPING, files.imported_names(self, "step_names"))
         """The lines that take a step or call a function that does, and the names of such functions."""
         self.acting, self.act_names = self._spread(ACTING, files.imported_names(self, "act_names"))
@@ -61,29 +76,33 @@ class Module:
         """The lines that have to be looked at closely: those, and calls that may do anything."""
 
     def _spread(self, pattern: re.Pattern[str], names: set[str]) -> tuple[list[int], set[str]]:
-        marked = {number for number, line in self.lines if pattern.search(line)}
+        marked = {
+            number
+            for number, line in self.lines
+            if ("step" in line or "grad" in line or "backward" in line) and pattern.search(line)
+        }
         known: set[str] = set()
         found = sorted(marked)
         for _ in range(ROUNDS if found or names else 0):
-            names = names | {f.name for f in self.functions if _within(found, f.node)}
+            names = names | {f.name for f in self.functions if within(found, f.node)}
             fresh = names - known - TOO_COMMON
             if not fresh:
                 break
             known |= fresh
-            words = "|".join(map(re.escape, sorted(fresh)))
-            calls = re.compile(r"\(" if "__call__" in fresh else rf"\b(?:{words})\b")
-            marked |= {number for number, line in self.lines if calls.search(line)}
+            if "__call__" in fresh:
+                marked |= {number for number, line in self.lines if "(" in line}
+            else:
+                marked |= {number for number, words in self.words if not fresh.isdisjoint(words)}
             found = sorted(marked)
         return found, known
 
     def _telling(self) -> list[int]:
-        if not self.stepping:
+        if not self.stepping and not (self.imported and self.acting):
             return []
-        pattern = TELLING.pattern
-        if self.optimizer_names:
-            pattern += "|" + "|".join(rf"\b{re.escape(name)}\b" for name in sorted(self.optimizer_names))
-        telling = re.compile(pattern)
-        found = {number for number, line in self.lines if telling.search(line)}
+        every = {word for _, words in self.words for word in words}
+        telling = {word for word in every if TELLING.search(word)} | self.optimizer_names
+        found = {number for number, words in self.words if not telling.isdisjoint(words)}
+        found |= {number for number, line in self.lines if "self(" in line}
         return sorted(found.union(self.acting))
 
     @cached_property
@@ -104,20 +123,24 @@ class Module:
         lines = self.source.lines[getattr(node, "lineno", 1) - 1 : getattr(node, "end_lineno", 0)]
         return any(word in line for line in lines)
 
+    def returns(self, node: object) -> bool:
+        """Whether a node may have a return in it."""
+        return within(self.returning, node)
+
     def touches(self, node: object) -> bool:
         """Whether a node of the tree has a line that may have to do with gradients."""
-        return _within(self.telling, node)
+        return within(self.telling, node)
 
     def steps(self, node: object) -> bool:
         """Whether a node has a line that takes a step, or calls something of the file that does."""
-        return _within(self.stepping, node)
+        return within(self.stepping, node)
 
     def acts(self, node: object) -> bool:
         """Whether a node has a line that makes, uses or clears gradients, or calls something of the file that does."""
-        return _within(self.acting, node)
+        return within(self.acting, node)
 
 
-def _within(numbers: list[int], node: object) -> bool:
+def within(numbers: list[int], node: object) -> bool:
     """Whether one of the sorted line numbers is a node's."""
     first, last = getattr(node, "lineno", 0), getattr(node, "end_lineno", 0)
     index = bisect_left(numbers, first)

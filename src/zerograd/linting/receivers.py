@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Literal
 
 CLASSES = frozenset(
     re.findall(
@@ -31,29 +32,40 @@ OTHER_STEPPERS = re.compile(
 )
 """Receivers whose ``step`` is not an optimizer's."""
 
+MODULE_NAME = re.compile(
+    r"(?:^|_)(?:model|net|network|module|agent|policy|actor|critic|generator|discriminator|gan)\d*(?:_|$)"
+)
+
 OTHER_CLASSES = re.compile(r"Scheduler|LR$|Scaler|Warmup|profile|Env$|Env[A-Z]|Meter|Writer|EMA")
 
 HARMLESS = re.compile(
     r"lr|learning_rate|sched|save|load|checkpoint|ckpt|log|print|state_dict|isinstance|issubclass|len|type|attr"
     r"|unscale|clip|scale_loss|warm|adjust|decay|prepare|str|repr|^id$|list|dict|zip|enumerate|tuple|^set|^get"
     r"|no_grad|enable_grad|set_grad|requires_grad|grad_norm|norm|inference|broadcast|freeze|eval|valid|test|infer"
-    r"|assert|info|warn|debug|write|display|plot|draw|show|num_|count|summary|record|append|extend|format|join"
+    r"|toggle|assert|info|warn|debug|write|display|plot|draw|show|num_|count|summary|record|append|extend|format|join"
     r"|initialize|wandb|compile|wrap|cast|move|^to_|^to$|device|register|count|watch|add_scalar|metric|acc|item"
 )
 """Calls that may be handed an optimizer and leave its gradients alone."""
 
-SUSPICIOUS = re.compile(
-    r"train|^fit|_fit|learn|optimi[sz]e|backw|backprop|bwd|(?:^|_)steps?(?:_|$)|grad|closure|hooks?(?:_|$)|callback"
-    r"|callbacks|dispatch|minimi[sz]e|^run|_run|accumul|zero|sync|propagate|engine|^on_|^before_|^after_|emit|fire"
-    r"|^call$|^trigger|^invoke|^execute|_loop|loop_"
+STRONG = re.compile(
+    r"train|^fit|_fit|learn(?!er|ed|able|ing)|optimi[sz]e|backw|backprop|bwd|(?:^|_)steps?(?:_|$)|grad|closure"
+    r"|minimi[sz]e|accumul|zero|propagate"
 )
-"""Calls that may do anything to gradients, where their source isn't known."""
+"""Calls that say themselves that they do something to gradients."""
+
+WEAK = re.compile(
+    r"hooks?(?:_|$)|callback|dispatch|^run|_run|sync|engine|^on_|^before_|^after_|emit|fire|^call$|^trigger|^invoke"
+    r"|^execute|_loop|loop_"
+)
+"""Calls that may do anything, if they can get at an optimizer."""
 
 INNOCENT = re.compile(
     r"no_grad|enable_grad|set_grad|requires_grad|clip_grad|grad_norm|unscale|inference|zeros|learning_rate|is_grad"
-    r"|log_|_log|print|_lr|lr_|train_test_split|train_loader|train_data|trainable|get_|_iter|add_|^log|plot"
+    r"|log_|_log|print|_lr|lr_|train_test_split|train_loader|train_data|trainable|pretrain|get_|_iter|add_|^log|plot"
     r"|synchronize|gradient_checkpoint|tqdm|trange|display|write|save|load|range|format|callable|constraint|strain"
-    r"|^accumulate$|meter|grad_scaler|gradscaler|eval|valid|test_step|nonzero|count_nonzero|no_sync|set_train|current_step|step_size"
+    r"|^accumulate$|meter|grad_scaler|gradscaler|eval|valid|test_step|nonzero|count_nonzero|no_sync|set_train|current_step"
+    r"|average_grad\w*|reduce_grad\w*|sync\w*_grad\w*|clip_|^optimizers?$|^toggle|^untoggle"
+    r"|step_size|_mode$|register_(?:forward_|backward_|full_backward_)?hook|timestep|time_step|num_steps|n_steps"
 )
 """The exceptions: such names sound like training and are none."""
 
@@ -78,11 +90,16 @@ def steps_otherwise(name: str) -> bool:
     return bool(OTHER_STEPPERS.search(snake(name)))
 
 
+Suspicion = Literal["", "weak", "strong"]
+
+
 @lru_cache(maxsize=4096)
-def is_suspicious(name: str) -> bool:
-    """Whether an unknown callee of this name may run backward, step or clear."""
+def suspicion(name: str) -> Suspicion:
+    """How likely an unknown callee of this name runs backward, steps or clears."""
     words = snake(name)
-    return bool(SUSPICIOUS.search(words)) and not INNOCENT.search(words)
+    if INNOCENT.search(words):
+        return ""
+    return "strong" if STRONG.search(words) else "weak" if WEAK.search(words) else ""
 
 
 @lru_cache(maxsize=4096)

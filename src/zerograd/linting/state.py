@@ -65,8 +65,14 @@ class View:
         """A clear of the optimizer's modules is one of its own; of what isn't known, it may be."""
         mine = self.binder.modules(self.path)
         if mine is None:
-            return UNKNOWN
+            return CLEAR if self._is_the_only_module(module) else UNKNOWN
         return CLEAR if overlap(mine, {module}) else UNKNOWN if not self._is_anothers(module) else ""
+
+    def _is_the_only_module(self, module: Path) -> bool:
+        """Whether one optimizer, which was made elsewhere, and one module are all there is."""
+        if not self.alone or self.binder.constructor(self.path) is not None:
+            return False
+        return all(event is None or not event.of_module or event.path == module for event in self.graph.events)
 
     def _is_anothers(self, module: Path) -> bool:
         others = {e.path for e in self.graph.events if e is not None and e.kind == STEP and e.path is not None}
@@ -146,6 +152,8 @@ def related(binder: Binder, one: Path, other: Path) -> bool | None:
         return None if rest[0][0] in "[*" else True  # a wrapper and the optimizer in it are one
     if one.parts[:-1] == other.parts[:-1]:
         ends = (one.parts[-1], other.parts[-1])
+        if len(one.parts) > 1 and ends[0].lstrip("_") == ends[1].lstrip("_"):
+            return True  # self.optimizer is a property of self._optimizer
         if "*" in ends and all(end[0] in "[*" for end in ends):
             return True if any(end.startswith("[?") for end in ends) else None
         if any(end.startswith("[?") for end in ends) and all(end[0] == "[" for end in ends):

@@ -17,7 +17,8 @@ Sort = Literal["modulo", "boundary", "other"]
 
 BOUNDARY = re.compile(r"accum|sync|update|boundary|last_batch|is_last|last_step|last_iter|do_step|should_step|final")
 NO_WINDOW = re.compile(
-    r"finite|isnan|isinf|skip|overflow|nan|inf_|found_inf|warmup|freeze|train|amp|fp16|scaler|tpu|xla|cuda"
+    r"finite|isnan|isinf|skip|overflow|\bnan|inf_|found_inf|warmup|freeze|\b(?:is_|in_)?train(?:ing)?\b|\b(?:use_)?amp\b|fp16"
+    r"|scaler|tpu|xla|cuda"
 )
 
 
@@ -37,6 +38,7 @@ def windows(context: Context) -> Iterator[Window]:
     """All windows of a function."""
     graph = context.graph
     for view in context.views:
+        theirs = {ast.unparse(guard.test) for start in view.of(BACKWARD) for guard in graph.guards[start]}
         for node in view.of(STEP):
             for start in view.of(BACKWARD):
                 loop = graph.loops[start][-1] if graph.loops[start] else None
@@ -45,6 +47,8 @@ def windows(context: Context) -> Iterator[Window]:
                 held = {id(guard.statement) for guard in graph.guards[start]}
                 own = [guard for guard in graph.guards[node] if id(guard.statement) not in held]
                 sorts = [(sort_of(guard, loop, context), guard) for guard in own]
+                if any(ast.unparse(guard.test) in theirs for guard in own):
+                    continue  # it has a backward of its own there
                 if not sorts or any(sort == "other" for sort, _ in sorts):
                     continue
                 sort, guard = next((pair for pair in sorts if pair[0] == "modulo"), sorts[0])
@@ -57,7 +61,7 @@ def sort_of(guard: Guard, loop: Loop, context: Context) -> Sort:
     words = ast.unparse(test).lower()
     if NO_WINDOW.search(words):
         return "other"
-    counters = counters_of(loop)
+    counters = loop.counters
     for node in ast.walk(test):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
             names = {part for inner in ast.walk(node.left) if (part := _name(inner))}
@@ -68,32 +72,40 @@ def sort_of(guard: Guard, loop: Loop, context: Context) -> Sort:
     return "other"
 
 
+def is_constant(guard: Guard, loop: Loop) -> bool:
+    """Whether a condition is the same in every iteration of a loop: made of names that nothing in it sets."""
+    if guard.module is not loop.module or any(isinstance(node, ast.Call) for node in ast.walk(guard.test)):
+        return False
+    return not any(name in loop.sets for node in ast.walk(guard.test) if (name := _name(node)))
+
+
 def spelt_out(test: ast.expr, context: Context) -> ast.expr:
     """A condition with names in it, as what was assigned to the names."""
 
-    class Speller(ast.NodeTransformer):
-        def visit_Name(self, node: ast.Name) -> ast.expr:
-            values = context.scope.values.get(node.id, [])
-            conditions = (ast.Compare, ast.BoolOp, ast.UnaryOp)
-            if len(values) == 1 and values[0].how == "is" and isinstance(values[0].expression, conditions):
-                return values[0].expression
-            return node
-
     for _ in range(2):
-        test = Speller().visit(copy.deepcopy(test))
+        names = {node.id for node in ast.walk(test) if isinstance(node, ast.Name) and _condition(node, context)}
+        if names:
+            test = Speller(context).visit(copy.deepcopy(test))
     return test
 
 
-def counters_of(loop: Loop) -> set[str]:
-    """The names that count a loop's iterations: its targets, and what it adds to."""
-    node = loop.node
-    found: set[str] = set()
-    if isinstance(node, (ast.For, ast.AsyncFor)):
-        found = {inner.id for inner in ast.walk(node.target) if isinstance(inner, ast.Name)}
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.AugAssign) and isinstance(inner.op, ast.Add) and (name := _name(inner.target)):
-            found.add(name)
-    return found
+def _condition(node: ast.Name, context: Context) -> ast.expr | None:
+    """The condition that a name stands for."""
+    values = context.scope.values.get(node.id, [])
+    conditions = (ast.Compare, ast.BoolOp, ast.UnaryOp)
+    if len(values) == 1 and values[0].how == "is" and isinstance(values[0].expression, conditions):
+        return values[0].expression
+    return None
+
+
+class Speller(ast.NodeTransformer):
+    """Puts conditions in the place of the names that stand for them."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return _condition(node, self.context) or node
 
 
 def _name(node: ast.AST) -> str:

@@ -23,6 +23,7 @@ from zerograd.linting.rules import (
     zg110_step_without_backward,
     zg111_double_step,
     zg112_same_optimizer_twice,
+    zg113_missing_step,
 )
 
 OF_THE_FLOW: dict[str, Callable[[Context], Iterator[Told]]] = {
@@ -38,7 +39,9 @@ OF_THE_FLOW: dict[str, Callable[[Context], Iterator[Told]]] = {
     "ZG111": zg111_double_step.check,
 }
 OF_THE_FILE: dict[str, Callable[[Module, Binder], Iterator[Told]]] = {
+    "ZG101": zg101_missing_zero_grad.check_by_hand,
     "ZG108": zg108_not_called.check,
     "ZG112": zg112_same_optimizer_twice.check,
+    "ZG113": zg113_missing_step.check,
 }
-CODES = tuple(sorted([*OF_THE_FLOW, *OF_THE_FILE]))
+CODES = tuple(sorted({*OF_THE_FLOW, *OF_THE_FILE}))

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from zerograd.linting.binding import Binder
+from zerograd.linting.by_hand import hand_steps
 from zerograd.linting.context import Context, Told
 from zerograd.linting.cycles import Cycle, uncleared
+from zerograd.linting.finding import Finding
+from zerograd.linting.modules import Module
 from zerograd.linting.state import CLEAR, UNKNOWN
 
 
@@ -37,6 +41,21 @@ def check(context: Context) -> Iterator[Told]:
             f"call `{view.path}.zero_grad()` before backward",
             "error" if certain else "warning",
             also=[step],
+        )
+
+
+def check_by_hand(module: Module, binder: Binder) -> Iterator[Told]:  # noqa: ARG001
+    """The same where the steps are written out: ``p -= lr * p.grad``."""
+    for found in hand_steps(module):
+        first, second = found.backward.lineno, found.update.lineno
+        message = (
+            f"missing-zero-grad: backward {first}, step {second} by hand, backward {first} again, never cleared: each "
+            f"step uses the sum of all gradients so far; set `.grad` to None after the step"
+        )
+        place = found.backward
+        yield (
+            Finding.at(module.source, first, place.col_offset, "ZG101", "warning", message),
+            frozenset({first, place.end_lineno or first, second, found.loop.lineno}),
         )
 
 

@@ -52,7 +52,8 @@ def _told(context: Context, view: View, backward: int, clear: int, step: int, se
         "ZG105",
         thrown,
         f"zero {context.line(thrown)} and backward {context.line(first)} in every iteration, step {context.line(used)} "
-        f"only in some: all gradients but the last are thrown away; call `zero_grad()` right after the step",
+        f"only in some: all gradients but the last are thrown away; "
+        f"call `{view.path}.zero_grad()` right after the step",
         "error" if severity == "error" else "warning",
         also=[first, used],
     )

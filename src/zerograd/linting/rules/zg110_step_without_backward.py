@@ -6,14 +6,20 @@ import ast
 from collections.abc import Iterator
 
 from zerograd.linting.context import Context, Told
+from zerograd.linting.discards import discarded
 from zerograd.linting.losses import computes_a_loss_for_nothing
+from zerograd.linting.paths import Path
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, OTHER, STEP, UNKNOWN, View
 
 
 def check(context: Context) -> Iterator[Told]:
+    taken: set[tuple[Path, int]] | None = None
     for view in context.views:
         for node in view.of(STEP):
             if not _finds_nothing(context, view, node):
+                continue
+            taken = {(d.view.path, d.step) for d in discarded(context)} if taken is None else taken
+            if (view.path, node) in taken:
                 continue
             step = view.event(node)
             yield context.tell(
@@ -28,14 +34,16 @@ def _finds_nothing(context: Context, view: View, node: int) -> bool:
     loops = context.graph.loops
     before = view.before(node, BACKWARD, FOREIGN, CLEAR, STEP, UNKNOWN)
     clears = [at for at in view.of(CLEAR) if not view.event(at).made]
-    if any(at >= 0 and view.kinds[at] not in (CLEAR, STEP) for at in before) or not clears:
+    if any(at >= 0 and view.kinds[at] not in (CLEAR, STEP) for at in before):
+        return False
+    if not clears and not _is_all_there_is(context, view):
         return False
     loop = loops[node][-1] if loops[node] else None
     if loop is None and (context.function is None or -1 in before):
         return False
     around = [at for at in view.kinds if loop is None or loop in loops[at]]
-    kinds = {view.kinds[at] for at in around}
-    if not any(at in clears for at in around) or UNKNOWN in kinds:
+    kinds = {view.kinds[at] for at in around if at not in context.graph.handlers}
+    if (clears and not any(at in clears for at in around)) or UNKNOWN in kinds:
         return False
     event = view.event(node)
     whole = context.function.node if context.function is not None else None
@@ -45,10 +53,21 @@ def _finds_nothing(context: Context, view: View, node: int) -> bool:
     if BACKWARD not in kinds and FOREIGN not in kinds:
         return computes_a_loss_for_nothing(region) and not _unknown_at_all(view)
     return (
-        loop is not None
+        (loop is not None or -1 not in before)
         and BACKWARD not in kinds
         and view.are(before, CLEAR)
         and not any(at in before for start in view.of(FOREIGN) for at in view.after(start, CLEAR, STEP, UNKNOWN, OTHER))
+    )
+
+
+def _is_all_there_is(context: Context, view: View) -> bool:
+    """Whether an optimizer is made here, and nothing but steps is known to be done with it."""
+    return (
+        view.alone
+        and view.path.home is context.scope
+        and context.binder.constructor(view.path) is not None
+        and "backward" not in context.module.source.text
+        and not view.of(UNKNOWN)
     )
 
 

@@ -16,7 +16,8 @@ def check(context: Context) -> Iterator[Told]:
             again = following - {node}
             if not view.are(following, STEP) or not again or min(again) in told:
                 continue
-            if not view.are(view.before(node, BACKWARD, FOREIGN, STEP, CLEAR, UNKNOWN), BACKWARD):
+            before = view.before(node, BACKWARD, FOREIGN, STEP, CLEAR, UNKNOWN)
+            if not {view.kinds.get(at, "") for at in before} <= {BACKWARD, CLEAR, ""} or not view.of(BACKWARD):
                 continue
             second = min(again)
             told.add(second)

@@ -1,0 +1,88 @@
+"""Steps that are written out: loops that run backward and take ``lr * p.grad`` off the parameters."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from zerograd.linting.modules import Module
+from zerograd.linting.scopes import chain
+
+UPDATES = re.compile(r"[-+]=[^\n]*\.grad\b|\.(?:sub_|add_)\([^\n]*\.grad\b|\.data\s*=[^\n]*\.grad\b")
+CLEARS = re.compile(
+    r"zero_|\.grad\s*=[^=]|set_to_none|del \w[\w.]*\.grad|autograd\.grad|clear_grad|reset_grad|zero_?grads?\b|detach_"
+    r"|zero_gradients|no_grads|functional_call|\.step\s*\("
+)
+IN_PLACE = frozenset({"sub_", "add_", "addcmul_", "copy_"})
+
+
+@dataclass(frozen=True)
+class HandStep:
+    """``update`` takes a gradient off a parameter that ``backward`` adds to, round and round the ``loop``."""
+
+    backward: ast.Call
+    update: ast.stmt
+    loop: ast.stmt
+
+
+def hand_steps(module: Module) -> Iterator[HandStep]:
+    """The steps of a file that are written by hand, where nothing in the file clears a gradient."""
+    text = module.source.text
+    if "backward" not in text or not UPDATES.search(text) or CLEARS.search(text):
+        return
+    for loop in ast.walk(module.tree):
+        if isinstance(loop, (ast.For, ast.While)):
+            yield from _of_loop(loop)
+
+
+def _of_loop(loop: ast.For | ast.While) -> Iterator[HandStep]:
+    inside = [node for statement in loop.body for node in ast.walk(statement)]
+    backward = next((node for node in inside if _is_backward(node)), None)
+    if backward is None or any(_is_inner(node, backward) for node in inside):
+        return
+    made = {part for node in inside if isinstance(node, ast.Assign) for part in _names(node.targets)}
+    walks = {
+        target.id: set(_names([node.iter]))
+        for node in inside
+        if isinstance(node, ast.For) and isinstance(target := node.target, ast.Name)
+    }
+    for node in inside:
+        name = _updated(node)
+        if name and name not in made and not walks.get(name, set()) & made:
+            assert isinstance(node, ast.stmt)
+            assert isinstance(backward, ast.Call)
+            yield HandStep(backward, node, loop)
+            return
+
+
+def _is_backward(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "backward"
+
+
+def _is_inner(node: ast.AST, backward: ast.AST) -> bool:
+    return isinstance(node, (ast.For, ast.While)) and any(inner is backward for inner in ast.walk(node))
+
+
+def _names(nodes: list[ast.expr]) -> Iterator[str]:
+    return (part.id for node in nodes for part in ast.walk(node) if isinstance(part, ast.Name))
+
+
+def _updated(node: ast.AST) -> str:
+    """The parameter that a statement changes in place by a gradient."""
+    if isinstance(node, ast.AugAssign) and _reads_grad(node.value):
+        parts = chain(node.target)
+        return parts[0] if parts and "grad" not in parts else ""
+    if isinstance(node, ast.Assign) and len(node.targets) == 1 and _reads_grad(node.value):
+        parts = chain(node.targets[0])
+        return parts[0] if parts and parts[-1] == "data" else ""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Attribute):
+        parts = chain(node.value.func)
+        if parts and parts[-1] in IN_PLACE and "grad" not in parts and any(map(_reads_grad, node.value.args)):
+            return parts[0]
+    return ""
+
+
+def _reads_grad(node: ast.expr) -> bool:
+    return any(isinstance(part, ast.Attribute) and part.attr == "grad" for part in ast.walk(node))

@@ -1,0 +1,105 @@
+"""Optimizers that never step: what is done with one, in all of the text and the tree that can see it."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from zerograd.linting.modules import Module
+from zerograd.linting.paths import Path
+from zerograd.linting.receivers import OTHER_CLASSES, is_harmless
+from zerograd.linting.scopes import Class
+
+LEFT_ALONE = frozenset({"zero_grad", "param_groups", "state_dict", "load_state_dict", "add_param_group", "state"})
+"""What may be done with an optimizer that does not step."""
+TAKES_OVER = re.compile(r"closure|autograd\.grad|def on_|optimizer_step")
+USES = re.compile(r"grads?$|gradients?$|grads?_|fisher|hessian|influence|importance")
+"""Names of functions that use gradients without a step."""
+NO_USE = re.compile(
+    r"(?:zero|no|enable|requires|clip|accum\w*|set|retain|manual)_grad|grad_norm|gradient_accum|optimizer_grad|norm_|clip"
+)
+
+
+def text_of(module: Module, node: ast.AST) -> str:
+    """The lines of a node; of the whole file for the module itself."""
+    if isinstance(node, ast.Module):
+        return module.source.text
+    return "\n".join(module.source.lines[getattr(node, "lineno", 1) - 1 : getattr(node, "end_lineno", 0)])
+
+
+def steps(words: str, text: str) -> bool:
+    """Whether a text has something that steps an optimizer of this name, or hands it to something to step."""
+    before, _, name = words.rpartition(".")
+    word = (re.escape(before) + r"\." if before else "") + "_?" + re.escape(name.lstrip("_"))
+    return bool(re.search(rf"\b{word}\b[\w\[\]\"'.]*\.\w*step|step\w*\([^)\n]*\b{word}\b", text))
+
+
+def words_of(path: Path) -> str:
+    """How a text speaks of an optimizer: its name, with the object's that it is an attribute of."""
+    return ".".join(path.parts[1:] if isinstance(path.home, Class) else path.parts)
+
+
+def never_steps(module: Module, path: Path) -> bool:
+    """Whether nothing that sees an optimizer may step it."""
+    node, words = path.home.node, words_of(path)
+    own = text_of(module, node)
+    if "[" in words or "*" in words or TAKES_OVER.search(own) or steps(words, own):
+        return False
+    if len(path.parts) > 2:
+        return not steps(words, module.source.text) and _is_left_alone(node, path)
+    if isinstance(path.home, Class):
+        others = set(re.findall(rf"(\w+)\.{re.escape(path.parts[-1])}\b", module.source.text))
+        if others - {"self", path.parts[-2]}:
+            return False
+    return _is_left_alone(node, path)
+
+
+def are_used(node: ast.AST) -> bool:
+    """Whether something in a function looks at gradients: for such a function backward is enough."""
+    scaled = {
+        part
+        for statement in ast.walk(node)
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
+        if getattr(statement.value.func, "attr", "").endswith("_")
+        for part in ast.walk(statement.value.func)
+    }
+    for current in ast.walk(node):
+        if isinstance(current, ast.Attribute) and current.attr in ("grad", "_grad") and current not in scaled:
+            return True
+        if isinstance(current, ast.Call):
+            name = getattr(current.func, "attr", getattr(current.func, "id", ""))
+            if USES.search(name) and not NO_USE.search(name):
+                return True
+    return False
+
+
+def _is_left_alone(node: ast.AST, path: Path) -> bool:
+    """Whether an optimizer is at most cleared, saved and handed to schedulers."""
+    allowed: set[ast.AST] = set()
+    for current in ast.walk(node):
+        if isinstance(current, ast.Attribute) and current.attr in LEFT_ALONE:
+            allowed.add(current.value)
+        elif isinstance(current, ast.Call):
+            name = getattr(current.func, "attr", getattr(current.func, "id", ""))
+            if OTHER_CLASSES.search(name) or is_harmless(name):
+                allowed.update(current.args)
+                allowed.update(keyword.value for keyword in current.keywords)
+        elif isinstance(current, ast.Compare):
+            allowed.add(current.left)
+        elif isinstance(current, ast.If):
+            allowed.add(current.test)
+    return not any(_is(current, path) and current not in allowed for current in ast.walk(node))
+
+
+def _is(node: ast.AST, path: Path) -> bool:
+    """Whether a node reads the optimizer."""
+    if not isinstance(getattr(node, "ctx", None), ast.Load):
+        return False
+    if isinstance(node, ast.Name):
+        return len(path.parts) == 1 and node.id == path.last
+    return (
+        isinstance(node, ast.Attribute)
+        and len(path.parts) > 1
+        and node.attr == path.last
+        and (len(path.parts) < 3 or getattr(node.value, "attr", getattr(node.value, "id", "")) == path.parts[-2])
+    )

@@ -1,0 +1,153 @@
+"""ZG113: gradients are made and cleared again and again, and no step ever uses them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from zerograd.hazards import find
+from zerograd.linting.binding import Binder
+from zerograd.linting.context import Told
+from zerograd.linting.finding import Finding
+from zerograd.linting.idle import are_used, never_steps, steps, text_of
+from zerograd.linting.modules import Module, within
+from zerograd.linting.paths import Path, frame_of
+from zerograd.linting.scopes import Class, Scope
+
+CLEARED = re.compile(r"((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
+STEPPED = re.compile(r"(\w+)\.step\(\s*\)")
+BACKWARD = ("backward", "manual_backward")
+LOOPS = (ast.For, ast.AsyncFor, ast.While)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """A clear and a backward in one function; ``loops``: those around the clear, which the backward is in, too."""
+
+    clear: ast.Call | None
+    backward: ast.Call
+    loops: tuple[ast.stmt, ...]
+
+
+def check(module: Module, binder: Binder) -> Iterator[Told]:
+    if "backward" not in module.source.text or module.hooked:
+        return
+    told: set[Path] = set()
+    for path, cycle in (*_cleared(module, binder), *_made(module, binder)):
+        if path not in told:
+            told.add(path)
+            yield _told(module, path, cycle)
+
+
+def _told(module: Module, path: Path, cycle: Cycle) -> Told:
+    hazard = find("ZG113")
+    before = f"zero {cycle.clear.lineno}, " if cycle.clear is not None else ""
+    message = (
+        f"{hazard.name}: {before}backward {cycle.backward.lineno}, and `{path}` never steps: "
+        f"the gradients are made for nothing; call `{path}.step()` after backward"
+    )
+    place = cycle.backward
+    found = Finding.at(module.source, place.lineno, place.col_offset, hazard.code, hazard.severity, message)
+    return found, frozenset({n.lineno for n in (place, cycle.clear) if n is not None} | {place.end_lineno or 0})
+
+
+def _cleared(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
+    """Optimizers that are cleared before a backward, in a loop or beside another one that steps."""
+    named = {number: CLEARED.findall(line) for number, line in module.lines if "zero_grad" in line}
+    clears = sorted(named)
+    backwards = [number for number, line in module.lines if "backward" in line]
+    roots: list[tuple[ast.AST, Scope]] = [(module.tree, module.scope)]
+    roots += [(function.node, function.scope) for function in module.functions]
+    for node, scope in roots if clears and backwards else ():
+        if not isinstance(node, ast.Module) and not (within(clears, node) and within(backwards, node)):
+            continue
+        own = text_of(module, node)
+        first, last = getattr(node, "lineno", 1), getattr(node, "end_lineno", len(module.source.lines))
+        inside = {words for number in clears if first <= number <= last for words in named[number]}
+        if all(steps(words.removeprefix("self."), own) for words in inside):
+            continue
+        for cycle in _cycles(node):
+            receiver = getattr(getattr(cycle.clear, "func", None), "value", None)
+            path = binder.resolve(receiver, frame_of(scope)) if receiver is not None else None
+            if path is None or not binder.is_optimizer(path) or not _is_judged_here(path, scope, cycle, own):
+                continue
+            if not are_used(cycle.loops[0] if cycle.loops else node) and never_steps(module, path):
+                yield path, cycle
+
+
+def _is_judged_here(path: Path, scope: Scope, cycle: Cycle, own: str) -> bool:
+    """Whether the step would have to be in this function, or in the class."""
+    if isinstance(path.home, Class):
+        return True
+    if path.parts[0] in scope.parameters and not cycle.loops and _is_given_one_thing_twice(scope):
+        return False
+    return (path.home is scope or path.home.parent is None) and bool(cycle.loops or STEPPED.search(own))
+
+
+def _is_given_one_thing_twice(scope: Scope) -> bool:
+    """Whether a call in the file hands one thing over for two parameters, so that two optimizers may be one."""
+    name = getattr(scope.node, "name", "")
+    for given in re.findall(rf"\b{re.escape(name)}\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)", scope.module.source.text):
+        words = [word.strip() for word in given.split(",")]
+        if len(words) > len(set(words)):
+            return True
+    return False
+
+
+def _cycles(node: ast.AST) -> Iterator[Cycle]:
+    """Clears of a function's own statements, each with the first backward that is in the loops around it."""
+    clears: list[tuple[ast.Call, tuple[ast.stmt, ...]]] = []
+    backwards: list[tuple[ast.Call, tuple[ast.stmt, ...]]] = []
+    waiting: list[tuple[ast.AST, tuple[ast.stmt, ...]]] = [(child, ()) for child in getattr(node, "body", [])]
+    while waiting:
+        current, loops = waiting.pop()
+        if isinstance(current, FUNCTIONS):
+            continue
+        if isinstance(current, ast.Call) and isinstance(current.func, ast.Attribute):
+            if current.func.attr == "zero_grad":
+                clears.append((current, loops))
+            elif current.func.attr in BACKWARD:
+                backwards.append((current, loops))
+        inner = (*loops, current) if isinstance(current, LOOPS) else loops
+        waiting += [(child, inner) for child in ast.iter_child_nodes(current)]
+    for clear, loops in sorted(clears, key=lambda pair: pair[0].lineno):
+        shared = [backward for backward, others in backwards if others[: len(loops)] == loops]
+        later = [backward for backward in shared if backward.lineno > clear.lineno]
+        shared = later if later or not loops else shared
+        if shared:
+            yield Cycle(clear, min(shared, key=lambda call: call.lineno), loops)
+
+
+def _made(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
+    """Optimizers that are made beside a loop with backward in it, and then forgotten."""
+    text = module.source.text
+    paths = [
+        Path(scope, (name,))
+        for scope in (module.scope, *(function.scope for function in module.functions))
+        for name, values in scope.values.items()
+        if isinstance(values[0].expression, ast.Call) and name not in scope.parameters
+    ]
+    paths += [
+        Path(owner, ("self", *parts))
+        for owner in module.classes
+        for parts, values in owner.attributes.items()
+        if len(parts) == 1 and isinstance(values[0].expression, ast.Call)
+    ]
+    for path in paths:
+        if binder.constructor(path) is None or steps(path.last, text):
+            continue
+        backward = _in_a_loop(path.home.node)
+        if backward is not None and not are_used(path.home.node) and never_steps(module, path):
+            yield path, Cycle(None, backward, ())
+
+
+def _in_a_loop(node: ast.AST) -> ast.Call | None:
+    for loop in ast.walk(node):
+        if isinstance(loop, LOOPS):
+            for call in ast.walk(loop):
+                if isinstance(call, ast.Call) and getattr(call.func, "attr", "") in BACKWARD:
+                    return call
+    return None
