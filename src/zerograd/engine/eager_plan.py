@@ -31,7 +31,8 @@ def suits(gathered: Gathering) -> bool:
         if isinstance(bucket, MatrixBucket):
             continue
         graph = bucket.program.graph
-        if not isinstance(bucket, SparseBucket) or bucket.noise_keys or graph.scalar_states or graph.first_groups:
+        noisy = bucket.noise_keys or bucket.coding is not None
+        if not isinstance(bucket, SparseBucket) or noisy or graph.scalar_states or graph.first_groups:
             return False
     return bool(gathered.buckets)
 

@@ -9,11 +9,19 @@ from __future__ import annotations
 import math
 import struct
 
-from zerograd.formats.plain import BF16, FP16, FP32, FP64, Format
+import torch
+
+from zerograd.formats.plain import Format
 from zerograd.formats.stochastic import FIRST, SECOND
 
-STORED = {FP32.name: "float", FP64.name: "double", FP16.name: "half", BF16.name: "i16", "bf16 stochastic": "i16"}
-"""The type in memory."""
+_STORED = {torch.float32: "float", torch.float64: "double", torch.float16: "half", torch.bfloat16: "i16"}
+_STORED[torch.uint8] = "i8"
+
+
+def stored_as(form: Format) -> str:
+    """The type in memory."""
+    return _STORED[form.dtype]
+
 
 INFIX = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 COMPARE = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "ne": "une"}
@@ -36,7 +44,7 @@ def constant(value: float | bool, kind: str) -> str:
 
 def load(name: str, address: str, form: Format, kind: str, scope: str) -> list[str]:
     """``name`` becomes the element at an address, as a number of the type of the computation."""
-    stored = STORED[form.name]
+    stored = stored_as(form)
     raw = name if stored == kind else f"{name}.raw"
     lines = [f"{raw} = load {stored}, ptr {address}, align {form.bytes}, {scope}"]
     if stored == "i16":
@@ -54,7 +62,7 @@ def load(name: str, address: str, form: Format, kind: str, scope: str) -> list[s
 
 def store(name: str, value: str, address: str, form: Format, kind: str, scope: str, noise: str = "") -> list[str]:
     """Put a number into memory, rounded once. ``name``: a prefix for what is needed on the way."""
-    stored = STORED[form.name]
+    stored = stored_as(form)
     lines: list[str] = []
     if stored == "i16":
         if kind == "double":  # as torch: through float
