@@ -13,7 +13,7 @@ from zerograd.formats.blocks import GROUP, WEYL, BlockFormat
 from zerograd.formats.layout import Layout
 from zerograd.kernels.cpu.passes import Pass
 from zerograd.kernels.cpu.printer import PassPrinter, tensor_words
-from zerograd.kernels.cpu.words import stored_as
+from zerograd.kernels.cpu.words import renamed, stored_as
 
 AHEAD = 8
 """Groups ahead that memory is fetched: between the two loops the processor's own guess of what is needed comes late."""
@@ -133,36 +133,59 @@ class BlockPrinter(PassPrinter):
 
     # -------------------------------------------------------------------------------------------------- the loops
 
+    def _width(self) -> str:
+        """Here the time goes into operations on elements, not into memory: the widest registers are worth it."""
+        return ' "prefer-vector-width"="512"' if self.kind == "float" else ""
+
     def _loop(self, body: list[str]) -> list[str]:
+        """Most groups are full. Those have loops of their own, of as many turns as the compiler knows."""
         sums = range(len(self.one.sums))
+        inner = self._inner(body)
+        ways = ("full", "part")
         return [
             "  br label %groups",
             "groups:",
             "  %group = phi i64 [ 0, %work ], [ %group.next, %encoded ]",
             "  %start = phi i64 [ 0, %work ], [ %stop, %encoded ]",
             "  %column = phi i64 [ %row.column, %work ], [ %column.next, %encoded ]",
-            *(f"  %sum{k}.before = phi double [ 0.0, %work ], [ %sum{k}.next, %encoded ]" for k in sums),
+            *(f"  %sum{k}.before = phi double [ 0.0, %work ], [ %sum{k}.after, %encoded ]" for k in sums),
             *(f"  {line}" for line in self._bounds()),
             *(f"  {line}" for name in self.scaled_buffers for line in self._scale_of(name)),
             *(f"  {line}" for line in self._fetched()),
-            "  br label %loop",
-            "loop:",
-            "  %i = phi i64 [ %start, %groups ], [ %i.next, %loop ]",
-            *(f"  %sum{k} = phi double [ %sum{k}.before, %groups ], [ %sum{k}.next, %loop ]" for k in sums),
-            *(f"  %max{k} = phi i32 [ 0, %groups ], [ %max{k}.next, %loop ]" for k in map(self._number, self.encoded)),
-            "  %i.scratch = sub i64 %i, %start",
-            *body,
-            "  %i.next = add nuw nsw i64 %i, 1",
-            "  %more = icmp slt i64 %i.next, %stop",
-            "  br i1 %more, label %loop, label %encode",
-            "encode:",
-            *(f"  {line}" for line in self._encoding()),
+            f"  %is.full = icmp eq i64 %count, {GROUP}",
+            "  br i1 %is.full, label %begin.full, label %begin.part",
+            *renamed(["begin:", f"  %end = add nuw nsw i64 %start, {GROUP}", *inner], "full"),
+            *renamed(["begin:", "  %end = add nuw nsw i64 %start, %count", *inner], "part"),
             "encoded:",
+            *(
+                f"  %sum{k}.after = phi double {', '.join(f'[ %sum{k}.next.{way}, %done.{way} ]' for way in ways)}"
+                for k in sums
+            ),
             "  %group.next = add nuw nsw i64 %group, 1",
             "  %more.groups = icmp slt i64 %stop, %length",
             "  br i1 %more.groups, label %groups, label %finish",
             "finish:",
-            *self._finish([f"%sum{k}.next" for k in sums]),
+            *self._finish([f"%sum{k}.after" for k in sums]),
+        ]
+
+    def _inner(self, body: list[str]) -> list[str]:
+        """Both loops over the elements of a group."""
+        sums = range(len(self.one.sums))
+        return [
+            "  br label %loop",
+            "loop:",
+            "  %i = phi i64 [ %start, %begin ], [ %i.next, %loop ]",
+            *(f"  %sum{k} = phi double [ %sum{k}.before, %begin ], [ %sum{k}.next, %loop ]" for k in sums),
+            *(f"  %max{k} = phi i32 [ 0, %begin ], [ %max{k}.next, %loop ]" for k in map(self._number, self.encoded)),
+            "  %i.scratch = sub i64 %i, %start",
+            *body,
+            "  %i.next = add nuw nsw i64 %i, 1",
+            "  %all = icmp eq i64 %i.next, %end",
+            "  br i1 %all, label %encode, label %loop",
+            "encode:",
+            *(f"  {line}" for line in self._encoding()),
+            "done:",
+            "  br label %encoded",
         ]
 
     def _number(self, name: str) -> int:
@@ -238,23 +261,29 @@ class BlockPrinter(PassPrinter):
     def _encoding(self) -> list[str]:
         """The new scales of a group, and the second loop."""
         if not self.encoded:
-            return ["br label %encoded"]
+            return ["br label %done"]
         head: list[str] = []
-        body: list[str] = ["%j.scratch = sub i64 %j, %start", "%j.index = trunc i64 %j to i32"]
+        noise: list[str] = []
+        body: list[str] = ["%j.scratch = sub i64 %j, %start"]
         for name in self.encoded:
             k, form = self.numbers[name], self.blocks[name]
             words = _Words(f"%b{k}.s")
             scale = form.scale(words, f"%max{k}.next")
             scope = self._scope(name.replace("state ", "scales ", 1))
             head += [*words.lines, f"store float {scale}, ptr %s{k}.at, align 4, {scope}"]
+            head += [
+                f"%b{k}.start.index = trunc i64 %start to i32",
+                f"%b{k}.start.weyl = mul i32 %b{k}.start.index, {WEYL}",
+                f"%b{k}.first.word = add i32 %b{k}.start.weyl, %b{k}.n.base",
+            ]
+            noise.append(f"%b{k}.word = phi i32 [ %b{k}.first.word, %encode ], [ %b{k}.word.next, %again ]")
             words = _Words(f"%b{k}.e")
             code = form.encoded(words, f"%b{k}.value", scale, f"%b{k}.word")
             body += [
                 f"%b{k}.from = getelementptr [{GROUP} x float], ptr %scratch{k}, i64 0, i64 %j.scratch",
                 f"%b{k}.value = load float, ptr %b{k}.from, align 4",
-                f"%b{k}.weyl = mul i32 %j.index, {WEYL}",
-                f"%b{k}.word = add i32 %b{k}.weyl, %b{k}.n.base",
                 *words.lines,
+                f"%b{k}.word.next = add i32 %b{k}.word, {WEYL}",
                 f"%b{k}.byte = trunc i32 {code} to i8",
                 f"%b{k}.to = getelementptr i8, ptr %b{k}, i64 %j",
                 f"store i8 %b{k}.byte, ptr %b{k}.to, align 1, {self._scope(name)}",
@@ -264,8 +293,9 @@ class BlockPrinter(PassPrinter):
             "br label %again",
             "again:",
             "%j = phi i64 [ %start, %encode ], [ %j.next, %again ]",
+            *noise,
             *body,
             "%j.next = add nuw nsw i64 %j, 1",
-            "%more.codes = icmp slt i64 %j.next, %stop",
-            "br i1 %more.codes, label %again, label %encoded",
+            "%all.codes = icmp eq i64 %j.next, %end",
+            "br i1 %all.codes, label %done, label %again",
         ]

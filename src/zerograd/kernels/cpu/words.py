@@ -7,7 +7,9 @@ sum become one operation): nothing may assume that there are no nan or infinitie
 from __future__ import annotations
 
 import math
+import re
 import struct
+from collections.abc import Iterable, Sequence
 
 import torch
 
@@ -187,3 +189,17 @@ def _lerp(name: str, args: list[str], kind: str) -> list[str]:
         f"{name}.step = fmul contract {kind} {name}.way, {name}.by",
         f"{name} = fadd contract {kind} {name}.from, {name}.step",
     ]
+
+
+def renamed(lines: Sequence[str], ending: object, more: Iterable[str] = ()) -> list[str]:
+    """Lines with names of their own: all that they define, their labels included, and ``more``."""
+    own = {line.split(" = ")[0].strip() for line in lines if " = " in line} | set(more)
+    labels = {line.strip()[:-1] for line in lines if line.strip().endswith(":")}
+    own |= {f"%{label}" for label in labels}
+
+    def called(line: str) -> str:
+        if line.strip()[:-1] in labels and line.strip().endswith(":"):
+            return line.replace(":", f".{ending}:")
+        return re.sub(r"%[\w.]+", lambda m: f"{m[0]}.{ending}" if m[0] in own else m[0], line)
+
+    return [called(line) for line in lines]
