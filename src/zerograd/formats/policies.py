@@ -21,7 +21,7 @@ SMALLEST = 4096
 LARGE_VECTOR = 1 << 20
 """Elements from which on a tensor of one dimension is no bias or gain, but a flat buffer of many weights."""
 
-VOCABULARY, TALL = 16_384, 4
+VOCABULARY, TALL = 16_384, 8
 """So many rows, and more than so many times as many as columns: the table of a vocabulary."""
 
 _PLAIN_WORDS = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
@@ -34,7 +34,7 @@ class Int8:
     wide: formats with twice as many octaves and half as many codes in each: errors of about 12 % for any data within
     five decades, where the usual ones have 7 % within two and a half. signed: whether a state may be negative; by
     default the rule tells. smallest: parameters of fewer elements keep plain states. embeddings: whether tables of a
-    vocabulary (two dimensions, 16,384 rows or more, and over four times as many as columns) are served too. vectors:
+    vocabulary (two dimensions, 16,384 rows or more, and over eight times as many as columns) are served too. vectors:
     whether parameters of one dimension are served too, which else they are from 2^20 elements on, as flat buffers are.
 
     Complex and float64 parameters keep plain states.

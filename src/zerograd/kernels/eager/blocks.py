@@ -64,14 +64,14 @@ class _Words:
         return torch.where(condition, a, b)
 
 
-_ON = _Words()
+ON = _Words()
 
 
 @torch.no_grad()
 def decoded(codes: Tensor, scales: Tensor, form: BlockFormat, group: int = GROUP) -> Tensor:
     """What codes stand for: float32, in their shape and layout. scales: as ``formats.blocks.scales_shape`` has it."""
     words = _grouped(codes.to(torch.int32), group)
-    values = form.decoded(_ON, words, scales.reshape(-1, 1))
+    values = form.decoded(ON, words, scales.reshape(-1, 1))
     return torch.empty_like(codes, dtype=torch.float32).copy_(_ungrouped(values, codes, group))
 
 
@@ -83,8 +83,8 @@ def encode(values: Tensor, codes: Tensor, scales: Tensor, form: BlockFormat, key
     these are a part of a larger tensor.
     """
     grouped = _grouped(values.to(torch.float32), GROUP)
-    largest = form.measured(_ON, grouped).bitwise_xor_(_LOWEST).amax(1, keepdim=True) ^ _LOWEST
-    scale = form.scale(_ON, largest)
+    largest = form.measured(ON, grouped).bitwise_xor_(_LOWEST).amax(1, keepdim=True) ^ _LOWEST
+    scale = form.scale(ON, largest)
     if key is None:
         noise = torch.full_like(largest, 1 << 30).mul_(2)  # half of all: the sign bit alone
     else:
@@ -92,7 +92,7 @@ def encode(values: Tensor, codes: Tensor, scales: Tensor, form: BlockFormat, key
         words = ((index & 0xFFFFFFFF) * WEYL + (key & 0xFFFFFFFF)) & 0xFFFFFFFF
         words = torch.where(words >= 1 << 31, words - (1 << 32), words).to(torch.int32)
         noise = _grouped(words.view(values.shape), GROUP)
-    found = form.encoded(_ON, grouped, scale, noise) & 0xFF
+    found = form.encoded(ON, grouped, scale, noise) & 0xFF
     codes.copy_(_ungrouped(found, codes, GROUP))
     scales.copy_(scale.view(scales.shape))
 
