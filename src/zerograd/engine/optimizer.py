@@ -106,6 +106,16 @@ class RuleOptimizer(torch.optim.Optimizer):
         if "step" in cls.__dict__ and not getattr(cls.__dict__["step"], "hooked", False):
             cls.step = hooked(cls.__dict__["step"])  # type: ignore[method-assign]
 
+    def __repr__(self) -> str:
+        from zerograd.engine.description import describe
+
+        groups = super().__repr__()
+        try:
+            lines = describe(self).short()
+        except Exception:  # in the middle of being made or mended: what torch says is all there is to say
+            return groups
+        return "\n".join([groups.removesuffix("\n)"), *(f"    {line}" for line in ("", *lines)), ")"])
+
     # ------------------------------------------------------------------------------------------------- the cycle
 
     @overload

@@ -15,7 +15,7 @@ from zerograd.kernels.cpu.passes import Pass
 from zerograd.kernels.cpu.printer import PassPrinter, tensor_words
 from zerograd.kernels.cpu.words import renamed, stored_as
 
-AHEAD = 8
+AHEAD = 4
 """Groups ahead that memory is fetched: between the two loops the processor's own guess of what is needed comes late."""
 
 
