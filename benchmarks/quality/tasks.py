@@ -85,7 +85,7 @@ def windows(seed: int) -> Iterator[Batch]:
 
 
 def mlp() -> nn.Module:
-    return nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10))
+    return nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
 
 
 def cnn() -> nn.Module:
@@ -119,6 +119,15 @@ TASKS = (
     Task("digits, MLP, AdamW", mlp, drawn(digits, 64), "AdamW", {"lr": 1e-3}, 600, 0.01),
     Task("5,000 images, CNN, AdamW", cnn, drawn(images, 64), "AdamW", {"lr": 1e-3}, 300, 0.01),
     Task("characters, transformer, AdamW", Transformer, windows, "AdamW", {"lr": 1e-3}, 300, 0.01),
-    Task("all digits at once, SGD, momentum 0.99", mlp, whole(digits), "SGD", {"lr": 2e-3, "momentum": 0.99}, 1500, 0.03, True),
+    Task(
+        "all digits at once, SGD, momentum 0.99",
+        mlp,
+        whole(digits),
+        "SGD",
+        {"lr": 2e-3, "momentum": 0.99},
+        1500,
+        0.03,
+        True,
+    ),
     Task("all digits at once, Adam", mlp, whole(digits), "Adam", {"lr": 3e-4}, 1500, 0.04, True),
 )

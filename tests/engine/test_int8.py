@@ -46,8 +46,7 @@ def same(a: tuple[Any, list[Tensor]], b: tuple[Any, list[Tensor]]) -> bool:
     """Parameters and states, bit for bit."""
     states = [[optimizer.state[p] for p in own] for optimizer, own in (a, b)]
     return all(torch.equal(x, y) for x, y in zip(a[1], b[1], strict=True)) and all(
-        x.keys() == y.keys() and all(torch.equal(x[key], y[key]) for key in x)
-        for x, y in zip(*states, strict=True)
+        x.keys() == y.keys() and all(torch.equal(x[key], y[key]) for key in x) for x, y in zip(*states, strict=True)
     )
 
 
@@ -193,7 +192,7 @@ def test_which_states_are_served_is_read_off_the_rule() -> None:
 
 def test_a_users_own_rule_takes_8_bits_too() -> None:
     @rule
-    def mine(g: Any, pace: Any = 0.0, size: Any = 0.0, slow: Any = start("p"), *, beta: float = 0.9) -> Any:
+    def mine(g: Any, pace: Any = 0.0, size: Any = 0.0, slow: Any = start("p"), *,  # noqa: B008 beta: float = 0.9) -> Any:
         pace = beta * pace + (1 - beta) * g
         size = beta * size + (1 - beta) * abs(g)
         return pace / (size + 1e-8), pace, size, slow

@@ -1,4 +1,4 @@
-"""The codec of the 8-bit formats: every code, every dither, every size of numbers. Each law has a control that fails."""
+"""The codec of the 8-bit formats: every code, all noise, all sizes of numbers. The laws have controls that fail."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def lognormal(sigma: float) -> Callable[[torch.Generator], Tensor]:
     return lambda generator: torch.exp(sigma * torch.randn(SHAPE, generator=generator))
 
 
-def outlier(generator: torch.Generator) -> Tensor:
+def outlier(_: torch.Generator) -> Tensor:
     size = torch.ones(SHAPE)
     size[:, 5] = 1000.0
     return size
@@ -126,7 +126,7 @@ def falling(at: int, by: float) -> Gradients:
     return gradients
 
 
-def waking(step: int, generator: torch.Generator) -> Tensor:
+def waking(_: int, generator: torch.Generator) -> Tensor:
     """Whole groups of zeros, until each gets its first gradient."""
     g = torch.randn(SHAPE, generator=generator)
     return g * (torch.rand(SHAPE[0], 1, generator=generator) < 0.05)
@@ -187,8 +187,7 @@ def second_moment(form: Any, gradients: Gradients, steps: int) -> Tensor:
     def made(params: list[Tensor]) -> Any:
         return optim.RMSprop(params, lr=0.0, alpha=0.999, state_format=form)
 
-    for optimizer, _ in run(made, gradients, steps):
-        pass
+    *_, (optimizer, _) = run(made, gradients, steps)
     return read(optimizer, "square_avg")[:, 1:]
 
 

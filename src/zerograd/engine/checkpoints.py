@@ -93,9 +93,7 @@ def _state(
     return state
 
 
-def _choices(
-    optimizer: RuleOptimizer, groups: list[dict[str, Any]]
-) -> Iterator[tuple[dict[str, Any], Choices | None]]:
+def _choices(optimizer: RuleOptimizer, groups: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Choices | None]]:
     for group in groups:
         graph = optimizer._programs(group).find(optimizer._hypers(group)).graph
         yield group, optimizer._state_choices.of(group, graph)

@@ -113,9 +113,13 @@ class Description:
             name = row.name if count == 1 else f"{row.name} and {count - 1} like it"
             states = ", ".join(f"{s.name} {s.format}" for s in row.states) or "-"
             size = sum(s.bytes for s in row.states)
-            table.append((name, _shape(row.shape), row.format, states, f"{size / max(1, row.elements):.2f}", row.backend))
+            table.append(
+                (name, _shape(row.shape), row.format, states, f"{size / max(1, row.elements):.2f}", row.backend)
+            )
         widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table
+        ]
         weights = sum(row.bytes for row in self.parameters)
         head = (
             f"{self.optimizer}: {len(self.parameters)} parameters of {self.elements:,} elements, "
@@ -181,8 +185,10 @@ def _row(
 ) -> ParameterRow:
     held: Mapping[str, Any] = optimizer.state.get(p, {})
     graph = program.graph
-    told = choices.of(p) if choices is not None else [Choice(None, "the parameter's dtype, as in torch")] * len(
-        graph.tensor_states
+    told = (
+        choices.of(p)
+        if choices is not None
+        else [Choice(None, "the parameter's dtype, as in torch")] * len(graph.tensor_states)
     )
     states = []
     for state, choice in zip(graph.tensor_states, told, strict=True):

@@ -15,6 +15,7 @@ from zerograd.engine.state_formats import Choices, held_forms
 from zerograd.formats.blocks import scales_key
 from zerograd.formats.layout import Layout
 from zerograd.formats.memory import span
+from zerograd.formats.plain import Format
 from zerograd.formats.stochastic import WEIGHT_FORMATS
 from zerograd.kernels.cpu.kernel import Kernel
 
@@ -28,7 +29,8 @@ _NOTHING: Mapping[str, Any] = {}
 class Share:
     """What one backend serves of one group. grads: of each parameter, as they are read.
 
-    choices: of formats for states, if they are not all as torch has them. layouts, kernels: of each parameter, where a compiled kernel serves them. copied: whether the gradients are copies.
+    choices: of formats for states, if they are not all as torch has them. layouts, kernels: of each
+    parameter, where a compiled kernel serves them. copied: whether the gradients are copies.
     """
 
     index: int
@@ -81,13 +83,13 @@ def divided(optimizer: RuleOptimizer, shares: Sequence[Share]) -> list[Share]:
             if names:
                 held = optimizer.state.get(p, _NOTHING)
                 states = [(name, held.get(name)) for name in names]
-            given = [states, weights]
+            forms: Sequence[Format | None] = ()
             if names and (choices is not None or any_codes([state for _, state in states])):
-                given.append(held_forms(held, p, choices, names, type(optimizer).__name__))
+                forms = held_forms(held, p, choices, names, type(optimizer).__name__)
             copy: Tensor | None = None
-            layout = admission.layout_of(p, g, *given)
+            layout = admission.layout_of(p, g, states, weights, forms)
             if layout is None and (copy := admission.relaid(p, g)) is not None:
-                layout = admission.layout_of(p, copy, *given)
+                layout = admission.layout_of(p, copy, states, weights, forms)
             scales = [held.get(scales_key(name, form)) for name, form in layout.blocks] if layout is not None else []
             if not all(one is None or (one.is_contiguous() and admission.is_memory(one)) for one in scales):
                 layout = None
@@ -123,7 +125,10 @@ def divided(optimizer: RuleOptimizer, shares: Sequence[Share]) -> list[Share]:
 def eagerly(optimizer: RuleOptimizer, shares: Sequence[Share]) -> list[Share]:
     """All of the shares the eager way."""
     programs = [optimizer._programs(optimizer.param_groups[one.index]).find(one.hypers) for one in shares]
-    return [Share(o.index, o.live, o.grads, o.hypers, program, o.choices) for o, program in zip(shares, programs, strict=True)]
+    return [
+        Share(o.index, o.live, o.grads, o.hypers, program, o.choices)
+        for o, program in zip(shares, programs, strict=True)
+    ]
 
 
 def _sorted(

@@ -29,4 +29,4 @@ def share_memory(self: RuleOptimizer) -> None:
             state.update(stored(state, p, self._state_choices.of(group, graph), type(self).__name__))
             for value in state.values():
                 if isinstance(value, Tensor) and value.dim() > 0:
-                    value.share_memory_()
+                    value.share_memory_()  # type: ignore[no-untyped-call]

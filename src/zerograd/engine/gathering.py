@@ -112,7 +112,10 @@ class Gathering:
         optimizer, graph, live = self.optimizer, share.program.graph, share.live
         counting = counts_steps(optimizer, graph)
         stateful = counting or bool(graph.states)  # plain SGD has none
-        plain = not (stateful or share.kernels or self._differentiable or self._noisy_weights) and optimizer.rule.elementwise
+        plain = (
+            not (stateful or share.kernels or self._differentiable or self._noisy_weights)
+            and optimizer.rule.elementwise
+        )
         if plain and LinearBucket.serves(share.program, live, share.grads):
             self._put_all(share)
             return
@@ -287,9 +290,7 @@ class Gathering:
                 tensor = self._in_form(p, name, tensor, form, bucket)
             bucket.states[name].append(tensor)
 
-    def _in_form(
-        self, p: Tensor, name: str, tensor: Tensor, form: Format, bucket: Bucket | CompiledBucket
-    ) -> Tensor:
+    def _in_form(self, p: Tensor, name: str, tensor: Tensor, form: Format, bucket: Bucket | CompiledBucket) -> Tensor:
         """A state in its format: what it is, or has just started as, with its scales in the bucket's list of them."""
         if not isinstance(form, BlockFormat):
             return tensor if tensor.dtype == form.dtype else tensor.to(form.dtype)
@@ -304,20 +305,21 @@ class Gathering:
         return codes
 
     def _forms(self, share: Share, p: Tensor, held: Sequence[Tensor | None]) -> tuple[Format | None, ...]:
-        """The formats of a parameter's states that are no tensors of a dtype as torch has it; empty if there are none.
-        """
+        """The formats of a parameter's states that are no tensors of a dtype as torch has it; empty if none is."""
         if not held or (share.choices is None and not any_codes(held)):
             return ()
         names = share.program.graph.tensor_states
-        forms = held_forms(
-            self.optimizer.state[p], p, share.choices, names, type(self.optimizer).__name__
-        )
+        forms = held_forms(self.optimizer.state[p], p, share.choices, names, type(self.optimizer).__name__)
         return forms if any(forms) else ()
 
     def _coding(self, share: Share, forms: Sequence[Format | None]) -> Coding | None:
         """How a bucket opens and closes states in these formats."""
         graph = share.program.graph
-        own = {name: form for name, form in zip(graph.tensor_states, forms) if form is not None and form.stochastic}
+        own = {
+            name: form
+            for name, form in zip(graph.tensor_states, forms or (None,) * len(graph.tensor_states), strict=True)
+            if form is not None and form.stochastic
+        }
         if not own:
             return None
         seed = int(self.optimizer.param_groups[share.index].get("noise_seed", 0))

@@ -109,7 +109,9 @@ def _check_states(optimizer: RuleOptimizer) -> None:
     found = poisoned(optimizer.state)
     if found:
         names = names_of(optimizer)
-        told = ", ".join(f"{name} of {names.get(id(p), 'a parameter in no group')} ({n} groups)" for p, name, n in found)
+        told = ", ".join(
+            f"{name} of {names.get(id(p), 'a parameter in no group')} ({n} groups)" for p, name, n in found
+        )
         raise RuntimeError(
             f"{type(optimizer).__name__}: 8-bit states are nan: {told}. An earlier gradient was nan, infinite, or so "
             "large that its square was, and with it the 128 elements of its group; nothing was changed. Load a "

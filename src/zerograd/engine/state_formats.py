@@ -15,6 +15,7 @@ from zerograd.algebra.states import Scalar
 from zerograd.algebra.tracing import Graph
 from zerograd.engine.coding import held_form
 from zerograd.engine.owning import Owned
+from zerograd.engine.sharding import has_dtensor
 from zerograd.errors import did_you_mean
 from zerograd.formats.blocks import BMF34, BMF43, UBMF44, UBMF53, BlockFormat
 from zerograd.formats.plain import Format
@@ -79,6 +80,8 @@ class Choices:
 
     def forms(self, p: Tensor) -> tuple[Format | None, ...]:
         """The format of each state of a parameter."""
+        if has_dtensor(p):
+            return (None,) * len(self.names)
         key = (p.shape, p.dtype)
         found = self._forms.get(key)
         if found is None:
@@ -87,6 +90,8 @@ class Choices:
 
     def of(self, p: Tensor) -> tuple[Choice, ...]:
         """The choice for each state of a parameter, of which only the (global) shape and the dtype are looked at."""
+        if has_dtensor(p):  # the same for every number of processes
+            return (Choice(None, "a DTensor"),) * len(self.names)
         key = (p.shape, p.dtype)
         if key not in self._made:
             self._made[key] = self._chosen(*key)

@@ -26,9 +26,9 @@ def stored(held: Any, p: Tensor, choices: Choices | None, caller: str) -> Any:
         return held
     wanted = dict(zip(choices.names, choices.forms(p), strict=True)) if choices is not None else {}
     result = dict(held)
-    for name, codes, form, group, key in _in_blocks(held, caller):
-        if wanted.get(name) != form or group != GROUP:
-            plain = blocks.decoded(codes, result.pop(key), form, group)
+    for name, codes, block, group, key in _in_blocks(held, caller):
+        if wanted.get(name) != block or group != GROUP:
+            plain = blocks.decoded(codes, result.pop(key), block, group)
             result[name] = plain if wanted.get(name) is not None else plain.to(p.dtype)
     for name, form in wanted.items():
         value = result.get(name)

@@ -1,8 +1,8 @@
 """Biased block minifloats: one byte an element, and for each group of elements a power of two that scales it.
 
 A byte is a small float without a hidden zero: code c of a group with scale B stands for
-``B * ((1 + (c mod 2^Y) / 2^Y) * 2^(c >> Y) - 1)``, linear near zero and logarithmic above, with Y bits of mantissa and X
-of exponent. Signed formats have a sign bit on top. Codes are rounded stochastically with noise from a counter, so that
+``B * ((1 + (c mod 2^Y) / 2^Y) * 2^(c >> Y) - 1)``, linear near zero and logarithmic above, with Y bits of mantissa and
+X of exponent. Signed formats have a sign bit on top. Codes are rounded stochastically with noise from a counter, so that
 the mean of what is stored is the exact value: rounded to the nearest, an average that moves by less than half a code a
 step never moves at all. Formats without a sign have no code for zero (but in buffers that were never written), so that
 nothing is divided by the root of a zero that was only rounded.

@@ -37,7 +37,9 @@ class _InStrands(PassPrinter):
 
     def _loop(self, body: list[str]) -> list[str]:
         each, own = range(STRANDS), ("%i", "%sum0")
-        strands = [line for j in each for line in (f"  %i.{j} = add nuw nsw i64 %i, %begin.{j}", *renamed(body, j, own))]
+        strands = [
+            line for j in each for line in (f"  %i.{j} = add nuw nsw i64 %i, %begin.{j}", *renamed(body, j, own))
+        ]
         return [
             f"  %long = icmp sge i64 %length, {LONG}",
             f"  %quarter = udiv i64 %length, {STRANDS}",
@@ -71,4 +73,3 @@ class _InStrands(PassPrinter):
             "  %total = phi double [ %sum.so.far, %rest ], [ %sum0.next.rest, %one ]",
             *self._finish(["%total"]),
         ]
-

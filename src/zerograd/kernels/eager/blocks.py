@@ -21,46 +21,46 @@ def _word(value: Any) -> Any:
 class _Words:
     """The arithmetic of ``formats.blocks`` on tensors: words are int32, which wrap round; numbers are float32."""
 
-    def bits(self, number: Tensor) -> Tensor:
+    def bits(self, number: Tensor) -> Any:
         return number.view(torch.int32)
 
-    def number(self, word: Tensor) -> Tensor:
+    def number(self, word: Tensor) -> Any:
         return word.view(torch.float32)
 
-    def size(self, number: Tensor) -> Tensor:
+    def size(self, number: Tensor) -> Any:
         return number.abs()
 
-    def plus(self, x: Tensor, y: Any) -> Tensor:
+    def plus(self, x: Tensor, y: Any) -> Any:
         return x + y
 
-    def minus(self, x: Tensor, y: Any) -> Tensor:
+    def minus(self, x: Tensor, y: Any) -> Any:
         return x - y
 
-    def add(self, a: Tensor, b: Any) -> Tensor:
+    def add(self, a: Tensor, b: Any) -> Any:
         return a + _word(b)
 
-    def sub(self, a: Tensor, b: Any) -> Tensor:
+    def sub(self, a: Tensor, b: Any) -> Any:
         return a - _word(b)
 
-    def left(self, a: Tensor, places: int) -> Tensor:
+    def left(self, a: Tensor, places: int) -> Any:
         return a << places
 
-    def right(self, a: Tensor, places: int) -> Tensor:
+    def right(self, a: Tensor, places: int) -> Any:
         return (a >> places) & ((1 << (32 - places)) - 1)  # torch's brings the sign along
 
-    def both(self, a: Tensor, b: Any) -> Tensor:
+    def both(self, a: Tensor, b: Any) -> Any:
         return a & _word(b)
 
-    def either(self, a: Tensor, b: Any) -> Tensor:
+    def either(self, a: Tensor, b: Any) -> Any:
         return a | _word(b)
 
-    def at_least(self, a: Tensor, limit: int) -> Tensor:
+    def at_least(self, a: Tensor, limit: int) -> Any:
         return (a ^ _LOWEST) >= (limit + _LOWEST)  # as without a sign
 
-    def no_less(self, a: Tensor, limit: int) -> Tensor:
+    def no_less(self, a: Tensor, limit: int) -> Any:
         return a.clamp(min=limit)
 
-    def chosen(self, condition: Tensor, a: int, b: Tensor) -> Tensor:
+    def chosen(self, condition: Tensor, a: int, b: Tensor) -> Any:
         return torch.where(condition, a, b)
 
 
