@@ -15,7 +15,7 @@ _HOMES = {
         "RAdam RMSprop Rprop SGD ScheduleFreeAdamW SparseAdam StableAdamW"
     ),
     "zerograd.engine.construction": "from_rule",
-    "zerograd.engine.description": "describe",
+    "zerograd.engine.inventory": "describe",
     "zerograd.engine.storing": "plain_state_dict",
     "zerograd.formats.policies": "Int8",
     "zerograd.engine.optimizer": "RuleOptimizer",

@@ -20,7 +20,7 @@ from zerograd.algebra import start as start
 from zerograd.algebra import view as view
 from zerograd.algebra import wrapper as wrapper
 from zerograd.engine.construction import from_rule as from_rule
-from zerograd.engine.description import describe as describe
+from zerograd.engine.inventory import describe as describe
 from zerograd.engine.optimizer import RuleOptimizer as RuleOptimizer
 from zerograd.engine.storing import plain_state_dict as plain_state_dict
 from zerograd.errors import HazardError as HazardError

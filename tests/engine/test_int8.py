@@ -18,6 +18,7 @@ from zerograd.engine import admission
 from zerograd.formats.blocks import BMF34, BMF43, UBMF44, scales_key
 from zerograd.kernels.eager.blocks import decoded, encode
 
+WEIGHTS = start("p")
 SHAPES = ((64, 128), (100, 50), (16, 3, 3, 100), (7,), (4200, 1))
 
 
@@ -192,7 +193,7 @@ def test_which_states_are_served_is_read_off_the_rule() -> None:
 
 def test_a_users_own_rule_takes_8_bits_too() -> None:
     @rule
-    def mine(g: Any, pace: Any = 0.0, size: Any = 0.0, slow: Any = start("p"), *,  # noqa: B008 beta: float = 0.9) -> Any:
+    def mine(g: Any, pace: Any = 0.0, size: Any = 0.0, slow: Any = WEIGHTS, *, beta: float = 0.9) -> Any:
         pace = beta * pace + (1 - beta) * g
         size = beta * size + (1 - beta) * abs(g)
         return pace / (size + 1e-8), pace, size, slow

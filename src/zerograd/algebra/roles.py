@@ -27,7 +27,7 @@ class Role(Enum):
     OTHER = "does not start at zero"
 
 
-def roles(graph: Graph) -> dict[str, Role]:
+def roles_of(graph: Graph) -> dict[str, Role]:
     """The role of each tensor state. Hyper-parameters, and what the host computes from them, count as not negative,
     differences such as ``1 - beta`` included; a format has to say so where that was wrong."""
     found = {}

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zerograd.algebra.tracing import Graph
 from zerograd.formats.blocks import GROUP, BlockFormat, read_key, scales_key, scales_shape
 from zerograd.formats.plain import Format
 from zerograd.formats.stochastic import noise_key, rounded
@@ -52,6 +53,22 @@ class Coding:
 def streams_of(rule: Any) -> dict[str, int]:
     """The number of each state's noise; 0 is the weight's."""
     return {name: number for number, name in enumerate(rule.states, start=1)}
+
+
+def coding_of(graph: Graph, forms: Sequence[Format | None], seed: int) -> Coding | None:
+    """How states in these formats are opened and closed; None if there is nothing to do. seed: of the noise."""
+    pairs = zip(graph.tensor_states, forms, strict=True) if forms else ()
+    own = {name: form for name, form in pairs if form is not None and form.stochastic}
+    return Coding(own, streams_of(graph.rule), seed) if own else None
+
+
+def in_form(tensor: Tensor, form: Format, name: str, held: Mapping[str, Any]) -> tuple[Tensor, Tensor | None]:
+    """A state in its format, and its scales if it has such: what it is, or has just started as."""
+    if not isinstance(form, BlockFormat):
+        return (tensor if tensor.dtype == form.dtype else tensor.to(form.dtype)), None
+    if tensor.dtype == torch.uint8:
+        return tensor, held[scales_key(name, form)]
+    return started_in_blocks(tensor, form)
 
 
 def started_in_blocks(plain: Tensor, form: BlockFormat) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from zerograd.algebra.states import Start
 from zerograd.algebra.tracing import Graph
 from zerograd.engine.buckets import Bucket, DifferentiableBucket, LinearBucket, SparseBucket, compute_dtype, started
-from zerograd.engine.coding import Coding, any_codes, started_in_blocks, streams_of
+from zerograd.engine.coding import any_codes, coding_of, in_form
 from zerograd.engine.dividing import Share, divided, eagerly
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
 from zerograd.engine.matrix_buckets import MatrixBucket, check_whole, joined, plain_numbers, shape_of, stack_dtype
@@ -62,7 +62,7 @@ class Gathering:
         self._before: list[tuple[Tensor, frozenset[Any] | None]] = []
         self._started: list[tuple[Tensor, int]] = []
         self._noisy_weights = optimizer.weight_format is not None
-        self._noisy = optimizer._noisy
+        self._noisy = optimizer._state_choices.noisy
         everyone = (p for group in optimizer.param_groups for p in group["params"])
         self._ordinals = {id(p): i for i, p in enumerate(everyone)} if self._noisy else {}
         differentiable = self._differentiable = bool(optimizer.defaults.get("differentiable"))
@@ -207,7 +207,7 @@ class Gathering:
             bucket = kind(share.program, share.index, share.hypers, p.device, dtype, t, first, maximize)
             bucket.scalars = scalars
             bucket.states.update({name: [] for name in graph.tensor_states})
-            bucket.coding = self._coding(share, forms)
+            bucket.coding = coding_of(share.program.graph, forms, self._seed(share))
             if kind is Bucket or kind is ShardBucket:  # the others hold one parameter
                 self._found[key] = bucket
             self.eager.append(bucket)
@@ -216,7 +216,7 @@ class Gathering:
         if on_cpu:
             bucket.elements += p.numel()
         if self._noisy_weights:
-            seed = int(self.optimizer.param_groups[share.index].get("noise_seed", 0))
+            seed = self._seed(share)
             bucket.noise_keys.append(noise_key(seed, int(bucket.t), self._ordinals[id(p)], 0))
         if held:
             self._join(share, p, g, held, forms, bucket, bucket.maximize)
@@ -250,7 +250,7 @@ class Gathering:
             bucket = MatrixBucket(program, share.index, hypers, p.device, dtype, t, (), maximize, seed=seed)
             bucket.states.update({n: [] for n in program.graph.tensor_states if shape_of(program, n, p) is not None})
             self.eager.append(bucket)
-            bucket.coding = self._coding(share, forms)
+            bucket.coding = coding_of(share.program.graph, forms, self._seed(share))
             if stacked:
                 self._found[key] = bucket
         bucket.params.append(p)
@@ -287,22 +287,16 @@ class Gathering:
                 if graph.states[name] == Start("g"):
                     self._started.append((tensor, share.index))
             if form is not None:
-                tensor = self._in_form(p, name, tensor, form, bucket)
+                is_new = tensor.dtype != torch.uint8
+                tensor, scales = in_form(tensor, form, name, self.optimizer.state.get(p, {}))
+                if isinstance(form, BlockFormat) and scales is not None:
+                    beside = bucket.states.setdefault(scales_key(name, form), [])
+                    self._new_states += [(p, scales_key(name, form), bucket, len(beside))] if is_new else []
+                    beside.append(scales)
             bucket.states[name].append(tensor)
 
-    def _in_form(self, p: Tensor, name: str, tensor: Tensor, form: Format, bucket: Bucket | CompiledBucket) -> Tensor:
-        """A state in its format: what it is, or has just started as, with its scales in the bucket's list of them."""
-        if not isinstance(form, BlockFormat):
-            return tensor if tensor.dtype == form.dtype else tensor.to(form.dtype)
-        key = scales_key(name, form)
-        held = bucket.states.setdefault(key, [])
-        if tensor.dtype == torch.uint8:
-            held.append(self.optimizer.state[p][key])
-            return tensor
-        codes, scales = started_in_blocks(tensor, form)
-        self._new_states.append((p, key, bucket, len(held)))
-        held.append(scales)
-        return codes
+    def _seed(self, share: Share) -> int:
+        return int(self.optimizer.param_groups[share.index].get("noise_seed", 0))
 
     def _forms(self, share: Share, p: Tensor, held: Sequence[Tensor | None]) -> tuple[Format | None, ...]:
         """The formats of a parameter's states that are no tensors of a dtype as torch has it; empty if none is."""
@@ -311,19 +305,6 @@ class Gathering:
         names = share.program.graph.tensor_states
         forms = held_forms(self.optimizer.state[p], p, share.choices, names, type(self.optimizer).__name__)
         return forms if any(forms) else ()
-
-    def _coding(self, share: Share, forms: Sequence[Format | None]) -> Coding | None:
-        """How a bucket opens and closes states in these formats."""
-        graph = share.program.graph
-        own = {
-            name: form
-            for name, form in zip(graph.tensor_states, forms or (None,) * len(graph.tensor_states), strict=True)
-            if form is not None and form.stochastic
-        }
-        if not own:
-            return None
-        seed = int(self.optimizer.param_groups[share.index].get("noise_seed", 0))
-        return Coding(own, streams_of(graph.rule), seed)
 
     def _numbers(
         self, share: Share, held: Sequence[Tensor | None], t: float, here: Mapping[str, Any]

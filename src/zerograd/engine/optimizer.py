@@ -20,6 +20,7 @@ from zerograd.engine.columns import Column
 from zerograd.engine.dynamo import untraced
 from zerograd.engine.gradients import checked_nonfinite
 from zerograd.engine.hooks import hooked
+from zerograd.engine.inventory import represented
 from zerograd.engine.programs import Programs, programs_of
 from zerograd.engine.state_formats import StateChoices, makes_noise, new_seed
 from zerograd.engine.state_formats import checked as checked_states
@@ -74,6 +75,7 @@ class RuleOptimizer(torch.optim.Optimizer):
     _evaluating: bool
     _policy: Policy | None
     _plans: list[Plan | EagerPlan]
+    __repr__ = represented
 
     def __init__(self, params: Any, *args: Any, **values: Any) -> None:
         if not hasattr(type(self), "rule") or args:  # classes have constructors of their own, which come here by name
@@ -105,16 +107,6 @@ class RuleOptimizer(torch.optim.Optimizer):
         super().__init_subclass__(**keywords)
         if "step" in cls.__dict__ and not getattr(cls.__dict__["step"], "hooked", False):
             cls.step = hooked(cls.__dict__["step"])  # type: ignore[method-assign]
-
-    def __repr__(self) -> str:
-        from zerograd.engine.description import describe
-
-        groups = super().__repr__()
-        try:
-            lines = describe(self).short()
-        except Exception:  # in the middle of being made or mended: what torch says is all there is to say
-            return groups
-        return "\n".join([groups.removesuffix("\n)"), *(f"    {line}" for line in ("", *lines)), ")"])
 
     # ------------------------------------------------------------------------------------------------- the cycle
 
@@ -246,11 +238,6 @@ class RuleOptimizer(torch.optim.Optimizer):
         return self._policy_programs[policy]
 
     # ----------------------------------------------------------------------------------------------------- state
-
-    @property
-    def _noisy(self) -> bool:
-        """Whether anything is rounded stochastically: then steps are counted, for the noise hangs on them."""
-        return self.weight_format is not None or self._state_choices.noisy
 
     def _reset(self) -> None:
         self._state_choices = StateChoices(self)

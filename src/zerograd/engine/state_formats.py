@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zerograd.algebra.notation import Rule
-from zerograd.algebra.roles import Role, roles
+from zerograd.algebra.roles import Role, roles_of
 from zerograd.algebra.states import Scalar
 from zerograd.algebra.tracing import Graph
 from zerograd.engine.coding import held_form
@@ -70,7 +70,7 @@ class Choices:
     """The choices for one graph under one spec. names: of the tensor states, in the graph's order."""
 
     def __init__(self, spec: Spec, graph: Graph) -> None:
-        self._roles = roles(graph)
+        self._roles = roles_of(graph)
         self.names = graph.tensor_states
         given = dict(spec) if isinstance(spec, tuple) else dict.fromkeys(self.names, spec)
         self._policies = {name: given.get(name) for name in self.names}
@@ -142,8 +142,10 @@ class StateChoices(Owned):
 
     @property
     def noisy(self) -> bool:
-        """Whether a state of any group may be rounded stochastically."""
-        return any(makes_noise(self.spec(group)) for group in (*self.optimizer.param_groups, {}))
+        """Whether anything is rounded stochastically: then steps are counted, for the noise hangs on them."""
+        return self.optimizer.weight_format is not None or any(
+            makes_noise(self.spec(group)) for group in (*self.optimizer.param_groups, {})
+        )
 
     def of(self, group: Mapping[str, Any], graph: Graph) -> Choices | None:
         """The choices for a group; None if all states are as torch has them."""

@@ -1,11 +1,11 @@
 """Biased block minifloats: one byte an element, and for each group of elements a power of two that scales it.
 
 A byte is a small float without a hidden zero: code c of a group with scale B stands for
-``B * ((1 + (c mod 2^Y) / 2^Y) * 2^(c >> Y) - 1)``, linear near zero and logarithmic above, with Y bits of mantissa and
-X of exponent. Signed formats have a sign bit on top. Codes are rounded stochastically with noise from a counter, so that
-the mean of what is stored is the exact value: rounded to the nearest, an average that moves by less than half a code a
-step never moves at all. Formats without a sign have no code for zero (but in buffers that were never written), so that
-nothing is divided by the root of a zero that was only rounded.
+``B * ((1 + (c mod 2^Y) / 2^Y) * 2^(c >> Y) - 1)``, linear near zero and logarithmic above, with Y bits of mantissa.
+Signed formats have a sign bit on top. Codes are rounded stochastically with noise from a counter, so that the mean of
+what is stored is the exact value: rounded to the nearest, an average that moves by less than half a code a step never
+moves at all. Formats without a sign have no code for zero (but in buffers that were never written), so that nothing is
+divided by the root of a zero that was only rounded.
 
 This is the one definition. Every backend runs or prints it through its own ``Arithmetic``: on words of 32 bits that
 wrap round, and on float32 numbers, whose additions may neither be reordered nor merged with a product.

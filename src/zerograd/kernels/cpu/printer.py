@@ -288,14 +288,8 @@ class PassPrinter:
             lines.append(f"{name} = select i1 {name}.left.out, {self.kind} {zero}, {self.kind} {name}.product")
         for line in lines:
             if " call " in line:
-                self._declare(line.split(" call ")[1])
+                self.calls.add(_declaration(line.split(" call ")[1]))
         return lines
-
-    def _declare(self, call: str) -> None:
-        result, rest = call.split(" ", 1)
-        function, arguments = rest.split("(", 1)
-        kinds = ", ".join([result] * len(arguments.split(",")))
-        self.calls.add(f"declare {result} {function}({kinds})")
 
     def _value(self, node: Node) -> str:
         return constant(node.args[0], self.kind) if node.op == "const" else f"%v{node.id}"
@@ -316,3 +310,10 @@ class PassPrinter:
             others = ", ".join(one for j, one in enumerate(everyone) if j != k)
             lines.append(f"!{1 + 2 * count + k} = !{{{others}}}")
         return lines
+
+
+def _declaration(call: str) -> str:
+    """The line that makes a function known, from a call of it."""
+    result, rest = call.split(" ", 1)
+    function, arguments = rest.split("(", 1)
+    return f"declare {result} {function}({', '.join([result] * len(arguments.split(',')))})"

@@ -180,6 +180,16 @@ def describe(optimizer: RuleOptimizer, model: Any = None) -> Description:
     return Description(type(optimizer).__name__, tuple(rows))
 
 
+def represented(optimizer: RuleOptimizer) -> str:
+    """The repr: torch's, and below the groups the short form of ``describe``."""
+    groups = torch.optim.Optimizer.__repr__(optimizer)
+    try:
+        lines = describe(optimizer).short()
+    except Exception:  # in the middle of being made or mended: what torch says is all there is to say
+        return groups
+    return "\n".join([groups.removesuffix("\n)"), "", *(f"    {line}" for line in lines), ")"])
+
+
 def _row(
     optimizer: RuleOptimizer, index: int, p: Tensor, name: str, program: Program, choices: Choices | None
 ) -> ParameterRow:
