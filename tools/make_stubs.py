@@ -56,11 +56,14 @@ def optim_stub() -> str:
     mended = [name for name in optim.__all__ if name not in torchs and classes[name] not in ours]
     lines = [
         docstring("The signatures of the optimizers, for editors and type checkers.", ORIGIN),
+        "from collections.abc import Mapping",
+        "",
         "import torch.optim",
         "from torch import Tensor",
         "from torch.optim.optimizer import ParamsT",
         "from zerograd.algebra import Policy",
         "from zerograd.engine.optimizer import RuleOptimizer",
+        "from zerograd.formats.policies import Int8",
         *(f"from torch.optim import {name} as {name}" for name in torchs),
         "",
         "__all__ = [" + ", ".join(f'"{name}"' for name in optim.__all__) + "]",
@@ -118,6 +121,8 @@ def kind_of(cls: type[RuleOptimizer], name: str, default: Any) -> str:
         return f"tuple[{', '.join(kind_of(cls, name, one) for one in default)}]"
     if name in ("adjust_lr_fn", "weight_format"):
         return "str | None"
+    if name == "state_format":
+        return "str | Int8 | Mapping[str, str | Int8 | None] | None"
     if default is None:
         return "bool | None" if name in ("foreach", "fused") else "float | None"
     if isinstance(default, (bool, str)):

@@ -15,6 +15,9 @@ _HOMES = {
         "RAdam RMSprop Rprop SGD ScheduleFreeAdamW SparseAdam StableAdamW"
     ),
     "zerograd.engine.construction": "from_rule",
+    "zerograd.engine.inventory": "describe",
+    "zerograd.engine.storing": "plain_state_dict",
+    "zerograd.formats.policies": "Int8",
     "zerograd.engine.optimizer": "RuleOptimizer",
     "zerograd.algebra": "rule scalar start view wrapper",
     "zerograd.lifecycle.accumulating": "accumulate",

@@ -22,13 +22,16 @@ from zerograd.algebra import start as start
 from zerograd.algebra import view as view
 from zerograd.algebra import wrapper as wrapper
 from zerograd.engine.construction import from_rule as from_rule
+from zerograd.engine.inventory import describe as describe
 from zerograd.engine.optimizer import RuleOptimizer as RuleOptimizer
+from zerograd.engine.storing import plain_state_dict as plain_state_dict
 from zerograd.errors import HazardError as HazardError
 from zerograd.errors import HazardWarning as HazardWarning
 from zerograd.errors import RuleError as RuleError
 from zerograd.errors import RunError as RunError
 from zerograd.errors import UsageError as UsageError
 from zerograd.errors import ZerogradError as ZerogradError
+from zerograd.formats.policies import Int8 as Int8
 from zerograd.lifecycle.accumulating import accumulate as accumulate
 from zerograd.lifecycle.guarding import guard as guard
 from zerograd.optim import ADOPT as ADOPT
@@ -77,6 +80,7 @@ __all__ = [
     "Adamax",
     "HazardError",
     "HazardWarning",
+    "Int8",
     "Lion",
     "Muon",
     "NAdam",
@@ -99,6 +103,7 @@ __all__ = [
     "cautious_decay",
     "compat",
     "decoupled",
+    "describe",
     "ema",
     "errors",
     "from_rule",
@@ -110,6 +115,7 @@ __all__ = [
     "mars",
     "matrix",
     "optim",
+    "plain_state_dict",
     "rule",
     "rules",
     "safetensors_io",

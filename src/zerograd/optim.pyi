@@ -3,6 +3,8 @@
 Written by `make stubs` (tools/make_stubs.py) from the live package; do not edit by hand.
 """
 
+from collections.abc import Mapping
+
 import torch.optim
 from torch import Tensor
 from torch.optim import Optimizer as Optimizer
@@ -10,6 +12,7 @@ from torch.optim.optimizer import ParamsT
 
 from zerograd.algebra import Policy
 from zerograd.engine.optimizer import RuleOptimizer
+from zerograd.formats.policies import Int8
 
 __all__ = [
     "ADOPT",
@@ -57,6 +60,7 @@ class ADOPT(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
+        state_format: str | Int8 | Mapping[str, str | Int8 | None] | None = None,
         weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
@@ -78,6 +82,7 @@ class ASGD(RuleOptimizer):
         capturable: bool = False,
         *,
         clip: float | None = None,
+        state_format: str | Int8 | Mapping[str, str | Int8 | None] | None = None,
         weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
@@ -100,6 +105,7 @@ class LAMB(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
+        state_format: str | Int8 | Mapping[str, str | Int8 | None] | None = None,
         weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
@@ -121,6 +127,7 @@ class SGD(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
+        state_format: str | Int8 | Mapping[str, str | Int8 | None] | None = None,
         weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
@@ -141,6 +148,7 @@ class Adadelta(RuleOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
         clip: float | None = None,
+        state_format: str | Int8 | Mapping[str, str | Int8 | None] | None = None,
         weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
@@ -160,6 +168,7 @@ class Adafactor(RuleOptimizer):
         foreach: bool | None = None,
         maximize: bool = False,
         clip: float | None = None,
+        state_format: str | Int8 | Mapping[str, str | Int8 | None] | None = None,
         weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
@@ -181,6 +190,7 @@ class Adagrad(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
+        state_format: str | Int8 | Mapping[str, str | Int8 | None] | None = None,
         weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
@@ -205,6 +215,7 @@ class Adam(RuleOptimizer):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
         clip: float | None = None,
+        state_format: str | Int8 | Mapping[str, str | Int8 | None] | None = None,
         weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
@@ -227,6 +238,7 @@ class AdamW(Adam):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
+        state_format: str | Int8 | Mapping[str, str | Int8 | None] | None = None,
         weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
@@ -247,6 +259,7 @@ class Adamax(RuleOptimizer):
         differentiable: bool = False,
         capturable: bool = False,
         clip: float | None = None,
+        state_format: str | Int8 | Mapping[str, str | Int8 | None] | None = None,
         weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
@@ -267,6 +280,7 @@ class Lion(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
+        state_format: str | Int8 | Mapping[str, str | Int8 | None] | None = None,
         weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
@@ -287,6 +301,7 @@ class Muon(RuleOptimizer):
         adjust_lr_fn: str | None = None,
         *,
         clip: float | None = None,
+        state_format: str | Int8 | Mapping[str, str | Int8 | None] | None = None,
         weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
@@ -309,6 +324,7 @@ class NAdam(RuleOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
         clip: float | None = None,
+        state_format: str | Int8 | Mapping[str, str | Int8 | None] | None = None,
         weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
@@ -336,6 +352,7 @@ class Prodigy(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
+        state_format: str | Int8 | Mapping[str, str | Int8 | None] | None = None,
         weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
@@ -357,6 +374,7 @@ class RAdam(RuleOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
         clip: float | None = None,
+        state_format: str | Int8 | Mapping[str, str | Int8 | None] | None = None,
         weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
@@ -379,6 +397,7 @@ class RMSprop(RuleOptimizer):
         differentiable: bool = False,
         *,
         clip: float | None = None,
+        state_format: str | Int8 | Mapping[str, str | Int8 | None] | None = None,
         weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
@@ -398,6 +417,7 @@ class Rprop(RuleOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
         clip: float | None = None,
+        state_format: str | Int8 | Mapping[str, str | Int8 | None] | None = None,
         weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
@@ -422,6 +442,7 @@ class ScheduleFreeAdamW(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
+        state_format: str | Int8 | Mapping[str, str | Int8 | None] | None = None,
         weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
@@ -438,6 +459,7 @@ class SparseAdam(RuleOptimizer):
         maximize: bool = False,
         *,
         clip: float | None = None,
+        state_format: str | Int8 | Mapping[str, str | Int8 | None] | None = None,
         weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...
@@ -459,6 +481,7 @@ class StableAdamW(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         clip: float | None = None,
+        state_format: str | Int8 | Mapping[str, str | Int8 | None] | None = None,
         weight_format: str | None = None,
         nonfinite: str = "propagate",
     ) -> None: ...

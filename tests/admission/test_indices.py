@@ -28,7 +28,7 @@ BEYOND = [2**31 - 5, 2**31, 2**31 + 7, 2**32 - 3, 2**32, 2**32 + 1, 2**33 + 1234
 @pytest.mark.parametrize("size", [2**31 - 1, 2**31, 2**31 + 1, 2**32 - 1, 2**32 + 17, 2**33 + 1])
 def test_chunks_of_a_large_tensor_cover_it_once(size: int) -> None:
     sizes = [3, size, 0, 70_000]
-    table, starts = _chunks(sizes, sum(sizes))
+    table, starts = _chunks([Entry((), size, 0) for size in sizes], sum(sizes))
     assert table.dtype == starts.dtype == np.int64
     for tensor, expected in enumerate(sizes):
         own = table[table[:, 0] == tensor]

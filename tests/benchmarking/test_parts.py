@@ -12,9 +12,9 @@ from zerograd.benchmarking import step_part as step_module
 from zerograd.benchmarking import update_half_part as update_module
 from zerograd.benchmarking.model_shapes import Model
 from zerograd.benchmarking.plans import Plan
-from zerograd.benchmarking.rows import COPY, FUSED, OURS, Part
+from zerograd.benchmarking.rows import COPY, FUSED, INT8, OURS, Part
 from zerograd.benchmarking.startup_part import PROGRAMS, fresh_process, measure_startup
-from zerograd.benchmarking.step_part import ADAMW_BYTES, COPY_BYTES, measure_step
+from zerograd.benchmarking.step_part import ADAMW_BYTES, COPY_BYTES, INT8_BYTES, measure_step
 from zerograd.benchmarking.tables import sentences, table_of
 from zerograd.benchmarking.update_half_part import measure_update_half
 
@@ -43,7 +43,7 @@ def test_the_bandwidth_stands_beside_that_of_a_copy(large_only: Part) -> None:
     assert (ADAMW_BYTES, COPY_BYTES) == (7 * 4, 2 * 4)
     assert row.gigabytes_per_second.keys() == row.timings.keys() >= {COPY, FUSED, OURS}
     for name, speed in row.gigabytes_per_second.items():
-        moved = LARGE.numbers * (COPY_BYTES if name == COPY else ADAMW_BYTES)
+        moved = LARGE.numbers * {COPY: COPY_BYTES, INT8: INT8_BYTES}.get(name, ADAMW_BYTES)
         assert math.isclose(speed, moved / (row.timings[name].median * 1e3))
     assert any(f"{COPY} {row.gigabytes_per_second[COPY]:.1f}" in sentence for sentence in sentences(large_only))
 

@@ -29,11 +29,11 @@ def test_the_signature_is_the_rules() -> None:
     assert defaults == {
         "lr": 0.5, "heat": 3.0, "betas": (0.9, 0.99), "loud": False,
         "maximize": False, "foreach": None, "capturable": False, "differentiable": False, "fused": None,
-        "clip": None, "weight_format": None, "nonfinite": "propagate",
+        "clip": None, "state_format": None, "weight_format": None, "nonfinite": "propagate",
     }  # fmt: skip
     by_keyword = [n for n, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY]
     flags = ["maximize", "foreach", "capturable", "differentiable", "fused"]
-    assert by_keyword == [*flags, "clip", "weight_format", "nonfinite"]
+    assert by_keyword == [*flags, "clip", "state_format", "weight_format", "nonfinite"]
 
 
 def test_the_order_of_the_arguments_can_be_chosen() -> None:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from zerograd.benchmarking.turns import Timing
 
 DEFAULT, FOREACH, FUSED, OURS = "torch default", "torch foreach", "torch fused", "zerograd"
+INT8 = "zerograd int8"
+"""8-bit states; its ratio is that of its time to zerograd's with states as torch has them."""
 DEEPSPEED, COPY = "DeepSpeedCPUAdam", "torch copy"
 
 MICROSECONDS = {"microseconds": 1.0, "seconds": 1e6}

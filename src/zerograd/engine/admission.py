@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from zerograd.formats.blocks import BlockFormat
 from zerograd.formats.layout import Layout
 from zerograd.formats.memory import is_dense
 from zerograd.formats.plain import PLAIN, Format
@@ -20,26 +21,64 @@ _NO_DISPATCH = torch.Tensor.__torch_dispatch__
 
 
 def layout_of(
-    p: Tensor, g: Tensor, states: Sequence[tuple[str, Tensor | None]], weights: Mapping[torch.dtype, Format] = PLAIN
+    p: Tensor,
+    g: Tensor,
+    states: Sequence[tuple[str, Tensor | None]],
+    weights: Mapping[torch.dtype, Format] = PLAIN,
+    forms: Sequence[Format | None] = (),
 ) -> Layout | None:
     """The layout of a parameter with its gradient and states, or None if a kernel may not touch one of them.
 
-    states: name and tensor, None where it will be made like the parameter. weights: the formats of parameters.
+    states: name and tensor, None where it will be made like the parameter. weights: the formats of parameters. forms:
+    of states that are not, or will not be, tensors of a dtype as torch stores it; all None by default.
     Complex tensors count as pairs of real numbers: all of them are complex then.
     """
     if not is_plain(p) or p.is_inference() or not is_dense(p) or not _fits(g, p):
         return None
-    for _, state in states:
-        if state is not None and (not _fits(state, p) or state.is_inference()):
+    forms = forms or (None,) * len(states)
+    for (_, state), form in zip(states, forms, strict=True):
+        if isinstance(form, BlockFormat):
+            if not p.is_contiguous() or (state is not None and not _is_block(state, p)):
+                return None
+        elif state is not None and (not _fits(state, p) or state.is_inference()):
             return None
     dtype = p.dtype
     weight = real_format(dtype) if dtype in PAIRS else weights[dtype]
-    key = (weight.name, dtype, g.dtype, *[(name, dtype if state is None else state.dtype) for name, state in states])
+    kinds = [
+        (name, form.name if form is not None else dtype if state is None else state.dtype)
+        for (name, state), form in zip(states, forms, strict=True)
+    ]
+    key = (weight.name, dtype, g.dtype, *kinds)
     layout = _LAYOUTS.get(key)
     if layout is None:
-        formats = tuple((name, real_format(dtype if state is None else state.dtype)) for name, state in states)
+        formats = tuple(
+            (name, form or real_format(dtype if state is None else state.dtype))
+            for (name, state), form in zip(states, forms, strict=True)
+        )
         layout = _LAYOUTS[key] = Layout(weight, real_format(g.dtype), formats)
     return layout
+
+
+def _is_block(codes: Tensor, p: Tensor) -> bool:
+    """Codes with their bytes where p, which is contiguous, has its elements."""
+    return (
+        codes.dtype == torch.uint8
+        and codes.shape == p.shape
+        and codes.is_contiguous()
+        and is_memory(codes)
+        and not codes.is_inference()
+    )
+
+
+def is_memory(tensor: Tensor) -> bool:
+    """A plain tensor in this machine's memory, whatever its dtype."""
+    return (
+        tensor.layout == torch.strided
+        and tensor.is_cpu
+        and type(tensor).__torch_dispatch__ is _NO_DISPATCH
+        and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+        and (tensor.data_ptr() != 0 or tensor.numel() == 0)
+    )
 
 
 _LAYOUTS: dict[tuple[object, ...], Layout] = {}

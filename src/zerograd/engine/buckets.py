@@ -17,6 +17,7 @@ from torch import Tensor
 
 from zerograd.algebra.states import Part, Scalar, Start, StateSpec
 from zerograd.engine import admission
+from zerograd.engine.coding import Coding
 from zerograd.engine.programs import Program
 from zerograd.formats.stochastic import rounded
 from zerograd.kernels.eager import plain
@@ -53,7 +54,7 @@ class Bucket:
     """One kernel call. ``scalars``: the values of the scalar states; ``new_scalars``: what they became.
 
     elements: how many the parameters have together, counted on a CPU only. noise_keys: of each parameter, if they are
-    rounded stochastically.
+    rounded stochastically. coding: how states are stored that are no tensors of a dtype as torch has it.
     """
 
     program: Program
@@ -72,6 +73,7 @@ class Bucket:
     elements: int = 0
     factors: Mapping[int, Any] = field(default_factory=dict)
     noise_keys: list[int] = field(default_factory=list)
+    coding: Coding | None = None
 
     def squares(self) -> dict[int, Any]:
         """The sum of the squares of all gradients, by group: a float on a CPU, else 0-dim, on their device."""
@@ -83,6 +85,19 @@ class Bucket:
 
     def run(self) -> Kernel:
         """Compute and store; asks for reductions that span more than this bucket on the way."""
+        coding, stored = self.coding, self.states
+        if coding is None:
+            yield from self.compute()
+            return
+        self.states = coding.opened(stored)
+        try:
+            yield from self.compute()
+            coding.close(stored, self.states, int(self.t))
+        finally:
+            self.states = stored
+
+    def compute(self) -> Kernel:
+        """The step, on states that are plain tensors."""
         program, dtype = self.program, self.dtype
         params, grads = _real(self.params), _in(dtype, _real(self.grads))
         factor = self.factors.get(self.group_index, 1.0)
@@ -140,7 +155,7 @@ def store(targets: list[list[Tensor]], results: list[Any]) -> None:
 class DifferentiableBucket(Bucket):
     """One parameter, computed out of place so that autograd can go through the step; states keep their history."""
 
-    def run(self) -> Kernel:
+    def compute(self) -> Kernel:
         graph = self.program.graph
         (p,), (g,) = self.params, self.grads
         factor = self.factors.get(self.group_index)
@@ -163,7 +178,7 @@ class LinearBucket(Bucket):
     """Parameters to which only a multiple of the gradient is added, as plain SGD does: one operation takes them all,
     however they lie, sparse gradients too."""
 
-    def run(self) -> Kernel:
+    def compute(self) -> Kernel:
         host = self.program.prelude(self.hypers, self.t, self.first, self.scalars)
         assert self.program.slope is not None
         factor = self.factors.get(self.group_index, 1.0) * (-1.0 if self.maximize else 1.0)
@@ -196,7 +211,7 @@ def _as_number(value: Any, spec: Scalar) -> Any:
 class SparseBucket(Bucket):
     """One parameter with a sparse gradient: the rule runs on the rows that the gradient touches, on nothing else."""
 
-    def run(self) -> Kernel:
+    def compute(self) -> Kernel:
         (p,), (g,) = self.params, self.grads
         p = p.detach()
         g = g.coalesce()

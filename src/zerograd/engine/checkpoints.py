@@ -8,7 +8,7 @@ its own, which takes the same dictionaries and calls the same hooks.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ from zerograd.algebra.notation import Rule
 from zerograd.algebra.states import Scalar
 from zerograd.engine.incompatible import IncompatibleKeys, misfits, refusal
 from zerograd.engine.matching import Match, matched
+from zerograd.engine.state_formats import Choices
+from zerograd.engine.storing import stored
 
 if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
@@ -63,6 +65,7 @@ def _group(optimizer: RuleOptimizer, own: dict[str, Any], saved: Mapping[str, An
     if saved is None:
         return dict(own)
     group = {**deepcopy({k: v for k, v in saved.items() if k != "params"}), "params": own["params"]}
+    group.pop("state_format", None)  # how states are stored is this optimizer's choice
     running = optimizer._group_rule(own).states  # numbers that go with the state: the saved ones or none
     for key, value in own.items():
         if key not in running:
@@ -76,16 +79,24 @@ def _state(
     """Copies of the saved states under the parameters they are for; what is for no parameter stays as it is."""
     state: defaultdict[Any, Any] = defaultdict(dict)
     rules = {id(p): optimizer._group_rule(group) for group in groups for p in group["params"]}
+    wanted = {id(p): choices for group, choices in _choices(optimizer, groups) for p in group["params"]}
     for p, key in match.pairs:
         if key in match.dropped or key is None:
             if p in optimizer.state:
                 state[p] = optimizer.state[p]
         elif key in saved:
-            state[p] = settled(p, saved[key], rules[id(p)])
+            held = settled(p, saved[key], rules[id(p)])
+            state[p] = stored(held, p, wanted[id(p)], f"{type(optimizer).__name__}.load_state_dict()")
     for key, held in saved.items():
         if key not in match.known:
             state[key] = held
     return state
+
+
+def _choices(optimizer: RuleOptimizer, groups: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Choices | None]]:
+    for group in groups:
+        graph = optimizer._programs(group).find(optimizer._hypers(group)).graph
+        yield group, optimizer._state_choices.of(group, graph)
 
 
 @torch.no_grad()

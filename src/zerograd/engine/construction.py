@@ -27,7 +27,7 @@ FLAGS: dict[str, Any] = {
 """What constructors take besides the rule's hyper-parameters. foreach, fused and capturable choose among torch's
 implementations; here they are accepted, kept in the groups as torch keeps them, and needless."""
 
-EXTRAS: dict[str, Any] = {"clip": None, "weight_format": None, "nonfinite": "propagate"}
+EXTRAS: dict[str, Any] = {"clip": None, "state_format": None, "weight_format": None, "nonfinite": "propagate"}
 """What constructors take beyond torch's, by keyword. They stand in no group unless the user puts them there."""
 
 _EMPTY = inspect.Parameter.empty

@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from zerograd.engine import admission
+from zerograd.engine.coding import any_codes
 from zerograd.engine.programs import Program
+from zerograd.engine.state_formats import Choices, held_forms
+from zerograd.formats.blocks import scales_key
 from zerograd.formats.layout import Layout
+from zerograd.formats.memory import span
+from zerograd.formats.plain import Format
 from zerograd.formats.stochastic import WEIGHT_FORMATS
 from zerograd.kernels.cpu.kernel import Kernel
 
@@ -24,7 +29,8 @@ _NOTHING: Mapping[str, Any] = {}
 class Share:
     """What one backend serves of one group. grads: of each parameter, as they are read.
 
-    layouts, kernels: of each parameter, where a compiled kernel serves them. copied: whether the gradients are copies.
+    choices: of formats for states, if they are not all as torch has them. layouts, kernels: of each
+    parameter, where a compiled kernel serves them. copied: whether the gradients are copies.
     """
 
     index: int
@@ -32,6 +38,7 @@ class Share:
     grads: list[Tensor]
     hypers: Mapping[str, Any]
     program: Program
+    choices: Choices | None = None
     layouts: list[Layout] = field(default_factory=list)
     kernels: list[Kernel] = field(default_factory=list)
     copied: bool = False
@@ -69,15 +76,23 @@ def divided(optimizer: RuleOptimizer, shares: Sequence[Share]) -> list[Share]:
     read: list[tuple[int, int, int]] = []
     for share in shares:
         program, names = share.program, share.program.graph.tensor_states
+        choices = share.choices
         for p, g in zip(share.live, share.grads, strict=True):
             states: list[tuple[str, Tensor | None]] = []
+            held = _NOTHING
             if names:
                 held = optimizer.state.get(p, _NOTHING)
                 states = [(name, held.get(name)) for name in names]
+            forms: Sequence[Format | None] = ()
+            if names and (choices is not None or any_codes([state for _, state in states])):
+                forms = held_forms(held, p, choices, names, type(optimizer).__name__)
             copy: Tensor | None = None
-            layout = admission.layout_of(p, g, states, weights)
+            layout = admission.layout_of(p, g, states, weights, forms)
             if layout is None and (copy := admission.relaid(p, g)) is not None:
-                layout = admission.layout_of(p, copy, states, weights)
+                layout = admission.layout_of(p, copy, states, weights, forms)
+            scales = [held.get(scales_key(name, form)) for name, form in layout.blocks] if layout is not None else []
+            if not all(one is None or (one.is_contiguous() and admission.is_memory(one)) for one in scales):
+                layout = None
             kernel = None
             if layout is not None:
                 key = (id(program), id(layout))
@@ -97,6 +112,7 @@ def divided(optimizer: RuleOptimizer, shares: Sequence[Share]) -> list[Share]:
                 if state is not None:
                     start = state.data_ptr()
                     written.append((start, start + numel * state.element_size(), owner))
+            written += [(*span(one), owner) for one in scales if one is not None]
             if copy is None:
                 start = g.data_ptr()
                 read.append((start, start + numel * g.element_size(), owner))
@@ -109,7 +125,10 @@ def divided(optimizer: RuleOptimizer, shares: Sequence[Share]) -> list[Share]:
 def eagerly(optimizer: RuleOptimizer, shares: Sequence[Share]) -> list[Share]:
     """All of the shares the eager way."""
     programs = [optimizer._programs(optimizer.param_groups[one.index]).find(one.hypers) for one in shares]
-    return [Share(o.index, o.live, o.grads, o.hypers, program) for o, program in zip(shares, programs, strict=True)]
+    return [
+        Share(o.index, o.live, o.grads, o.hypers, program, o.choices)
+        for o, program in zip(shares, programs, strict=True)
+    ]
 
 
 def _sorted(
@@ -129,7 +148,9 @@ def _sorted(
             program = share.program
             if way == "eager":
                 program = optimizer._programs(optimizer.param_groups[share.index]).find(share.hypers)
-            to = divided[share.index, way] = Share(share.index, [], [], share.hypers, program, copied=way == "copied")
+            to = divided[share.index, way] = Share(
+                share.index, [], [], share.hypers, program, share.choices, copied=way == "copied"
+            )  # fmt: skip
         if way == "eager":
             to.add(*((one.p, one.g) if isinstance(one, _Candidate) else one[1:]))
             continue

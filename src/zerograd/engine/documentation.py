@@ -27,6 +27,8 @@ _FLAGS = {
     "fused": "accepted as in torch; the fastest implementation is chosen without it.",
     "capturable": "accepted as in torch; a step can't be captured in a CUDA graph.",
     "clip": "the largest 2-norm of all gradients together; beyond it all are scaled down, inside the step.",
+    "state_format": "how states are stored: None for the parameter's dtype as torch, 'fp32', 'bf16' (rounded "
+    "stochastically), 'int8', an Int8, or a mapping from names of states to these; docs/formats.md.",
     "weight_format": "'stochastic' rounds bfloat16 weights up or down at random, so that small updates count.",
     "nonfinite": "gradients with nan or infinities: 'propagate' as torch, 'skip' the step, or 'raise'.",
 }

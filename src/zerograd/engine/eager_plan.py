@@ -31,7 +31,9 @@ def suits(gathered: Gathering) -> bool:
         if isinstance(bucket, MatrixBucket):
             continue
         graph = bucket.program.graph
-        if not isinstance(bucket, SparseBucket) or bucket.noise_keys or graph.scalar_states or graph.first_groups:
+        if not isinstance(bucket, SparseBucket) or bucket.noise_keys or bucket.coding is not None:
+            return False
+        if graph.scalar_states or graph.first_groups:
             return False
     return bool(gathered.buckets)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 from zerograd.engine.buckets import started
+from zerograd.engine.storing import stored
 
 if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
@@ -19,8 +22,11 @@ def share_memory(self: RuleOptimizer) -> None:
         hypers = self._hypers(group)
         graph = self._programs(group).find(hypers).graph
         for p in group["params"]:
+            state = self.state[p]
             for name in graph.tensor_states:
-                state = self.state[p]
                 if name not in state:
                     state[name] = started(graph.states[name], p, p, hypers)
-                state[name].share_memory_()
+            state.update(stored(state, p, self._state_choices.of(group, graph), type(self).__name__))
+            for value in state.values():
+                if isinstance(value, Tensor) and value.dim() > 0:
+                    value.share_memory_()  # type: ignore[no-untyped-call]

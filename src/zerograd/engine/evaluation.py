@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from zerograd.algebra.notation import View
+from zerograd.engine.coding import read
 
 if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
@@ -25,7 +26,7 @@ def enter(optimizer: RuleOptimizer, view: View) -> None:
         for p in group["params"]:
             state = optimizer.state.get(p, {})
             if all(state.get(name) is not None for name in wanted):
-                given = {"p": p.detach(), **state}
+                given = {"p": p.detach(), **{name: read(state, name) for name in wanted}}
                 reading = view(*(given[name] for name in view.positional), **keywords)
                 optimizer.state[p][TRAINING_WEIGHTS] = p.detach().clone()
                 p.copy_(reading)

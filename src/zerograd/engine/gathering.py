@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,13 +12,17 @@ from torch import Tensor
 from zerograd.algebra.states import Start
 from zerograd.algebra.tracing import Graph
 from zerograd.engine.buckets import Bucket, DifferentiableBucket, LinearBucket, SparseBucket, compute_dtype, started
+from zerograd.engine.coding import any_codes, coding_of, in_form
 from zerograd.engine.dividing import Share, divided, eagerly
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
 from zerograd.engine.matrix_buckets import MatrixBucket, check_whole, joined, plain_numbers, shape_of, stack_dtype
 from zerograd.engine.programs import MatrixProgram
 from zerograd.engine.scalar_states import check_alike, counts_steps, initial, keep_scalars, shared_scalar
 from zerograd.engine.sharding import ShardBucket, has_dtensor, sharded_alike
+from zerograd.engine.state_formats import held_forms
 from zerograd.engine.validation import check_tensors
+from zerograd.formats.blocks import BlockFormat, scales_key
+from zerograd.formats.plain import Format
 from zerograd.formats.stochastic import noise_key
 
 if TYPE_CHECKING:
@@ -56,7 +61,8 @@ class Gathering:
         self._found: dict[tuple[Any, ...], Any] = {}
         self._before: list[tuple[Tensor, frozenset[Any] | None]] = []
         self._started: list[tuple[Tensor, int]] = []
-        self._noisy = optimizer.weight_format is not None
+        self._noisy_weights = optimizer.weight_format is not None
+        self._noisy = optimizer._state_choices.noisy
         everyone = (p for group in optimizer.param_groups for p in group["params"])
         self._ordinals = {id(p): i for i, p in enumerate(everyone)} if self._noisy else {}
         differentiable = self._differentiable = bool(optimizer.defaults.get("differentiable"))
@@ -67,7 +73,8 @@ class Gathering:
                 hypers = optimizer._hypers(group)
                 compiled = not differentiable and any(p.is_cpu for p, _ in live)
                 program = optimizer._programs(group).find(hypers, whole=compiled)
-                shares.append(Share(index, [p for p, _ in live], [g for _, g in live], hypers, program))
+                choices = optimizer._state_choices.of(group, program.graph)
+                shares.append(Share(index, [p for p, _ in live], [g for _, g in live], hypers, program, choices))
         self.ids = frozenset([id(p) for one in shares for p in one.live])
         """The parameters that have a gradient."""
         self.again = again(self.ids)
@@ -105,7 +112,10 @@ class Gathering:
         optimizer, graph, live = self.optimizer, share.program.graph, share.live
         counting = counts_steps(optimizer, graph)
         stateful = counting or bool(graph.states)  # plain SGD has none
-        plain = not (stateful or share.kernels or self._differentiable or self._noisy) and optimizer.rule.elementwise
+        plain = (
+            not (stateful or share.kernels or self._differentiable or self._noisy_weights)
+            and optimizer.rule.elementwise
+        )
         if plain and LinearBucket.serves(share.program, live, share.grads):
             self._put_all(share)
             return
@@ -158,7 +168,8 @@ class Gathering:
             maximize = bool(group.get("maximize", False))
             seed = int(group.get("noise_seed", 0))
             row = self._found[key] = Row(share.index, settled, t, first, maximize, seed, scalars)
-        self._join(share, p, g, held, bucket, row.maximize)
+        forms = kernel.layout.own_forms if kernel.layout.noisy or share.choices is not None else ()
+        self._join(share, p, g, held, forms, bucket, row.maximize)
         bucket.add(p, self._ordinals.get(id(p), 0), g, row)
         for name in graph.late_states:
             if isinstance(row.scalars[name], list):
@@ -182,8 +193,12 @@ class Gathering:
             kind, g = self._sharded(p, g, held, graph, kind)
         on_cpu = p.is_cpu
         key = (share.index, kind, p.dtype, g.dtype, on_cpu or p.device, type(p), *cohort)
+        forms: Sequence[Format | None] = ()
         if held:
             key = (*key, *(None if tensor is None else tensor.dtype for tensor in held))
+            forms = self._forms(share, p, held)
+            if forms:
+                key = (*key, *forms)
         bucket = self._found.get(key)
         if bucket is None or kind not in (Bucket, ShardBucket) or bucket.elements >= CPU_ELEMENTS:
             dtype = compute_dtype(p.dtype, g.dtype, *(tensor.dtype for tensor in held if tensor is not None))
@@ -192,6 +207,7 @@ class Gathering:
             bucket = kind(share.program, share.index, share.hypers, p.device, dtype, t, first, maximize)
             bucket.scalars = scalars
             bucket.states.update({name: [] for name in graph.tensor_states})
+            bucket.coding = coding_of(share.program.graph, forms, self._seed(share))
             if kind is Bucket or kind is ShardBucket:  # the others hold one parameter
                 self._found[key] = bucket
             self.eager.append(bucket)
@@ -199,11 +215,11 @@ class Gathering:
         bucket.grads.append(g)
         if on_cpu:
             bucket.elements += p.numel()
-        if self._noisy:
-            seed = int(self.optimizer.param_groups[share.index].get("noise_seed", 0))
+        if self._noisy_weights:
+            seed = self._seed(share)
             bucket.noise_keys.append(noise_key(seed, int(bucket.t), self._ordinals[id(p)], 0))
         if held:
-            self._join(share, p, g, held, bucket, bucket.maximize)
+            self._join(share, p, g, held, forms, bucket, bucket.maximize)
         for name in graph.late_states:
             if isinstance(bucket.scalars[name], list):
                 bucket.scalars[name].append(here[name])
@@ -222,33 +238,37 @@ class Gathering:
         """Put a whole parameter into a bucket of its shape, if it may stand in one with others."""
         p, g = share.live[at], share.grads[at]
         check_whole(type(self.optimizer).__name__, p)
+        forms = self._forms(share, p, held)
         dtypes = [None if tensor is None else tensor.dtype for tensor in held]
         shape = None if program.rule.lists else p.shape
-        key = (share.index, "stack", shape, p.dtype, g.dtype, p.device, t, *dtypes)
+        key = (share.index, "stack", shape, p.dtype, g.dtype, p.device, t, *dtypes, *forms)
         bucket = self._found.get(key) if stacked else None
         if bucket is None or bucket.elements >= CPU_ELEMENTS:
-            dtype, hypers = stack_dtype([p, g, *held], self._noisy), plain_numbers(share.hypers)
+            dtype, hypers = stack_dtype([p, g, *held], self._noisy_weights or any(forms)), plain_numbers(share.hypers)
             group = self.optimizer.param_groups[share.index]
             maximize, seed = bool(group.get("maximize", False)), int(group.get("noise_seed", 0))
             bucket = MatrixBucket(program, share.index, hypers, p.device, dtype, t, (), maximize, seed=seed)
             bucket.states.update({n: [] for n in program.graph.tensor_states if shape_of(program, n, p) is not None})
             self.eager.append(bucket)
+            bucket.coding = coding_of(share.program.graph, forms, self._seed(share))
             if stacked:
                 self._found[key] = bucket
         bucket.params.append(p)
         bucket.grads.append(g)
         bucket.elements += p.numel()
-        if self._noisy and p.dtype == torch.bfloat16:
+        if self._noisy_weights and p.dtype == torch.bfloat16:
             bucket.ordinals.append(self._ordinals[id(p)])
-        self._join(share, p, g, held, bucket, bucket.maximize)
+        self._join(share, p, g, held, forms, bucket, bucket.maximize)
 
     def _join(
-        self, share: Share, p: Tensor, g: Tensor, held: Sequence[Tensor | None], bucket: Bucket | CompiledBucket,
-        maximize: bool,
+        self, share: Share, p: Tensor, g: Tensor, held: Sequence[Tensor | None], forms: Sequence[Format | None],
+        bucket: Bucket | CompiledBucket, maximize: bool,
     ) -> None:  # fmt: skip
         """Hand a parameter's states to a bucket; those that do not exist yet start here and are kept after the step."""
         graph = share.program.graph
-        for name, tensor in zip(graph.tensor_states, held, strict=True):
+        if isinstance(bucket, Bucket) and bucket.coding is not None:
+            bucket.coding.ordinals.append(self._ordinals.get(id(p), 0))
+        for name, tensor, form in zip_longest(graph.tensor_states, held, forms):
             shape = shape_of(share.program, name, p)
             if shape is None:
                 continue
@@ -266,7 +286,25 @@ class Gathering:
                 tensor = started(graph.states[name], p, _start_gradient(p, g, maximize), share.hypers)
                 if graph.states[name] == Start("g"):
                     self._started.append((tensor, share.index))
+            if form is not None:
+                is_new = tensor.dtype != torch.uint8
+                tensor, scales = in_form(tensor, form, name, self.optimizer.state.get(p, {}))
+                if isinstance(form, BlockFormat) and scales is not None:
+                    beside = bucket.states.setdefault(scales_key(name, form), [])
+                    self._new_states += [(p, scales_key(name, form), bucket, len(beside))] if is_new else []
+                    beside.append(scales)
             bucket.states[name].append(tensor)
+
+    def _seed(self, share: Share) -> int:
+        return int(self.optimizer.param_groups[share.index].get("noise_seed", 0))
+
+    def _forms(self, share: Share, p: Tensor, held: Sequence[Tensor | None]) -> tuple[Format | None, ...]:
+        """The formats of a parameter's states that are no tensors of a dtype as torch has it; empty if none is."""
+        if not held or (share.choices is None and not any_codes(held)):
+            return ()
+        names = share.program.graph.tensor_states
+        forms = held_forms(self.optimizer.state[p], p, share.choices, names, type(self.optimizer).__name__)
+        return forms if any(forms) else ()
 
     def _numbers(
         self, share: Share, held: Sequence[Tensor | None], t: float, here: Mapping[str, Any]
@@ -298,7 +336,7 @@ class Gathering:
     ) -> tuple[type[Bucket], Tensor]:
         """The bucket of a DTensor: its own part, where every element is for itself and all lie alike."""
         parts = [p, g, *(t for t in held if t is not None)]
-        if kind is Bucket and not graph.reductions and not self._noisy and sharded_alike(parts):
+        if kind is Bucket and not graph.reductions and not self._noisy_weights and sharded_alike(parts):
             return ShardBucket, g
         return (DifferentiableBucket if kind is Bucket else kind), g  # DTensors lack some operations on lists
 

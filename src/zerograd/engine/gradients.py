@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from zerograd.engine.buckets import Bucket
+from zerograd.engine.coding import poisoned
 from zerograd.engine.kernel_buckets import CompiledBucket
 from zerograd.kernels.reducing import added
 from zerograd.lifecycle.clipping import GlobalNorm, as_policy, norm_of
+from zerograd.lifecycle.ownership import names_of
 
 if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
@@ -64,6 +66,8 @@ def prepare(optimizer: RuleOptimizer, buckets: Sequence[Bucket | CompiledBucket]
                     "nothing was changed. Look at the loss of this batch, lower the learning rate, or skip such steps "
                     "with nonfinite='skip'"
                 )
+        if optimizer.nonfinite != "propagate":
+            _check_states(optimizer)
         factors = _factors(optimizer, squares)
     else:
         factors = {}
@@ -98,6 +102,21 @@ def _factors(optimizer: RuleOptimizer, squares: Mapping[int, Any]) -> dict[int, 
         if policy is not None:
             factors[index] = policy.factor(norm_of(amount) if index in own else common)
     return factors
+
+
+def _check_states(optimizer: RuleOptimizer) -> None:
+    """Raise RuntimeError, with nothing changed, if a group of an 8-bit state is nan: skipping steps can't mend that."""
+    found = poisoned(optimizer.state)
+    if found:
+        names = names_of(optimizer)
+        told = ", ".join(
+            f"{name} of {names.get(id(p), 'a parameter in no group')} ({n} groups)" for p, name, n in found
+        )
+        raise RuntimeError(
+            f"{type(optimizer).__name__}: 8-bit states are nan: {told}. An earlier gradient was nan, infinite, or so "
+            "large that its square was, and with it the 128 elements of its group; nothing was changed. Load a "
+            "checkpoint from before, or start the state anew: del optimizer.state[parameter]"
+        )
 
 
 def _is_finite(norm: Any) -> bool:

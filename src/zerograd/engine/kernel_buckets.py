@@ -10,7 +10,9 @@ import numpy as np
 from torch import Tensor
 
 from zerograd.algebra.states import Scalar
+from zerograd.engine.coding import streams_of
 from zerograd.engine.programs import Program
+from zerograd.formats.blocks import row_length, scales_key
 from zerograd.formats.stochastic import step_key, stream_key
 from zerograd.kernels.cpu import late
 from zerograd.kernels.cpu.kernel import Kernel as Compiled
@@ -56,11 +58,12 @@ class CompiledBucket:
 
     def __init__(self, program: Program, kernel: Compiled, *, copied: bool = False) -> None:
         self.program, self.kernel, self.copied = program, kernel, copied
-        self.noisy = kernel.layout.weight.stochastic
+        self.noisy = kernel.layout.noisy
         self.params: list[Tensor] = []
         self.ordinals: list[int] = []
         self.grads: list[Tensor] = []
         self.states: dict[str, list[Tensor]] = {name: [] for name in program.graph.tensor_states}
+        self.states.update({scales_key(name, form): [] for name, form in kernel.layout.blocks})
         self.rows: list[Row] = []
         self.row_of: list[int] = []
         self.factors: Mapping[int, Any] = {}
@@ -89,12 +92,15 @@ class CompiledBucket:
     def build(self) -> None:
         """Make the table of what was added."""
         columns = [self.params, self.grads, *self.states.values()]
+        numbers = streams_of(self.program.graph.rule)
+        streams = [0, 0, *(numbers.get(name, 0) for name in self.states)]
         entries = [
             Entry(
                 [tensors[i].data_ptr() for tensors in columns],
                 p.numel() * (2 if p.is_complex() else 1),
                 self.row_of[i],
-                [stream_key(self.ordinals[i], max(0, k - 1)) for k in range(len(columns))] if self.noisy else (),
+                [stream_key(self.ordinals[i], stream) for stream in streams] if self.noisy else (),
+                row_length(p.shape) if self.kernel.layout.blocks else 0,
             )
             for i, p in enumerate(self.params)
         ]

@@ -65,9 +65,16 @@ class MatrixBucket(Bucket):
             return
         enabled = torch.is_grad_enabled()
         torch._C._set_grad_enabled(False)
+        coding, stored = self.coding, self.states
         try:
-            self._run()
+            if coding is None:
+                self._run()
+            else:
+                self.states = coding.opened(stored)
+                self._run()
+                coding.close(stored, self.states, int(self.t))
         finally:
+            self.states = stored
             torch._C._set_grad_enabled(enabled)
 
     def _run(self) -> None:
@@ -128,7 +135,7 @@ class MatrixBucket(Bucket):
 
 def stack_dtype(tensors: Sequence[Tensor | None], noisy: bool) -> torch.dtype:
     """What a matrix rule computes in: the dtype of all tensors, if they have one."""
-    found = {tensor.dtype for tensor in tensors if tensor is not None}
+    found = {tensor.dtype for tensor in tensors if tensor is not None} - {torch.uint8}
     return compute_dtype(*found) if len(found) > 1 or (noisy and torch.bfloat16 in found) else found.pop()
 
 

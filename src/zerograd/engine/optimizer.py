@@ -20,7 +20,10 @@ from zerograd.engine.columns import Column
 from zerograd.engine.dynamo import untraced
 from zerograd.engine.gradients import checked_nonfinite
 from zerograd.engine.hooks import hooked
+from zerograd.engine.inventory import represented
 from zerograd.engine.programs import Programs, programs_of
+from zerograd.engine.state_formats import StateChoices, makes_noise, new_seed
+from zerograd.engine.state_formats import checked as checked_states
 from zerograd.engine.validation import OTHER_NAMES, POLICY, check_hypers, check_parameters, warn_of_misspelt
 from zerograd.errors import nearest
 from zerograd.formats.stochastic import WEIGHT_FORMATS
@@ -48,7 +51,8 @@ class RuleOptimizer(torch.optim.Optimizer):
     into the parameters. group_keys: what every group holds, for torch to read.
 
     clip: the largest norm of all gradients together, as a policy. weight_format: None, or "stochastic" for bfloat16
-    weights that are rounded so; each group then holds the ``noise_seed``. nonfinite: what is done about gradients that
+    weights that are rounded so. state_format: how states are stored, where not in the parameter's dtype. With either
+    each group holds the ``noise_seed``. nonfinite: what is done about gradients that
     hold nan or infinities. grad_norm: the 2-norm of all gradients at the last step, before clipping; a float, on an
     accelerator a 0-dim tensor; None if it was not asked for.
     """
@@ -64,12 +68,14 @@ class RuleOptimizer(torch.optim.Optimizer):
     clip: GlobalNorm | None = None
     nonfinite: str = "propagate"
     weight_format: str | None = None
+    state_format: Any = None
     grad_norm: Any = None
     _step_supports_amp_scaling = UnscalingSteps()
     _window: Declared | None = None
     _evaluating: bool
     _policy: Policy | None
     _plans: list[Plan | EagerPlan]
+    __repr__ = represented
 
     def __init__(self, params: Any, *args: Any, **values: Any) -> None:
         if not hasattr(type(self), "rule") or args:  # classes have constructors of their own, which come here by name
@@ -77,6 +83,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         self.clip = as_policy(values.pop("clip", None), type(self).__name__)
         self.nonfinite = checked_nonfinite(values.pop("nonfinite", "propagate"), type(self).__name__)
         self.weight_format = _checked_format(values.pop("weight_format", None), type(self).__name__)
+        self.state_format = values.pop("state_format", None)
         self._policy = None
         decay = values.get("weight_decay")
         if isinstance(decay, Policy):
@@ -91,8 +98,9 @@ class RuleOptimizer(torch.optim.Optimizer):
         if values.get("fused") and (values.get("foreach") or values.get("differentiable")):
             other = "foreach" if values.get("foreach") else "differentiable"
             raise RuntimeError(f"`fused` and `{other}` cannot be `True` together.")
-        if self.weight_format is not None:  # in the groups, so that a checkpoint goes on with the same noise
-            values["noise_seed"] = torch.initial_seed() & 0x7FFFFFFFFFFFFFFF
+        noisy = makes_noise(checked_states(self.state_format, self.rule, type(self).__name__))
+        if noisy or self.weight_format is not None:  # in the groups, so that a checkpoint goes on with the same noise
+            values["noise_seed"] = new_seed()
         super().__init__(params, {**values, **self.group_keys})
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -188,10 +196,15 @@ class RuleOptimizer(torch.optim.Optimizer):
         """
         if isinstance(param_group, dict):
             decay = param_group.get("weight_decay")
-            own = {POLICY: decay, "weight_decay": decay.weight_decay} if isinstance(decay, Policy) else {}
+            own: dict[str, Any] = {}
+            if isinstance(decay, Policy):
+                own = {POLICY: decay, "weight_decay": decay.weight_decay}
             merged = {**param_group, **own}
             check_hypers(self._group_rule(merged), self._hypers(merged), type(self).__name__)
             as_policy(merged.get("clip"), type(self).__name__)
+            states = checked_states(merged.get("state_format"), self.rule, type(self).__name__)
+            if makes_noise(states) and "noise_seed" not in param_group:
+                own["noise_seed"] = self.defaults.get("noise_seed", new_seed())
             warn_of_misspelt(param_group, self.defaults, type(self).__name__)
             param_group.update(own)
         _base_add_param_group(self, param_group)
@@ -227,6 +240,7 @@ class RuleOptimizer(torch.optim.Optimizer):
     # ----------------------------------------------------------------------------------------------------- state
 
     def _reset(self) -> None:
+        self._state_choices = StateChoices(self)
         self._columns: dict[str, Column] = {}
         self._plans = []
         self._stepped: list[frozenset[int]] = []
@@ -253,6 +267,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         def plain(_: Any, packed: dict[str, Any]) -> None:
             for group in packed["param_groups"]:
                 group.pop(POLICY, None)
+                group.pop("state_format", None)  # the states say themselves how they are stored
                 for name, value in group.items():
                     if name in self.rule.states and isinstance(value, Tensor):
                         group[name] = value.item()
@@ -298,7 +313,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         return None if strict else report
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("_policy", "clip", "weight_format", "nonfinite", "grad_norm")
+        own = ("_policy", "clip", "weight_format", "state_format", "nonfinite", "grad_norm")
         return {**super().__getstate__(), **{name: self.__dict__[name] for name in own if name in self.__dict__}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -127,7 +127,7 @@ class Plan(Owned):
             graph = bucket.program.graph
             names = ["step"] if counts_steps(self.optimizer, graph) else []
             names += [name for name, spec in graph.scalar_states.items() if spec.per == "tensor"]
-            names += graph.tensor_states
+            names += bucket.states
             states.append((names, [self.optimizer.state[p] for p in bucket.params] if names else []))
         return Witness(self.optimizer, states, [hypers.free for hypers in self._hypers])
 

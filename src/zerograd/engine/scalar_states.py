@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def counts_steps(optimizer: RuleOptimizer, graph: Graph) -> bool:
     """Whether each parameter's steps are counted: torch does, the rule reads them, or the noise hangs on them."""
-    return bool(optimizer.keeps_step) or graph.reads_t or optimizer.weight_format is not None
+    return bool(optimizer.keeps_step) or graph.reads_t or optimizer._state_choices.noisy
 
 
 def keep_scalars(optimizer: RuleOptimizer, bucket: Bucket | CompiledBucket) -> None:

@@ -40,7 +40,7 @@ def sharded_alike(tensors: Sequence[Any]) -> bool:
 class ShardBucket(Bucket):
     """DTensors that lie alike: computed and stored in the local tensors, which share memory with them."""
 
-    def run(self) -> Kernel:
+    def compute(self) -> Kernel:
         with torch.no_grad():
             own = Bucket(
                 self.program, self.group_index, self.hypers, self.device, self.dtype, self.t, self.first, self.maximize,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from zerograd.formats.plain import FP64, Format
+from zerograd.formats.blocks import BlockFormat
+from zerograd.formats.plain import FP32, FP64, Format
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,23 @@ class Layout:
     @property
     def buffers(self) -> tuple[tuple[str, Format], ...]:
         """The tensors of a parameter in the order of the pointer table; those without a state's name are p and g."""
-        return (("p", self.weight), ("g", self.grad), *((f"state {name}", form) for name, form in self.states))
+        named = [(f"state {name}", form) for name, form in self.states]
+        return (("p", self.weight), ("g", self.grad), *named, *((f"scales {name}", FP32) for name, _ in self.blocks))
+
+    @property
+    def blocks(self) -> tuple[tuple[str, BlockFormat], ...]:
+        """The states that are stored in groups: each has scales too, which come after all states."""
+        return tuple((name, form) for name, form in self.states if isinstance(form, BlockFormat))
+
+    @property
+    def own_forms(self) -> tuple[Format | None, ...]:
+        """The states' formats."""
+        return tuple(form for _, form in self.states)
+
+    @property
+    def noisy(self) -> bool:
+        """Whether anything is rounded stochastically."""
+        return any(form.stochastic for _, form in self.buffers)
 
     def __str__(self) -> str:
         states = ", ".join(f"{name} {form.name}" for name, form in self.states)

@@ -12,6 +12,7 @@ from zerograd.algebra.tracing import Graph
 from zerograd.formats.layout import Layout
 from zerograd.formats.plain import FP16
 from zerograd.kernels.cpu import cache, machine
+from zerograd.kernels.cpu.blocks import BlockPrinter, touches_blocks
 from zerograd.kernels.cpu.passes import Pass, passes_of
 from zerograd.kernels.cpu.printer import ENTRY, PassPrinter, leaves_of
 
@@ -42,7 +43,9 @@ class Kernel:
         self.late = tuple(late[i] for i in sorted(late))
         functions = []
         for one in parts:
-            printer = PassPrinter(graph.rule.name, leaves_of(graph), layout, one, host, self.late)
+            leaves = leaves_of(graph)
+            kind = BlockPrinter if touches_blocks(one, leaves, layout) else PassPrinter
+            printer = kind(graph.rule.name, leaves, layout, one, host, self.late)
             source = printer.source()
             functions.append(Function(one, function_at(source, printer.needs), source))
         self.functions = tuple(functions)

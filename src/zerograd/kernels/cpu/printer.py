@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from zerograd.algebra.graph import Node
-from zerograd.algebra.tracing import VANISHING, Graph
+from zerograd.algebra.roles import vanishes
+from zerograd.algebra.tracing import Graph
 from zerograd.formats.layout import Layout
 from zerograd.kernels.cpu.passes import Pass
-from zerograd.kernels.cpu.words import OUTSIDE, STORED, constant, hashed, load, operation, store
+from zerograd.kernels.cpu.words import OUTSIDE, constant, hashed, load, operation, store, stored_as
 
 ENTRY = "zerograd_kernel"
 COUNTER, CHUNKS, CHUNK_TABLE, TENSOR_TABLE, LATE_TABLE, SUMS = range(6)
@@ -31,8 +32,9 @@ its end."""
 
 
 def tensor_words(layout: Layout) -> int:
-    """Words in a row of the tensor table: address of the scalars' row, then for each buffer address and noise."""
-    return 1 + 2 * len(layout.buffers)
+    """Words in a row of the tensor table: address of the scalars' row, then for each buffer address and noise, and the
+    length of a row of groups at the end."""
+    return 1 + 2 * len(layout.buffers) + bool(layout.blocks)
 
 
 def leaves_of(graph: Graph) -> dict[int, str]:
@@ -120,7 +122,7 @@ class PassPrinter:
         for name in sorted({*self.one.stores, *(n for n in self.read.values() if n)}, key=self.numbers.__getitem__):
             k = self.numbers[name]
             lines += self._word(f"b{k}.start", "tensor_table", "%tensor.place", 1 + 2 * k, "ptr")
-            lines.append(f"%b{k} = getelementptr {STORED[self.formats[name].name]}, ptr %b{k}.start, i64 %offset")
+            lines.append(f"%b{k} = getelementptr {stored_as(self.formats[name])}, ptr %b{k}.start, i64 %offset")
             lines += self._fetch(k)
             if name in self.one.stores and self.formats[name].stochastic:
                 lines += self._noise(k)
@@ -230,7 +232,7 @@ class PassPrinter:
             k = self.numbers[name]
             if name not in addressed:
                 addressed.add(name)
-                lines.append(f"%b{k}.i = getelementptr {STORED[self.formats[name].name]}, ptr %b{k}, i64 %i")
+                lines.append(f"%b{k}.i = getelementptr {stored_as(self.formats[name])}, ptr %b{k}, i64 %i")
             return f"%b{k}.i"
 
         for node in self.one.elements():
@@ -241,22 +243,28 @@ class PassPrinter:
                 continue
             scaled = self.scaled and buffer == "g"
             raw = f"{name}.loaded" if scaled else name
-            at = address(buffer)
-            lines += load(raw, at, self.formats[buffer], self.kind, self._scope(buffer))
+            lines += self._loaded(raw, buffer, address(buffer))
             if scaled:
                 lines.append(f"{name} = fmul {self.kind} {raw}, %scale")
         for name, node in self.one.stores.items():
-            k = self.numbers[name]
-            noise = ""
-            if self.formats[name].stochastic:
-                noise = f"%b{k}.noise"
-                lines += [f"%b{k}.index = trunc i64 %i to i32", *hashed(noise, f"%b{k}.index", f"%b{k}.n")]
             at = address(name)
-            value = self._value(node)
-            lines += store(f"%b{k}.s", value, at, self.formats[name], self.kind, self._scope(name), noise)
+            lines += self._stored(name, self._value(node), at)
         for k, node in enumerate(self.one.sums):
             lines += self._sum(k, node)
         return lines
+
+    def _loaded(self, name: str, buffer: str, at: str) -> list[str]:
+        """``name`` becomes the element of a buffer at an address."""
+        return load(name, at, self.formats[buffer], self.kind, self._scope(buffer))
+
+    def _stored(self, buffer: str, value: str, at: str) -> list[str]:
+        """A value is put into a buffer at an address."""
+        k, noise = self.numbers[buffer], ""
+        lines: list[str] = []
+        if self.formats[buffer].stochastic:
+            noise = f"%b{k}.noise"
+            lines += [f"%b{k}.index = trunc i64 %i to i32", *hashed(noise, f"%b{k}.index", f"%b{k}.n")]
+        return lines + store(f"%b{k}.s", value, at, self.formats[buffer], self.kind, self._scope(buffer), noise)
 
     def _sum(self, k: int, node: Node) -> list[str]:
         value = self._value(node.nodes[0])
@@ -273,21 +281,15 @@ class PassPrinter:
         arms = "i1" if node.is_bool else self.kind
         values = [self._value(a) for a in node.nodes]
         lines = operation(name, node.op, values, self.kind, arms)
-        if node.op == "mul" and _vanishes(node.nodes[1]):
+        if node.op == "mul" and vanishes(node.nodes[1]):
             zero = constant(0.0, self.kind)
             lines = operation(f"{name}.product", "mul", values, self.kind, arms)
             lines.append(f"{name}.left.out = fcmp oeq {self.kind} {values[1]}, {zero}")
             lines.append(f"{name} = select i1 {name}.left.out, {self.kind} {zero}, {self.kind} {name}.product")
         for line in lines:
             if " call " in line:
-                self._declare(line.split(" call ")[1])
+                self.calls.add(_declaration(line.split(" call ")[1]))
         return lines
-
-    def _declare(self, call: str) -> None:
-        result, rest = call.split(" ", 1)
-        function, arguments = rest.split("(", 1)
-        kinds = ", ".join([result] * len(arguments.split(",")))
-        self.calls.add(f"declare {result} {function}({kinds})")
 
     def _value(self, node: Node) -> str:
         return constant(node.args[0], self.kind) if node.op == "const" else f"%v{node.id}"
@@ -310,9 +312,8 @@ class PassPrinter:
         return lines
 
 
-def _vanishes(factor: Node) -> bool:
-    """Whether a number is 0 because a hyper-parameter that is left out at 0 is a factor of it."""
-    if factor.op == "hyper":
-        return factor.args[0] in VANISHING
-    inside = {"mul": factor.nodes, "neg": factor.nodes, "div": factor.nodes[:1]}.get(factor.op, ())
-    return factor.on_host and any(map(_vanishes, inside))
+def _declaration(call: str) -> str:
+    """The line that makes a function known, from a call of it."""
+    result, rest = call.split(" ", 1)
+    function, arguments = rest.split("(", 1)
+    return f"declare {result} {function}({', '.join([result] * len(arguments.split(',')))})"

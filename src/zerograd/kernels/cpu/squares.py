@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import re
 
 from zerograd.algebra.graph import Builder, Level
 from zerograd.formats.layout import Layout
 from zerograd.kernels.cpu.kernel import function_at
 from zerograd.kernels.cpu.passes import Pass
 from zerograd.kernels.cpu.printer import PassPrinter
+from zerograd.kernels.cpu.words import renamed
 
 STRANDS = 4
 """In how many places a chunk is read at once. A core that reads in one place waits for memory: four take half the time
@@ -36,8 +36,10 @@ class _InStrands(PassPrinter):
     """Prints a pass of one sum that reads a long chunk in several places at once, and what is left over in one."""
 
     def _loop(self, body: list[str]) -> list[str]:
-        each = range(STRANDS)
-        strands = [line for j in each for line in (f"  %i.{j} = add nuw nsw i64 %i, %begin.{j}", *_renamed(body, j))]
+        each, own = range(STRANDS), ("%i", "%sum0")
+        strands = [
+            line for j in each for line in (f"  %i.{j} = add nuw nsw i64 %i, %begin.{j}", *renamed(body, j, own))
+        ]
         return [
             f"  %long = icmp sge i64 %length, {LONG}",
             f"  %quarter = udiv i64 %length, {STRANDS}",
@@ -63,7 +65,7 @@ class _InStrands(PassPrinter):
             "one:",
             "  %i.rest = phi i64 [ %whole, %rest ], [ %i.rest.next, %one ]",
             "  %sum0.rest = phi double [ %sum.so.far, %rest ], [ %sum0.next.rest, %one ]",
-            *_renamed(body, "rest"),
+            *renamed(body, "rest", own),
             "  %i.rest.next = add nuw nsw i64 %i.rest, 1",
             "  %more.rest = icmp slt i64 %i.rest.next, %length",
             "  br i1 %more.rest, label %one, label %finish",
@@ -71,9 +73,3 @@ class _InStrands(PassPrinter):
             "  %total = phi double [ %sum.so.far, %rest ], [ %sum0.next.rest, %one ]",
             *self._finish(["%total"]),
         ]
-
-
-def _renamed(body: list[str], strand: int | str) -> list[str]:
-    """The body of a loop with names of its own: all that it defines, its index and its sum."""
-    own = {line.split(" = ")[0].strip() for line in body if " = " in line} | {"%i", "%sum0"}
-    return [re.sub(r"%[\w.]+", lambda m: f"{m[0]}.{strand}" if m[0] in own else m[0], line) for line in body]

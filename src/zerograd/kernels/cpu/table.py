@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from zerograd.algebra.graph import Node
+from zerograd.formats.blocks import GROUP
 from zerograd.kernels.cpu import pool
 from zerograd.kernels.cpu.kernel import Kernel
 from zerograd.kernels.cpu.printer import (
@@ -38,12 +39,16 @@ SMALLEST, LARGEST = 8_192, 131_072
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor's addresses, in the order of the layout's buffers, its number of elements and its noise streams."""
+    """One tensor's addresses, in the order of the layout's buffers, its number of elements and its noise streams.
+
+    row: of scalars. length: elements of a row of groups, where the layout has such; no chunk starts inside a group.
+    """
 
     addresses: Sequence[int]
     elements: int
     row: int
     streams: Sequence[int] = ()
+    length: int = 0
 
 
 class Table:
@@ -64,10 +69,11 @@ class Table:
         for entry in entries:
             streams = entry.streams or [0] * len(entry.addresses)
             pairs = [word for pair in zip(entry.addresses, streams, strict=True) for word in pair]
-            rows_of.append([start + entry.row * width, *pairs])
+            lengths = [entry.length] if kernel.layout.blocks else []
+            rows_of.append([start + entry.row * width, *pairs, *lengths])
         rows_of += [[0] * tensor_words(kernel.layout)] * AHEAD
         self.tensors = np.array(rows_of, np.uint64).view(np.int64)
-        self._chunks, self._starts = _chunks([entry.elements for entry in entries], self.total)
+        self._chunks, self._starts = _chunks(entries, self.total)
         self.late = np.zeros((len(entries), max(1, len(kernel.late))), np.float64)
         widest = max([1, *(len(f.one.sums) for f in kernel.functions)])
         self.sums = np.zeros((len(self._chunks), widest), np.float64)
@@ -132,15 +138,26 @@ class Table:
         self.late[:, number] = values
 
 
-def _chunks(sizes: Sequence[int], total: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _chunks(entries: Sequence[Entry], total: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """The chunk table, and where in it each tensor starts."""
     length = min(max(-(-total // 32 // 2048) * 2048, SMALLEST), LARGEST)
     rows: list[tuple[int, int, int]] = []
     starts: list[int] = []
-    for tensor, size in enumerate(sizes):
+    for tensor, entry in enumerate(entries):
         starts.append(len(rows))
-        rows += [(tensor, offset, min(length, size - offset)) for offset in range(0, size, length)]
+        for begin, end in _pieces(entry, length):
+            rows += [(tensor, offset, min(length, end - offset)) for offset in range(begin, end, length)]
     return np.array(rows, np.int64).reshape(-1, CHUNK_WORDS), np.array(starts, np.int64)
+
+
+def _pieces(entry: Entry, length: int) -> Sequence[tuple[int, int]]:
+    """The parts of a tensor that may be cut at every multiple of a chunk's length: all of it, but where rows end with
+    a group that is not full. Of short rows as many are taken together as fit into a chunk."""
+    size, row = entry.elements, entry.length
+    if row % GROUP == 0:
+        return [(0, size)]
+    whole = max(1, length // row) * row
+    return [(begin, min(size, begin + whole)) for begin in range(0, size, whole)]
 
 
 def host_values(nodes: Sequence[Node], rows: Sequence[Sequence[Any]], row_of: Sequence[int]) -> dict[int, Any]:

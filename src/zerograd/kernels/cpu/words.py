@@ -7,13 +7,23 @@ sum become one operation): nothing may assume that there are no nan or infinitie
 from __future__ import annotations
 
 import math
+import re
 import struct
+from collections.abc import Iterable, Sequence
 
-from zerograd.formats.plain import BF16, FP16, FP32, FP64, Format
+import torch
+
+from zerograd.formats.plain import Format
 from zerograd.formats.stochastic import FIRST, SECOND
 
-STORED = {FP32.name: "float", FP64.name: "double", FP16.name: "half", BF16.name: "i16", "bf16 stochastic": "i16"}
-"""The type in memory."""
+_STORED = {torch.float32: "float", torch.float64: "double", torch.float16: "half", torch.bfloat16: "i16"}
+_STORED[torch.uint8] = "i8"
+
+
+def stored_as(form: Format) -> str:
+    """The type in memory."""
+    return _STORED[form.dtype]
+
 
 INFIX = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 COMPARE = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "ne": "une"}
@@ -36,7 +46,7 @@ def constant(value: float | bool, kind: str) -> str:
 
 def load(name: str, address: str, form: Format, kind: str, scope: str) -> list[str]:
     """``name`` becomes the element at an address, as a number of the type of the computation."""
-    stored = STORED[form.name]
+    stored = stored_as(form)
     raw = name if stored == kind else f"{name}.raw"
     lines = [f"{raw} = load {stored}, ptr {address}, align {form.bytes}, {scope}"]
     if stored == "i16":
@@ -54,7 +64,7 @@ def load(name: str, address: str, form: Format, kind: str, scope: str) -> list[s
 
 def store(name: str, value: str, address: str, form: Format, kind: str, scope: str, noise: str = "") -> list[str]:
     """Put a number into memory, rounded once. ``name``: a prefix for what is needed on the way."""
-    stored = STORED[form.name]
+    stored = stored_as(form)
     lines: list[str] = []
     if stored == "i16":
         if kind == "double":  # as torch: through float
@@ -179,3 +189,17 @@ def _lerp(name: str, args: list[str], kind: str) -> list[str]:
         f"{name}.step = fmul contract {kind} {name}.way, {name}.by",
         f"{name} = fadd contract {kind} {name}.from, {name}.step",
     ]
+
+
+def renamed(lines: Sequence[str], ending: object, more: Iterable[str] = ()) -> list[str]:
+    """Lines with names of their own: all that they define, their labels included, and ``more``."""
+    own = {line.split(" = ")[0].strip() for line in lines if " = " in line} | set(more)
+    labels = {line.strip()[:-1] for line in lines if line.strip().endswith(":")}
+    own |= {f"%{label}" for label in labels}
+
+    def called(line: str) -> str:
+        if line.strip()[:-1] in labels and line.strip().endswith(":"):
+            return line.replace(":", f".{ending}:")
+        return re.sub(r"%[\w.]+", lambda m: f"{m[0]}.{ending}" if m[0] in own else m[0], line)
+
+    return [called(line) for line in lines]
