@@ -138,7 +138,12 @@ def store(targets: list[list[Tensor]], results: list[Any]) -> None:
 
 @dataclass
 class DifferentiableBucket(Bucket):
-    """One parameter, computed out of place so that autograd can go through the step; states keep their history."""
+    """One parameter, computed out of place so that autograd can go through the step; states keep their history.
+
+    histories: scalar states that autograd knows, after the step.
+    """
+
+    histories: dict[str, Tensor] = field(default_factory=dict)
 
     def run(self) -> Kernel:
         graph = self.program.graph
@@ -155,6 +160,8 @@ class DifferentiableBucket(Bucket):
         for name in self.states:
             complex_state = self.states[name][0].is_complex()
             self.states[name] = [torch.view_as_complex(new[name]) if complex_state else new[name]]
+        found = {name: new[name] for name, spec in graph.scalar_states.items() if spec.per == "tensor"}
+        self.histories = {n: x for n, x in found.items() if isinstance(x, Tensor) and x.requires_grad}
         self.new_scalars = {name: _as_number(new[name], graph.scalar_states[name]) for name in graph.scalar_states}
 
 

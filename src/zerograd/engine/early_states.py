@@ -1,26 +1,37 @@
-"""States before the first step: for processes that are to share them (Hogwild; Niu et al. 2011)."""
+"""States before the first step: made by the constructor, as torch's Adagrad does, or for processes that share them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zerograd.engine.buckets import started
+from zerograd.engine.scalar_states import counts_steps
 
 if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
 
 
-def share_memory(self: RuleOptimizer) -> None:
-    """Put the tensor states into memory that processes share, as torch's Adagrad; those that are missing start now.
-
-    Call it before the processes start, and share the model's parameters likewise.
-    """
-    for group in self.param_groups:
-        hypers = self._hypers(group)
-        graph = self._programs(group).find(hypers).graph
-        for p in group["params"]:
-            for name in graph.tensor_states:
-                state = self.state[p]
+def start(optimizer: RuleOptimizer) -> list[Any]:
+    """All states as they are before a parameter's first step, those that are there as they are; the tensors of them."""
+    found: list[Any] = []
+    for group in optimizer.param_groups:
+        hypers, params = optimizer._hypers(group), group["params"]
+        graph = optimizer._programs(group).find(hypers).graph
+        states = [optimizer.state[p] for p in params]
+        if counts_steps(optimizer, graph):
+            optimizer._column("step").read(params, states, 0.0)
+        for name in graph.tensor_states:
+            for p, state in zip(params, states, strict=True):
                 if name not in state:
                     state[name] = started(graph.states[name], p, p, hypers)
-                state[name].share_memory_()
+                found.append(state[name])
+    return found
+
+
+def share_memory(self: RuleOptimizer) -> None:
+    """Put the tensor states into memory that processes share (Hogwild; Niu et al. 2011), as torch's Adagrad.
+
+    Call it before the processes start, and share the model's parameters likewise. States that are missing start now.
+    """
+    for tensor in start(self):
+        tensor.share_memory_()

@@ -114,6 +114,7 @@ class Gathering:
             self._before += [(p, frozenset(optimizer.state[p]) if p in optimizer.state else None) for p in live]
             states = [optimizer.state[p] for p in live]
         counts = [0.0] * len(live)
+        histories = _histories(graph, states) if self._differentiable else []
         if counting:
             counts = optimizer._column("step").read(live, states, 0.0)
             self._steps.append((live, counts))
@@ -122,6 +123,8 @@ class Gathering:
             for name, spec in graph.scalar_states.items()
             if spec.per == "tensor"
         }
+        for state, own in zip(states, histories, strict=False):
+            state.update(own)  # the column holds its number, without its history
         # What host numbers are computed from: buckets hold parameters that have them all in common.
         numbers = [values for name, values in columns.items() if name not in graph.late_states]
         moving = [counts] if graph.reads_t or self._noisy else []
@@ -136,6 +139,8 @@ class Gathering:
         for at, state in enumerate(states):
             held = [state.get(name) for name in names] if names else _NO_STATES
             here = {name: values[at] for name, values in columns.items()} if columns else nothing
+            if histories and histories[at]:
+                here.update(histories[at])
             put(share, at, held, counts[at] + 1, here, cohorts[at])
 
     def _take(
@@ -328,6 +333,8 @@ class Gathering:
             optimizer._column("step").write(params, [count + 1 for count in counts])
         for bucket in self.buckets:
             keep_scalars(optimizer, bucket)
+            if isinstance(bucket, DifferentiableBucket):
+                optimizer.state[bucket.params[0]].update(bucket.histories)
         written = [p for bucket in self.compiled for p in bucket.params]
         if written:
             torch.autograd.graph.increment_version(written)
@@ -353,6 +360,14 @@ def _heavy(shares: Sequence[Share]) -> bool:
         return False
     elements = sum([p.numel() for one in shares for p in one.live])
     return elements * further > GATE * (8 + sum(len(one.live) for one in shares))
+
+
+def _histories(graph: Graph, states: Sequence[Mapping[str, Any]]) -> list[dict[str, Tensor]]:
+    """The scalar states of each parameter through which autograd is to go."""
+    names = [name for name, spec in graph.scalar_states.items() if spec.per == "tensor"]
+    return [
+        {name: x for name in names if isinstance(x := state.get(name), Tensor) and x.requires_grad} for state in states
+    ]
 
 
 def _start_gradient(p: Tensor, g: Tensor, maximize: bool) -> Tensor:
