@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from zerograd import matrix, rules
 from zerograd.engine.construction import EXTRAS, from_rule
 from zerograd.engine.early_states import share_memory
+from zerograd.engine.explaining import explained
 from zerograd.engine.hooks import hooked, unhooked
 from zerograd.engine.optimizer import RuleOptimizer, bind
 from zerograd.engine.vector_state import Kept, flat_state, kept_state
@@ -198,7 +199,10 @@ class LBFGS(torch.optim.LBFGS):
         given = bind(_LBFGS_SIGNATURE, "LBFGS", args, keywords)
         if given["line_search_fn"] not in (None, "strong_wolfe"):
             raise RuntimeError(f"only 'strong_wolfe' is supported, or None; not {given['line_search_fn']!r}")
-        super().__init__(**given)
+        try:
+            super().__init__(**given)
+        except (TypeError, ValueError, KeyError) as error:
+            raise explained(error, "LBFGS", given["params"]) from None
 
     step = hooked(unhooked(torch.optim.LBFGS.step))
     zero_grad = RuleOptimizer.zero_grad

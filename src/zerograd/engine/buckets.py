@@ -78,7 +78,11 @@ class Bucket:
         dense = [g.coalesce().values() if g.layout != torch.strided else g for g in self.grads]
         precise = accumulator_dtype(self.device, self.dtype)
         each = [as_real(g.detach()).to(precise).square().sum() for g in dense]
-        total = torch.stack(each).sum()
+        total: Any = torch.stack(each).sum()
+        if hasattr(
+            total, "full_tensor"
+        ):  # a DTensor, of which every process has a part; ``sharding`` imports this file
+            total = total.full_tensor()
         return {self.group_index: total.item() if self.device.type == "cpu" else total}
 
     def run(self) -> Kernel:

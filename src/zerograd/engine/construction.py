@@ -62,7 +62,8 @@ def from_rule(
     a gradient alone, "only" refuses all others, "dense" takes them as zeros.
     view: the weights that ``eval()`` puts into the parameters; by default the rule's.
     base: a class that this one counts as. torchs: torch's class that objects are instances of, too; nothing of it runs.
-    starts_early: the constructor makes the states, not the first step. group_keys: fixed keys that every group has, for readers of its checkpoints.
+    starts_early: the constructor makes the states, not the first step.
+    group_keys: fixed keys that every group has, for readers of its checkpoints.
     check: called with the constructor's arguments by name; raises for what can't go together.
     defaults: other defaults for hyper-parameters.
 

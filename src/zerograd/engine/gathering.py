@@ -13,7 +13,7 @@ from zerograd.algebra.tracing import Graph
 from zerograd.engine.buckets import Bucket, DifferentiableBucket, LinearBucket, SparseBucket, compute_dtype, started
 from zerograd.engine.dividing import Share, divided, eagerly
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
-from zerograd.engine.matrix_buckets import MatrixBucket, check_whole, joined, plain_numbers, shape_of, stack_dtype
+from zerograd.engine.matrix_buckets import MatrixBucket, joined, plain_numbers, shape_of, stack_dtype
 from zerograd.engine.programs import MatrixProgram
 from zerograd.engine.scalar_states import check_alike, counts_steps, initial, keep_scalars, shared_scalar
 from zerograd.engine.sharding import ShardBucket, has_dtensor, sharded_alike
@@ -226,7 +226,6 @@ class Gathering:
     ) -> None:
         """Put a whole parameter into a bucket of its shape, if it may stand in one with others."""
         p, g = share.live[at], share.grads[at]
-        check_whole(type(self.optimizer).__name__, p)
         dtypes = [None if tensor is None else tensor.dtype for tensor in held]
         shape = None if program.rule.lists else p.shape
         key = (share.index, "stack", shape, p.dtype, g.dtype, p.device, t, *dtypes)

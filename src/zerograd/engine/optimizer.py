@@ -18,6 +18,7 @@ from zerograd.engine import early_states, evaluation, stepping
 from zerograd.engine.checkpoints import load, stray_parameters
 from zerograd.engine.columns import Column
 from zerograd.engine.dynamo import untraced
+from zerograd.engine.explaining import explained
 from zerograd.engine.gradients import checked_nonfinite
 from zerograd.engine.hooks import hooked
 from zerograd.engine.programs import Programs, programs_of
@@ -95,7 +96,10 @@ class RuleOptimizer(torch.optim.Optimizer):
             raise RuntimeError(f"`fused` and `{other}` cannot be `True` together.")
         if self.weight_format is not None:  # in the groups, so that a checkpoint goes on with the same noise
             values["noise_seed"] = torch.initial_seed() & 0x7FFFFFFFFFFFFFFF
-        _BASE.__init__(self, params, {**values, **self.group_keys})  # not the one of torch's class of the same name
+        try:
+            _BASE.__init__(self, params, {**values, **self.group_keys})  # not the one of torch's class of the same name
+        except (TypeError, ValueError, KeyError) as error:
+            raise explained(error, type(self).__name__, params) from None
         if self.starts_early:
             early_states.start(self)
 
@@ -198,7 +202,11 @@ class RuleOptimizer(torch.optim.Optimizer):
             as_policy(merged.get("clip"), type(self).__name__)
             warn_of_misspelt(param_group, self.defaults, type(self).__name__)
             param_group.update(own)
-        _base_add_param_group(self, param_group)
+        try:
+            _base_add_param_group(self, param_group)
+        except (TypeError, ValueError, KeyError) as error:
+            given = param_group.get("params") if isinstance(param_group, dict) else None
+            raise explained(error, type(self).__name__, given) from None
         last = len(self.param_groups) - 1
         try:
             check_parameters(self.rule, self.param_groups[last]["params"], last, type(self).__name__)
