@@ -11,13 +11,28 @@ from torch import Tensor
 
 from zerograd.algebra.states import Start
 from zerograd.algebra.tracing import Graph
-from zerograd.engine.buckets import Bucket, DifferentiableBucket, LinearBucket, SparseBucket, compute_dtype, started
+from zerograd.engine.buckets import (
+    Bucket,
+    DifferentiableBucket,
+    LinearBucket,
+    SparseBucket,
+    compute_dtype,
+    start_gradient,
+    started,
+)  # fmt: skip
 from zerograd.engine.coding import any_codes, coding_of, in_form
 from zerograd.engine.dividing import Share, divided, eagerly
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
-from zerograd.engine.matrix_buckets import MatrixBucket, check_whole, joined, plain_numbers, shape_of, stack_dtype
+from zerograd.engine.matrix_buckets import MatrixBucket, joined, plain_numbers, shape_of, stack_dtype
 from zerograd.engine.programs import MatrixProgram
-from zerograd.engine.scalar_states import check_alike, counts_steps, initial, keep_scalars, shared_scalar
+from zerograd.engine.scalar_states import (
+    check_alike,
+    counts_steps,
+    histories_of,
+    initial,
+    keep_scalars,
+    shared_scalar,
+)  # fmt: skip
 from zerograd.engine.sharding import ShardBucket, has_dtensor, sharded_alike
 from zerograd.engine.state_formats import held_forms
 from zerograd.engine.validation import check_tensors
@@ -124,6 +139,7 @@ class Gathering:
             self._before += [(p, frozenset(optimizer.state[p]) if p in optimizer.state else None) for p in live]
             states = [optimizer.state[p] for p in live]
         counts = [0.0] * len(live)
+        histories = histories_of(graph, states) if self._differentiable else []
         if counting:
             counts = optimizer._column("step").read(live, states, 0.0)
             self._steps.append((live, counts))
@@ -132,6 +148,8 @@ class Gathering:
             for name, spec in graph.scalar_states.items()
             if spec.per == "tensor"
         }
+        for state, own in zip(states, histories, strict=False):
+            state.update(own)  # the column holds its number, without its history
         # What host numbers are computed from: buckets hold parameters that have them all in common.
         numbers = [values for name, values in columns.items() if name not in graph.late_states]
         moving = [counts] if graph.reads_t or self._noisy else []
@@ -146,6 +164,8 @@ class Gathering:
         for at, state in enumerate(states):
             held = [state.get(name) for name in names] if names else _NO_STATES
             here = {name: values[at] for name, values in columns.items()} if columns else nothing
+            if histories and histories[at]:
+                here.update(histories[at])
             put(share, at, held, counts[at] + 1, here, cohorts[at])
 
     def _take(
@@ -237,7 +257,6 @@ class Gathering:
     ) -> None:
         """Put a whole parameter into a bucket of its shape, if it may stand in one with others."""
         p, g = share.live[at], share.grads[at]
-        check_whole(type(self.optimizer).__name__, p)
         forms = self._forms(share, p, held)
         dtypes = [None if tensor is None else tensor.dtype for tensor in held]
         shape = None if program.rule.lists else p.shape
@@ -283,7 +302,7 @@ class Gathering:
             if tensor is None and isinstance(bucket, MatrixBucket):
                 tensor = bucket.started(name, g, shape)
             elif tensor is None:
-                tensor = started(graph.states[name], p, _start_gradient(p, g, maximize), share.hypers)
+                tensor = started(graph.states[name], p, start_gradient(p, g, maximize), share.hypers)
                 if graph.states[name] == Start("g"):
                     self._started.append((tensor, share.index))
             if form is not None:
@@ -366,6 +385,8 @@ class Gathering:
             optimizer._column("step").write(params, [count + 1 for count in counts])
         for bucket in self.buckets:
             keep_scalars(optimizer, bucket)
+            if isinstance(bucket, DifferentiableBucket):
+                optimizer.state[bucket.params[0]].update(bucket.histories)
         written = [p for bucket in self.compiled for p in bucket.params]
         if written:
             torch.autograd.graph.increment_version(written)
@@ -391,9 +412,3 @@ def _heavy(shares: Sequence[Share]) -> bool:
         return False
     elements = sum([p.numel() for one in shares for p in one.live])
     return elements * further > GATE * (8 + sum(len(one.live) for one in shares))
-
-
-def _start_gradient(p: Tensor, g: Tensor, maximize: bool) -> Tensor:
-    """The gradient as a state may start with it: dense, and negated where the rule sees it negated."""
-    dense = (g.to_dense() if g.layout != torch.strided else g).to(p.dtype)
-    return -dense if maximize else dense
