@@ -21,7 +21,7 @@ from zerograd.engine.buckets import (
     started,
 )  # fmt: skip
 from zerograd.engine.coding import any_codes, coding_of, in_form
-from zerograd.engine.dividing import Share, divided, eagerly
+from zerograd.engine.dividing import Share, divided, eagerly, heavy
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
 from zerograd.engine.matrix_buckets import MatrixBucket, joined, plain_numbers, shape_of, stack_dtype
 from zerograd.engine.programs import MatrixProgram
@@ -48,7 +48,6 @@ CPU_ELEMENTS = 262_144
 
 # For a step that will not come again: finding out whether a kernel may touch a tensor costs about as much time as
 # reading and writing this many elements once more, and the kernel's table as much as eight tensors.
-GATE = 32_768
 
 
 class Gathering:
@@ -100,7 +99,7 @@ class Gathering:
         try:
             if not differentiable and optimizer.rule.elementwise:
                 eager = eagerly(optimizer, shares) if quick and not self.again else []
-                shares = eager if eager and not _heavy(eager) else divided(optimizer, shares)
+                shares = eager if eager and not heavy(eager) else divided(optimizer, shares)
             for one in shares:
                 self._gather(one)
         except Exception:
@@ -398,17 +397,3 @@ _NO_STATES: Sequence[Tensor | None] = ()
 def _any_lazy(tensors: Sequence[Tensor | None]) -> bool:
     """Whether one of the tensors is a negative or conjugate view: its memory holds other numbers than it has."""
     return bool(tensors) and any(t is not None and (t.is_neg() or t.is_conj()) for t in tensors)
-
-
-def _heavy(shares: Sequence[Share]) -> bool:
-    """Whether what kernels save is worth looking at each tensor, if only for this step: passes over memory, and lists
-    of a tensor each where every parameter has a step number of its own."""
-    if any(one.program.graph.reads_t for one in shares):
-        return True
-    if not shares:
-        return False
-    further = max(one.program.operations for one in shares) - 2  # a kernel and a scaled sum read and write once
-    if further <= 0:
-        return False
-    elements = sum([p.numel() for one in shares for p in one.live])
-    return elements * further > GATE * (8 + sum(len(one.live) for one in shares))
