@@ -202,7 +202,7 @@ class Life:
         self._version, self._address = write_counts(g), id(g)
         self.weights, self.sample, self.numbers, self.was_alive = p._version, None, None, False
         if running.trail in PASSES.suspected:
-            self.sample, self.numbers = sampled(p), sampled(g)
+            self.sample, self.numbers = sampled(p), (sampled(g), g.data_ptr() if g.layout == torch.strided else 0)
             self.was_alive = not is_zero(g)
             if is_not_finite(g):
                 running.excused = True
@@ -266,7 +266,10 @@ class Life:
         """Whether other numbers have been put in the place of a fresh gradient's; None if that can't be told."""
         p = self._ref()
         g = None if p is None else p.grad
-        return None if g is None or self.numbers is None else is_other(g, self.numbers)
+        if g is None or self.numbers is None:
+            return None
+        before, address = self.numbers
+        return bool(address and g.data_ptr() != address and not is_reduced(g)) or is_other(g, before)
 
     def cleared(self, where: Trail) -> None:
         """The gradient has been set to None or to zeros, at ``where`` if that is known."""
