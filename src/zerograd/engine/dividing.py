@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _NOTHING: Mapping[str, Any] = {}
 
+# For a step that will not come again: finding out whether a kernel may touch a tensor costs about as much time as
+# reading and writing this many elements once more, and the kernel's table as much as eight tensors.
 GATE = 32_768
 
 

@@ -46,9 +46,6 @@ if TYPE_CHECKING:
 # On a CPU an operation on a list is a loop over it. Lists this long stay in the cache from one operation to the next.
 CPU_ELEMENTS = 262_144
 
-# For a step that will not come again: finding out whether a kernel may touch a tensor costs about as much time as
-# reading and writing this many elements once more, and the kernel's table as much as eight tensors.
-
 
 class Gathering:
     """The buckets of one step, and the numbers per parameter that were read for it.
