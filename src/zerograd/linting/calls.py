@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from zerograd.linting.graph import Event, Kind, Loop
 from zerograd.linting.holding import may_touch
-from zerograd.linting.paths import Frame, Path
-from zerograd.linting.receivers import is_harmless, steps_otherwise, suspicion
+from zerograd.linting.paths import Frame, Path, name_of
+from zerograd.linting.receivers import is_harmless, schedules, steps_otherwise, suspicion
 from zerograd.linting.scopes import Function, chain, make_function
 
 if TYPE_CHECKING:
@@ -131,6 +131,8 @@ class Calls:
     def _step(self, node: ast.Call, receiver: ast.expr, end: int) -> int | None:
         path = self.path(receiver)
         handed = self._first_optimizer(node)
+        if handed is not None and schedules(name_of(receiver)):
+            return end  # scheduler.step(optimizer)
         if handed is not None and (path is None or not self.binder.is_optimizer(path)):
             return self.event("step", node, end, handed)  # scaler.step(optimizer)
         known = None if path is None else self.binder.is_optimizer(path)
