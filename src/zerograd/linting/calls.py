@@ -63,7 +63,7 @@ class Calls:
             return self._known(node, end, *callee)
         if isinstance(node.func, ast.Attribute):
             if name in ("backward", "manual_backward"):
-                return self.event("backward", node, end)
+                return self._backward(node, name, end)
             if name == "zero_grad":
                 return self._clear(node, node.func.value, end)
             if name == "step":
@@ -121,6 +121,14 @@ class Calls:
         if found is None or found[2] is not None or found[0].name in ("__call__", "forward"):
             return None
         return found[0], found[1]
+
+    def _backward(self, node: ast.Call, name: str, end: int) -> int:
+        """An engine that is handed optimizers may do anything: ``strategy.backward(loss, model, optimizer)``."""
+        paths = [self.path(given) for given in node.args[1:]] if name == "backward" else []
+        for path in paths:
+            if path is not None and self.binder.is_optimizer(path):
+                return self.event("unknown", node, end)
+        return self.event("backward", node, end)
 
     def _clear(self, node: ast.Call, receiver: ast.expr, end: int) -> int:
         path = self.path(receiver)
