@@ -153,8 +153,7 @@ class Life:
         def arriving(_: Tensor) -> None:
             self._arrives()
 
-        arriving.__torch_unserializable__ = True  # type: ignore[attr-defined]  # so that saving the tensor does not warn
-        self._handles = [p.register_hook(arriving)]
+        self._handles = [hooked(p, arriving)]
         if hasattr(p, "_local_tensor"):  # FSDP runs these, by hand, and none of the others
             self._handles.append(p.register_post_accumulate_grad_hook(lambda _: self._written_by_hand()))
 
@@ -166,8 +165,8 @@ class Life:
                 handle.remove()
             self._handles = []
             p = self._ref()
-            if p is not None:  # an empty dictionary of hooks still costs every backward a call of Python
-                p._backward_hooks = p._backward_hooks or None
+            if p is not None:
+                tidied(p)
 
     def _arrives(self) -> None:
         """A backward is about to write to the gradient; or torch.autograd.grad only asks for it."""
@@ -328,6 +327,17 @@ class Lives:
 
 
 LIVES = Lives()
+
+
+def hooked(parameter: Tensor, arriving: Any) -> Any:
+    """Have every backward call a function before it writes to a parameter's gradient; the handle takes that back."""
+    arriving.__torch_unserializable__ = True  # so that saving the tensor does not warn
+    return parameter.register_hook(arriving)
+
+
+def tidied(parameter: Any) -> None:
+    """After a hook is removed: an empty dictionary of hooks still costs every backward a call of Python."""
+    parameter._backward_hooks = parameter._backward_hooks or None
 
 
 def reaches_inputs() -> bool:

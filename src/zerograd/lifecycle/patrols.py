@@ -12,7 +12,7 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from zerograd.lifecycle.lives import Life
+from zerograd.lifecycle.lives import Life, hooked, tidied
 
 FIRST, LATER = 8, 4
 """How many steps are watched closely, at the beginning and at each later patrol."""
@@ -36,8 +36,7 @@ class Sentinel:
                 self._odd = True  # what came since the step was thrown away, or what the step used is still there
             self._arrived = True
 
-        arriving.__torch_unserializable__ = True  # type: ignore[attr-defined]  # so that saving does not warn
-        self._handle = parameter.register_hook(arriving)
+        self._handle = hooked(parameter, arriving)
 
     def is_alarmed(self) -> bool:
         """After a step: whether something was odd, or the step found nothing new."""
@@ -51,7 +50,7 @@ class Sentinel:
         self._handle.remove()
         p = self._ref()
         if p is not None:
-            p._backward_hooks = p._backward_hooks or None
+            tidied(p)
 
 
 class Patrol:

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+from zerograd.linting.paths import name_of
 from zerograd.linting.receivers import is_harmless, snake
 
 LOSS = re.compile(r"loss|(?:^|_)err(?:or)?(?:_|$)|(?:^|_)cost(?:_|$)|objective|criterion_out")
@@ -39,15 +40,11 @@ def _losses(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) and LOSS.search(snake(node.target.id)):
             yield node.target.id
         if isinstance(node, ast.Assign) and not isinstance(node.value, (ast.Constant, ast.List, ast.Dict, ast.Tuple)):
-            made = isinstance(node.value, ast.Call) and CRITERION.search(snake(_name(node.value)))
+            made = isinstance(node.value, ast.Call) and CRITERION.search(snake(name_of(node.value.func)))
             for target in node.targets:
                 for part in ast.walk(target):
                     if isinstance(part, ast.Name) and (made or LOSS.search(snake(part.id))):
                         yield part.id
-
-
-def _name(call: ast.Call) -> str:
-    return str(getattr(call.func, "attr", getattr(call.func, "id", "")))
 
 
 def _calls(tree: ast.AST) -> Iterator[ast.Call]:
@@ -56,7 +53,7 @@ def _calls(tree: ast.AST) -> Iterator[ast.Call]:
 
 def _may_use(call: ast.Call, losses: set[str]) -> bool:
     """Whether a call is handed a loss and is not known to only read it."""
-    name = _name(call)
+    name = name_of(call.func)
     handed = any(
         isinstance(argument, ast.Name) and argument.id in losses
         for argument in (*call.args, *(keyword.value for keyword in call.keywords))
