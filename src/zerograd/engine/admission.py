@@ -75,7 +75,7 @@ def is_memory(tensor: Tensor) -> bool:
     return (
         tensor.layout == torch.strided
         and tensor.is_cpu
-        and type(tensor).__torch_dispatch__ is _NO_DISPATCH
+        and type(tensor).__torch_dispatch__ is _NO_DISPATCH  # no wrapper round other tensors (DTensor, FakeTensor)
         and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
         and (tensor.data_ptr() != 0 or tensor.numel() == 0)
     )
@@ -97,16 +97,9 @@ def real_format(dtype: torch.dtype) -> Format:
 
 def is_plain(tensor: Tensor) -> bool:
     """A tensor of floating-point or complex numbers in this machine's memory, and nothing else."""
-    return (
-        tensor.layout == torch.strided
-        and tensor.is_cpu
-        and tensor.dtype in _KNOWN
-        and type(tensor).__torch_dispatch__ is _NO_DISPATCH  # no wrapper round other tensors (DTensor, FakeTensor)
-        and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
-        and not tensor.is_neg()  # memory holds the opposite
-        and not tensor.is_conj()
-        and (tensor.data_ptr() != 0 or tensor.numel() == 0)
-    )
+    if tensor.dtype not in _KNOWN or not is_memory(tensor):
+        return False
+    return not (tensor.is_neg() or tensor.is_conj())  # their memory holds other numbers
 
 
 def is_common(kind: type[Tensor]) -> bool:

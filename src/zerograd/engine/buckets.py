@@ -8,7 +8,8 @@ as float32 copies that are rounded once, when they are stored.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from zerograd.algebra.states import Part, Scalar, Start, StateSpec
 from zerograd.engine import admission
 from zerograd.engine.coding import Coding
+from zerograd.engine.dtensors import whole
 from zerograd.engine.programs import Program
 from zerograd.formats.stochastic import rounded
 from zerograd.kernels.eager import plain
@@ -80,22 +82,20 @@ class Bucket:
         dense = [g.coalesce().values() if g.layout != torch.strided else g for g in self.grads]
         precise = accumulator_dtype(self.device, self.dtype)
         each = [as_real(g.detach()).to(precise).square().sum() for g in dense]
-        total: Any = torch.stack(each).sum()
-        if hasattr(
-            total, "full_tensor"
-        ):  # a DTensor, of which every process has a part; ``sharding`` imports this file
-            total = total.full_tensor()
+        total = whole(torch.stack(each).sum())
         return {self.group_index: total.item() if self.device.type == "cpu" else total}
 
     def run(self) -> Kernel:
         """Compute and store; asks for reductions that span more than this bucket on the way."""
-        coding, stored = self.coding, self.states
-        if coding is None:
+        with nullcontext() if self.coding is None else self.opened(self.coding):
             yield from self.compute()
-            return
-        self.states = coding.opened(stored)
+
+    @contextmanager
+    def opened(self, coding: Coding) -> Iterator[None]:
+        """The states as plain tensors for as long as a step takes; what it made of them is stored at its end."""
+        stored, self.states = self.states, coding.opened(self.states)
         try:
-            yield from self.compute()
+            yield
             coding.close(stored, self.states, int(self.t))
         finally:
             self.states = stored

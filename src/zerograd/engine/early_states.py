@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def start(optimizer: RuleOptimizer) -> list[Any]:
     """All states as they are before a parameter's first step, those that are there as they are; the tensors of them."""
     found: list[Any] = []
+    optimizer._state_choices.look()
     for group in optimizer.param_groups:
         hypers, params = optimizer._hypers(group), group["params"]
         graph = optimizer._programs(group).find(hypers).graph

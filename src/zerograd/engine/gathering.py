@@ -19,9 +19,10 @@ from zerograd.engine.buckets import (
     compute_dtype,
     start_gradient,
     started,
-)  # fmt: skip
+)
 from zerograd.engine.coding import any_codes, coding_of, in_form
 from zerograd.engine.dividing import Share, divided, eagerly, heavy
+from zerograd.engine.dtensors import has_dtensor, sharded_alike
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
 from zerograd.engine.matrix_buckets import MatrixBucket, joined, plain_numbers, shape_of, stack_dtype
 from zerograd.engine.programs import MatrixProgram
@@ -32,8 +33,8 @@ from zerograd.engine.scalar_states import (
     initial,
     keep_scalars,
     shared_scalar,
-)  # fmt: skip
-from zerograd.engine.sharding import ShardBucket, has_dtensor, sharded_alike
+)
+from zerograd.engine.sharding import ShardBucket
 from zerograd.engine.state_formats import held_forms
 from zerograd.engine.validation import check_tensors
 from zerograd.formats.blocks import BlockFormat, scales_key
@@ -73,7 +74,7 @@ class Gathering:
         self._before: list[tuple[Tensor, frozenset[Any] | None]] = []
         self._started: list[tuple[Tensor, int]] = []
         self._noisy_weights = optimizer.weight_format is not None
-        self._noisy = optimizer._state_choices.noisy
+        self._noisy = optimizer._state_choices.look()
         everyone = (p for group in optimizer.param_groups for p in group["params"])
         self._ordinals = {id(p): i for i, p in enumerate(everyone)} if self._noisy else {}
         differentiable = self._differentiable = bool(optimizer.defaults.get("differentiable"))
@@ -232,8 +233,7 @@ class Gathering:
         if on_cpu:
             bucket.elements += p.numel()
         if self._noisy_weights:
-            seed = self._seed(share)
-            bucket.noise_keys.append(noise_key(seed, int(bucket.t), self._ordinals[id(p)], 0))
+            bucket.noise_keys.append(noise_key(self._seed(share), int(bucket.t), self._ordinals[id(p)], 0))
         if held:
             self._join(share, p, g, held, forms, bucket, bucket.maximize)
         for name in graph.late_states:
@@ -260,12 +260,11 @@ class Gathering:
         bucket = self._found.get(key) if stacked else None
         if bucket is None or bucket.elements >= CPU_ELEMENTS:
             dtype, hypers = stack_dtype([p, g, *held], self._noisy_weights or any(forms)), plain_numbers(share.hypers)
-            group = self.optimizer.param_groups[share.index]
-            maximize, seed = bool(group.get("maximize", False)), int(group.get("noise_seed", 0))
+            maximize, seed = bool(self.optimizer.param_groups[share.index].get("maximize", False)), self._seed(share)
             bucket = MatrixBucket(program, share.index, hypers, p.device, dtype, t, (), maximize, seed=seed)
             bucket.states.update({n: [] for n in program.graph.tensor_states if shape_of(program, n, p) is not None})
             self.eager.append(bucket)
-            bucket.coding = coding_of(share.program.graph, forms, self._seed(share))
+            bucket.coding = coding_of(share.program.graph, forms, seed)
             if stacked:
                 self._found[key] = bucket
         bucket.params.append(p)

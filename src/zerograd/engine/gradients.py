@@ -14,8 +14,8 @@ from torch import Tensor
 
 from zerograd.engine.buckets import Bucket
 from zerograd.engine.coding import poisoned
+from zerograd.engine.dtensors import whole
 from zerograd.engine.kernel_buckets import CompiledBucket
-from zerograd.engine.sharding import whole
 from zerograd.kernels.reducing import added
 from zerograd.lifecycle.clipping import GlobalNorm, as_policy, norm_of
 from zerograd.lifecycle.ownership import names_of

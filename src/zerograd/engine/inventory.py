@@ -13,9 +13,9 @@ from torch import Tensor
 from zerograd.algebra.tracing import Graph
 from zerograd.engine import admission
 from zerograd.engine.coding import held_form
+from zerograd.engine.dtensors import has_dtensor
 from zerograd.engine.matrix_buckets import shape_of
 from zerograd.engine.programs import MatrixProgram, Program
-from zerograd.engine.sharding import has_dtensor
 from zerograd.engine.state_formats import Choice, Choices, held_forms
 from zerograd.formats.blocks import BlockFormat, scales_shape
 from zerograd.formats.plain import Format

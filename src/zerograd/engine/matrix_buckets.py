@@ -11,6 +11,7 @@ wider dtype.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -20,8 +21,8 @@ from torch import Tensor
 from zerograd.algebra.states import Part
 from zerograd.engine import admission
 from zerograd.engine.buckets import Bucket, compute_dtype
+from zerograd.engine.dtensors import has_dtensor, is_sharded, local, put_back, replicated, whole
 from zerograd.engine.programs import MatrixProgram, Program
-from zerograd.engine.sharding import has_dtensor, is_sharded, local, put_back, replicated, whole
 from zerograd.formats.stochastic import noise_key, rounded
 from zerograd.kernels.reducing import Kernel
 
@@ -67,16 +68,10 @@ class MatrixBucket(Bucket):
             return
         enabled = torch.is_grad_enabled()
         torch._C._set_grad_enabled(False)
-        coding, stored = self.coding, self.states
         try:
-            if coding is None:
+            with nullcontext() if self.coding is None else self.opened(self.coding):
                 self._run()
-            else:
-                self.states = coding.opened(stored)
-                self._run()
-                coding.close(stored, self.states, int(self.t))
         finally:
-            self.states = stored
             torch._C._set_grad_enabled(enabled)
 
     def _run(self) -> None:

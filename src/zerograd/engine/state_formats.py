@@ -14,8 +14,8 @@ from zerograd.algebra.roles import Role, roles_of
 from zerograd.algebra.states import Scalar
 from zerograd.algebra.tracing import Graph
 from zerograd.engine.coding import held_form
+from zerograd.engine.dtensors import has_dtensor
 from zerograd.engine.owning import Owned
-from zerograd.engine.sharding import has_dtensor
 from zerograd.errors import did_you_mean
 from zerograd.formats.blocks import BMF34, BMF43, UBMF44, UBMF53, BlockFormat
 from zerograd.formats.plain import Format
@@ -75,27 +75,23 @@ class Choices:
         given = dict(spec) if isinstance(spec, tuple) else dict.fromkeys(self.names, spec)
         self._policies = {name: given.get(name) for name in self.names}
         self._by_name = isinstance(spec, tuple)
-        self._made: dict[tuple[torch.Size, torch.dtype], tuple[Choice, ...]] = {}
-        self._forms: dict[tuple[torch.Size, torch.dtype], tuple[Format | None, ...]] = {}
+        self._made: dict[Any, tuple[tuple[Choice, ...], tuple[Format | None, ...]]] = {}
 
     def forms(self, p: Tensor) -> tuple[Format | None, ...]:
         """The format of each state of a parameter."""
-        if has_dtensor(p):
-            return (None,) * len(self.names)
-        key = (p.shape, p.dtype)
-        found = self._forms.get(key)
-        if found is None:
-            found = self._forms[key] = tuple(choice.form for choice in self.of(p))
-        return found
+        return self._found(p)[1]
 
     def of(self, p: Tensor) -> tuple[Choice, ...]:
         """The choice for each state of a parameter, of which only the (global) shape and the dtype are looked at."""
-        if has_dtensor(p):  # the same for every number of processes
-            return (Choice(None, "a DTensor"),) * len(self.names)
-        key = (p.shape, p.dtype)
-        if key not in self._made:
-            self._made[key] = self._chosen(*key)
-        return self._made[key]
+        return self._found(p)[0]
+
+    def _found(self, p: Tensor) -> tuple[tuple[Choice, ...], tuple[Format | None, ...]]:
+        key = None if has_dtensor(p) else (p.shape, p.dtype)
+        found = self._made.get(key)
+        if found is None:
+            choices = (Choice(None, "a DTensor"),) * len(self.names) if key is None else self._chosen(*key)
+            found = self._made[key] = choices, tuple(choice.form for choice in choices)
+        return found
 
     def _chosen(self, shape: Sequence[int], dtype: torch.dtype) -> tuple[Choice, ...]:
         choices = {name: self._choice(name, policy, shape, dtype) for name, policy in self._policies.items()}
@@ -119,7 +115,7 @@ class Choices:
         if policy == "bf16":
             return Choice(PLAIN_STATES["bf16"], "asked for")
         int8 = policy if isinstance(policy, Int8) else Int8()
-        refusal = int8.refusal(shape, dtype)
+        refusal = int8.refusal(shape)
         if refusal is not None:
             return Choice(None, refusal)
         signed = role is not Role.SQUARES if int8.signed is None else int8.signed
@@ -133,6 +129,9 @@ class StateChoices(Owned):
     def __init__(self, optimizer: RuleOptimizer) -> None:
         super().__init__(optimizer)
         self._made: dict[tuple[Spec, int], tuple[Graph, Choices]] = {}
+        self.noisy = False
+        """Whether anything is rounded stochastically, as the last gathering found it: then steps are counted, for the
+        noise hangs on them."""
 
     def spec(self, group: Mapping[str, Any]) -> Spec:
         """What holds for a group: its own, or the optimizer's."""
@@ -140,12 +139,12 @@ class StateChoices(Owned):
         value = group.get("state_format", optimizer.state_format)
         return None if value is None else checked(value, optimizer.rule, type(optimizer).__name__)
 
-    @property
-    def noisy(self) -> bool:
-        """Whether anything is rounded stochastically: then steps are counted, for the noise hangs on them."""
-        return self.optimizer.weight_format is not None or any(
+    def look(self) -> bool:
+        """Find out whether anything is ``noisy``. It takes a look at every group, so it is done once a gathering."""
+        self.noisy = self.optimizer.weight_format is not None or any(
             makes_noise(self.spec(group)) for group in (*self.optimizer.param_groups, {})
         )
+        return self.noisy
 
     def of(self, group: Mapping[str, Any], graph: Graph) -> Choices | None:
         """The choices for a group; None if all states are as torch has them."""

@@ -24,7 +24,7 @@ LARGE_VECTOR = 1 << 20
 VOCABULARY, TALL = 16_384, 8
 """So many rows, and more than so many times as many as columns: the table of a vocabulary."""
 
-_PLAIN_WORDS = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
+_SERVED = (torch.float32, torch.bfloat16, torch.float16)
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,8 @@ class Int8:
     embeddings: bool = False
     vectors: bool = False
 
-    def refusal(self, shape: Sequence[int], dtype: torch.dtype) -> str | None:
-        """Why the states of such a parameter stay plain; None if they do not."""
-        if dtype not in _PLAIN_WORDS:
-            return f"{str(dtype).removeprefix('torch.')} parameter"
+    def refusal(self, shape: Sequence[int]) -> str | None:
+        """Why the states of such a parameter, of a dtype that is served, stay plain; None if they do not."""
         if math.prod(shape) < max(1, self.smallest):
             return f"fewer than {self.smallest:,} elements"
         if len(shape) < 2 and not self.vectors and math.prod(shape) < LARGE_VECTOR:
@@ -74,5 +72,5 @@ def is_noisy(policy: Policy | None) -> bool:
 
 
 def serves(dtype: torch.dtype) -> bool:
-    """Whether plain formats may be chosen for a parameter of this dtype."""
-    return dtype in _PLAIN_WORDS
+    """Whether formats may be chosen for the states of a parameter of this dtype."""
+    return dtype in _SERVED

@@ -130,7 +130,7 @@ class BlockPrinter(PassPrinter):
         """For a block format the key is 32 bits, to which the index times a constant is added."""
         n = f"%b{k}.n"
         lines = super()._noise(k)
-        if list(self.formats.values())[k].dtype.is_floating_point:
+        if list(self.formats)[k] not in self.blocks:
             return lines
         return [*lines, f"{n}.weyl = mul i32 {n}b, {WEYL}", f"{n}.base = add i32 {n}.low, {n}.weyl"]
 
@@ -179,7 +179,10 @@ class BlockPrinter(PassPrinter):
             "loop:",
             "  %i = phi i64 [ %start, %begin ], [ %i.next, %loop ]",
             *(f"  %sum{k} = phi double [ %sum{k}.before, %begin ], [ %sum{k}.next, %loop ]" for k in sums),
-            *(f"  %max{k} = phi i32 [ 0, %begin ], [ %max{k}.next, %loop ]" for k in map(self._number, self.encoded)),
+            *(
+                f"  %max{k} = phi i32 [ 0, %begin ], [ %max{k}.next, %loop ]"
+                for k in map(self.numbers.__getitem__, self.encoded)
+            ),
             "  %i.scratch = sub i64 %i, %start",
             *body,
             "  %i.next = add nuw nsw i64 %i, 1",
@@ -190,9 +193,6 @@ class BlockPrinter(PassPrinter):
             "done:",
             "  br label %encoded",
         ]
-
-    def _number(self, name: str) -> int:
-        return self.numbers[name]
 
     def _bounds(self) -> list[str]:
         """A group ends after so many elements, or with its row, or with the tensor."""
@@ -218,7 +218,7 @@ class BlockPrinter(PassPrinter):
     def _fetched(self) -> list[str]:
         """Ask for a later group of every tensor; beyond the end nothing is fetched, and nothing happens."""
         lines = [f"%ahead = add i64 %start, {AHEAD * GROUP}"]
-        for name in sorted({*self.one.stores, *(n for n in self.read.values() if n)}, key=self._number):
+        for name in sorted({*self.one.stores, *(n for n in self.read.values() if n)}, key=self.numbers.__getitem__):
             k, form = self.numbers[name], self.formats[name]
             lines.append(f"%b{k}.ahead = getelementptr {stored_as(form)}, ptr %b{k}, i64 %ahead")
             for line in range(0, GROUP * form.bytes, 64):
