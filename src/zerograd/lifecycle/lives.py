@@ -332,7 +332,7 @@ LIVES = Lives()
 def hooked(parameter: Tensor, arriving: Any) -> Any:
     """Have every backward call a function before it writes to a parameter's gradient; the handle takes that back."""
     arriving.__torch_unserializable__ = True  # so that saving the tensor does not warn
-    return parameter.register_hook(arriving)
+    return parameter.register_hook(arriving)  # type: ignore[no-untyped-call]
 
 
 def tidied(parameter: Any) -> None:
