@@ -11,14 +11,22 @@ from typing import Any
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal ended the work. signal: its number; a shell takes 128 and it for the exit code."""
+
+    def __init__(self, message: str = "", signal: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.signal = int(signal)
+
+
 class Interrupts:
-    """A context in which signals are wishes. asked: whether one has come. Outside of the main thread none is caught.
+    """A context in which signals are wishes. asked: the number of the one that has come, or 0. Outside of the main thread none is caught.
 
     A signal that the caller ignores stays ignored, and the caller's handlers are back at the end.
     """
 
     def __init__(self, told: Callable[[], None] | None = None) -> None:
-        self.asked = False
+        self.asked = 0
         self._told = told
         self._before: dict[signal.Signals, Any] = {}
 
@@ -35,13 +43,13 @@ class Interrupts:
         for number, before in self._before.items():
             signal.signal(number, before)
 
-    def _first(self, *_: object) -> None:
-        self.asked = True
+    def _first(self, number: int, _: object) -> None:
+        self.asked = number
         for each in self._before:
             signal.signal(each, _leave)
         if self._told is not None:
             self._told()
 
 
-def _leave(*_: object) -> None:
-    raise KeyboardInterrupt
+def _leave(number: int, _: object) -> None:
+    raise Stopped(signal=number)
