@@ -27,7 +27,7 @@ def wait_for(path, lines=1):
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_ctrl_c_and_sigterm_save_and_tell_how_to_go_on(server, tmp_path, number, code):
     process = server.start("train", TASK, "--epochs", "100000", "--json", "--out", "run")
     wait_for(tmp_path / "run" / "record.jsonl", 2)

@@ -1,6 +1,7 @@
 """The entry point of `zerograd`. It imports a command only when that command is called.
 
-Exit codes: 0 all is well, 1 something was found or failed, 2 the command was not understood, 130 Ctrl-C, 143 SIGTERM.
+Exit codes: 0 all is well, 1 something was found or failed, 2 the command was not understood, 130 Ctrl-C, 143 SIGTERM,
+129 a terminal that hung up.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _tell(f"zerograd: {error}")
         return FAILED
     except KeyboardInterrupt as stop:
-        sys.stderr.write("\n")
-        _tell(f"zerograd: {str(stop) or 'stopped. What was written so far is kept.'}")
+        with suppress(OSError):  # after SIGHUP there is no terminal any more
+            sys.stderr.write("\n")
+            _tell(f"zerograd: {str(stop) or 'stopped. What was written so far is kept.'}")
         return BY_SIGNAL + int(getattr(stop, "signal", signal.SIGINT))
     except BrokenPipeError:  # nobody reads any more, as after `| head`: that is no error to speak of
         with suppress(OSError, ValueError):

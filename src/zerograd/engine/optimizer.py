@@ -351,7 +351,9 @@ def _whole_steps(state: Any) -> Any:
 def _checked_format(value: Any, optimizer: str) -> str | None:
     if value not in WEIGHT_FORMATS:
         names = [name for name in WEIGHT_FORMATS if name is not None]
-        raise ValueError(f"{optimizer}: weight_format={value!r}; it is None or a name. {did_you_mean(str(value), names)}")
+        raise ValueError(
+            f"{optimizer}: weight_format={value!r}; it is None or a name. {did_you_mean(str(value), names)}"
+        )
     return value if value is None else str(value)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from zerograd.errors import UsageError, did_you_mean
+from zerograd.lifecycle.ownership import owned
 from zerograd.training.batches import Batches, LoaderBatches, Source
 from zerograd.training.compiling import compiled
 from zerograd.training.folder import MADE_BY_FIT, RunFolder
@@ -76,8 +77,9 @@ def fit(
     loss of valid, else of test, else of train. patience: epochs without a better one, then it ends.
     nonfinite: what to do about a loss or a gradient that is not finite.
     out: a new folder for config.json, record.jsonl, checkpoints and model.safetensors. keep: older checkpoints that
-    stay. save_every: steps between checkpoints, besides the end of every epoch (of short epochs one a second). resume: go on in ``out`` if there is
-    a run, with the same arguments; else begin one. on_epoch: called with each line of the record.
+    stay. save_every: steps between checkpoints, besides the end of every epoch (of short epochs one a second). resume:
+    go on in ``out`` if there is a run, with the same arguments; else begin one. on_epoch: called with each line of the
+    record.
 
     Raises UsageError for what can't work, before anything is changed; NonFiniteError (a RunError) for a loss that is
     not finite; RunError if the disk does not take a file; Interrupted (a KeyboardInterrupt) after Ctrl-C or SIGTERM,
@@ -178,9 +180,9 @@ def _check_parts(model: object, optimizer: object, loss: object, schedule_each: 
     if isinstance(optimizer, LBFGS):
         raise UsageError("optimizer is LBFGS, which wants the loss anew many times in a step. Choose another one.")
     own = {id(p) for p in model.parameters()}
-    if own.isdisjoint(id(p) for group in optimizer.param_groups for p in group["params"]):
+    if own.isdisjoint(map(id, owned(optimizer))):
         raise UsageError(
-            f"optimizer has none of the model's parameters, so nothing would be learnt. "
+            "optimizer has none of the model's parameters, so nothing would be learnt. "
             f"Make it after the model: {type(optimizer).__name__}(model.parameters())"
         )
     if loss is not None and not callable(loss):
@@ -215,7 +217,7 @@ def _source(name: str, data: Samplelike, size: int | Literal["all"], seed: int |
     if isinstance(data, Iterable):
         if iter(data) is data:
             raise UsageError(f"{name}: a generator can be read only once. Give a list, or a DataLoader.")
-        if hasattr(data, "__len__") and not len(data):
+        if isinstance(data, Sized) and not len(data):
             raise UsageError(f"{name}: there are no batches in it.")
         return LoaderBatches(data)
     raise UsageError(f"{name} is {type(data).__name__}; it must be (inputs, targets), a DataLoader, or have batch().")
