@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a terminal that hangs up: the first is a wish to stop after the step, the second leaves at once."""
+"""Ctrl-C, SIGTERM, a terminal that hangs up: the first is a wish to stop after the step, the second leaves at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Stopped(KeyboardInterrupt):
 class Interrupts:
     """A context in which signals are wishes. asked: the number of the one that has come, or 0.
 
-    Outside of the main thread none is caught. A signal that the caller ignores stays ignored, and the caller's handlers are back at the end.
+    Outside of the main thread none is caught. A signal that the caller ignores stays ignored, and the caller's handlers
+    are back at the end.
     """
 
     def __init__(self, told: Callable[[], None] | None = None) -> None:
