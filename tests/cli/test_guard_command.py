@@ -57,6 +57,16 @@ def test_a_wrong_program_is_reported(script: Path, tmp_path: Path) -> None:
     assert found["locations"] == [f"{script}:7", f"{script}:8"]
 
 
+def test_json_is_alone_on_the_output_and_quiet_is_quiet(script: Path) -> None:
+    script.write_text(f"print('of the script', flush=True)\n{WRONG}")
+    done = ran(script, "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, done.stderr, told["script"]) == (0, "of the script\n", str(script))
+    assert [finding["code"] for finding in told["findings"]] == ["ZG101"]
+    done = ran(script, "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "of the script\n", "")
+
+
 def test_it_can_raise(script: Path) -> None:
     script.write_text(WRONG)
     done = ran(script, "--action", "raise")

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from training.runs import read_record
-from zerograd.training import read_checkpoint
+from zerograd.training import fit, read_checkpoint
+from zerograd.training.checkpoints import Checkpoints
 
 TASK = f"{Path(__file__).with_name('own_task.py')}:spirals"
 
@@ -25,18 +27,39 @@ def wait_for(path, lines=1):
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_sigterm_save_and_tell_how_to_go_on(server, tmp_path, number):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_ctrl_c_and_sigterm_save_and_tell_how_to_go_on(server, tmp_path, number, code):
     process = server.start("train", TASK, "--epochs", "100000", "--json", "--out", "run")
     wait_for(tmp_path / "run" / "record.jsonl", 2)
     os.kill(process, number)
-    assert server.end() == 130
+    assert server.end() == code
     state = read_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
     assert f"zerograd: Stopped after step {state['progress']['step']}, in epoch" in server.said()
     assert server.said().endswith("Go on with: zerograd train --resume run\n")
     result = json.loads((tmp_path / "out").read_text())
     assert (result["stopped"], result["run"]) == ("interrupted", "run")
     assert len(read_record(tmp_path / "run")) == state["progress"]["epoch"] - 1
+
+
+def test_epochs_shorter_than_a_second_share_a_checkpoint_and_whatever_ends_the_run_none_is_lost(tmp_path, monkeypatch):
+    written = []
+    write = Checkpoints._write
+    monkeypatch.setattr(Checkpoints, "_write", lambda self: (self._last and written.append(self._last[1]), write(self)))
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def stop(line):
+        if line["epoch"] == 9:
+            raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        fit(model, optimizer, nn.MSELoss(), (torch.ones(4, 2), torch.ones(4, 1)), epochs=20, out=tmp_path / "run",
+            batch_size="all", on_epoch=stop)  # fmt: skip
+    last, best = (read_checkpoint(tmp_path / "run" / "checkpoints" / name) for name in ("last.pt", "best.pt"))
+    assert len(written) < 9
+    assert last["progress"]["step"] == 9
+    assert best["best"]["epoch"] == last["best"]["epoch"]
+    assert best["progress"]["step"] == best["best"]["epoch"]
 
 
 def test_a_second_ctrl_c_leaves_at_once(server, tmp_path):

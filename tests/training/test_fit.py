@@ -74,6 +74,14 @@ REFUSED = {
     "a schedule": ({"schedule": "cosin"}, "--schedule knows no 'cosin'. Did you mean 'cosine'?"),
     "epochs": ({"epochs": 0}, "--epochs must be 1 or more"),
     "a metric": ({"metric": "train_los"}, "metric knows no 'train_los'. Did you mean 'train_loss'?"),
+    "no batches": ({"train": []}, "train: there are no batches in it"),
+    "half an epoch": ({"epochs": 1.5}, "--epochs must be a whole number, not 1.5"),
+    "a size": ({"batch_size": "al"}, "or the word 'all', not 'al'"),
+    "when": ({"schedule_each": "stp"}, "schedule_each knows no 'stp'. Did you mean 'step'?"),
+    "no function": ({"loss": "mse"}, "loss is 'mse'; it must be a function"),
+    "no model": ({"model": None}, "model is NoneType; it must be a torch.nn.Module"),
+    "another's": ({"optimizer": torch.optim.SGD(nn.Linear(1, 1).parameters())}, "none of the model's parameters"),
+    "LBFGS": ({"optimizer": torch.optim.LBFGS(nn.Linear(1, 1).parameters())}, "optimizer is LBFGS"),
     "resume without a folder": ({"resume": True}, "resume=True goes on in a folder"),
 }
 

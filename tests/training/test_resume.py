@@ -100,12 +100,13 @@ def test_stopped_at_any_step_it_goes_on_bit_for_bit(kind, data, options, tmp_pat
                 assert torch.equal(torch.as_tensor(value), torch.as_tensor(other_state["state"][index][name])), name
 
 
-KILLS = int(os.environ.get("ZEROGRAD_KILLS", "8"))
+KILLS = int(os.environ.get("ZEROGRAD_KILLS", "5"))
 
 
-def test_killed_at_any_moment_a_run_can_be_loaded_and_ends_as_if_nothing_had_been(server, tmp_path):
+@pytest.mark.parametrize("more", [("--save-every", "3", "--keep", "2"), ()], ids=["within epochs", "once a second"])
+def test_killed_at_any_moment_a_run_can_be_loaded_and_ends_as_if_nothing_had_been(server, tmp_path, more):
     task = f"{Path(__file__).with_name('own_task.py')}:spirals"
-    options = ("--epochs", "12", "--save-every", "3", "--keep", "2", "--accumulate", "2", "--valid", "0.2")
+    options = ("--epochs", "12", "--accumulate", "2", "--valid", "0.2", *more)
     assert server.run("train", task, *options, "--out", "whole") == 0, server.said()
     begin = time.perf_counter()
     assert server.run("train", task, *options, "--out", "again") == 0, server.said()

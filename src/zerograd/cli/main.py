@@ -1,12 +1,14 @@
 """The entry point of `zerograd`. It imports a command only when that command is called.
 
-Exit codes: 0 all is well, 1 something was found or failed, 2 the command was not understood, 130 Ctrl-C.
+Exit codes: 0 all is well, 1 something was found or failed, 2 the command was not understood, 130 Ctrl-C, 143 SIGTERM,
+129 a terminal that hung up.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -27,7 +29,7 @@ COMMANDS = {
     "completion": "a script that has your shell complete all of this",
 }
 
-FINE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+FINE, FAILED, WRONG_USAGE, BY_SIGNAL = 0, 1, 2, 128
 
 EXAMPLES = """\
   zerograd train              train a small network on handwritten digits
@@ -48,9 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _tell(f"zerograd: {error}")
         return FAILED
     except KeyboardInterrupt as stop:
-        sys.stderr.write("\n")
-        _tell(f"zerograd: {str(stop) or 'stopped. What was written so far is kept.'}")
-        return INTERRUPTED
+        with suppress(OSError):  # after SIGHUP there is no terminal any more
+            sys.stderr.write("\n")
+            _tell(f"zerograd: {str(stop) or 'stopped. What was written so far is kept.'}")
+        return BY_SIGNAL + int(getattr(stop, "signal", signal.SIGINT))
     except BrokenPipeError:  # nobody reads any more, as after `| head`: that is no error to speak of
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left at its end

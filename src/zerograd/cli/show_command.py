@@ -31,7 +31,7 @@ def add_arguments(parser: Parser) -> None:
     )
     parser.add_argument("--no-kernel", action="store_true", help="leave the kernel out")
     parser.add_argument("--assembly", action="store_true", help="the kernel in this machine's own language too")
-    parser.add_shared("json")
+    parser.add_shared("quiet", "json")
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -46,6 +46,6 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         told = [{"heading": part.heading, "text": part.text, "language": part.language or None} for part in parts]
         write_plainly(json.dumps({"name": arguments.name, "parts": told}) + "\n")
-    else:
+    elif not arguments.quiet:
         write(parts)
     return 0

@@ -26,7 +26,7 @@ from zerograd.engine.programs import Programs, programs_of
 from zerograd.engine.state_formats import StateChoices, makes_noise, new_seed
 from zerograd.engine.state_formats import checked as checked_states
 from zerograd.engine.validation import OTHER_NAMES, POLICY, check_hypers, check_parameters, warn_of_misspelt
-from zerograd.errors import nearest
+from zerograd.errors import did_you_mean, nearest
 from zerograd.formats.stochastic import WEIGHT_FORMATS
 from zerograd.lifecycle.clipping import GlobalNorm, as_policy
 from zerograd.lifecycle.loss_scaling import UnscalingSteps, step_scale
@@ -350,8 +350,10 @@ def _whole_steps(state: Any) -> Any:
 
 def _checked_format(value: Any, optimizer: str) -> str | None:
     if value not in WEIGHT_FORMATS:
-        known = ", ".join(map(repr, WEIGHT_FORMATS))
-        raise ValueError(f"{optimizer}: weight_format={value!r}; it is one of {known}")
+        names = [name for name in WEIGHT_FORMATS if name is not None]
+        raise ValueError(
+            f"{optimizer}: weight_format={value!r}; it is None or a name. {did_you_mean(str(value), names)}"
+        )
     return value if value is None else str(value)
 
 

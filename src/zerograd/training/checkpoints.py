@@ -9,8 +9,11 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -21,6 +24,9 @@ from zerograd.training.folder import RunFolder
 
 FOLDER, LAST, BEST = "checkpoints", "last.pt", "best.pt"
 
+SECONDS = 1.0
+"""Epochs that are shorter share a checkpoint: this much work is the most that kill -9 can take."""
+
 
 class Checkpoints:
     """The checkpoints in a run's folder. keep: how many by their steps, besides the last one and the best one."""
@@ -29,12 +35,37 @@ class Checkpoints:
         self.folder = run.path / FOLDER
         self.keep = keep
         self._run = run
+        self._last: tuple[bytes, int] | None = None
+        self._best: bytes | None = None
+        self._written = -SECONDS
 
-    def write(self, state: Mapping[str, Any], step: int, *, best: bool = False) -> None:
-        """Write the state after ``step`` steps. Raises RunError if the disk does not take it; nothing is lost then."""
+    def write(self, state: Mapping[str, Any], step: int, *, best: bool = False, at_once: bool = True) -> None:
+        """Write the state after ``step`` steps. Raises RunError if the disk does not take it; nothing is lost then.
+
+        Unless ``at_once``, it waits in memory for the next one if there was one within a second; ``close()`` writes it
+        too. Where older ones are kept none waits.
+        """
         data = packed(state)
+        self._last = data, step
+        if best:
+            self._best = data
+        if at_once or self.keep or time.monotonic() - self._written >= SECONDS:
+            self._write()
+
+    def close(self, kind: type[BaseException] | None, value: object, trace: TracebackType | None) -> None:  # noqa: ARG002
+        """Write what waits, whatever ended the run; an error that has ended it is the one to tell."""
+        with suppress(*(() if kind is None else (RunError,))):
+            self._write()
+
+    def _write(self) -> None:
+        if self._last is None:
+            return
+        (data, step), best, self._last, self._best = self._last, self._best, None, None
         try:
             self.folder.mkdir(exist_ok=True)
+            if best is not None and best is not data:
+                with replacing(self.folder / BEST) as file:
+                    file.write_bytes(best)
             with replacing(self.folder / LAST) as file:
                 with open(file, "wb") as stream:
                     stream.write(data)
@@ -42,13 +73,14 @@ class Checkpoints:
                     os.fsync(stream.fileno())
                 if self.keep:
                     _also(file, self.folder / f"step-{step:08d}.pt")
-                if best:
+                if best is data:
                     _also(file, self.folder / BEST)
         except OSError as error:
             raise RunError(
                 f"Can't write a checkpoint to {self.folder}: {error.strerror}. "
                 f"What was written before is whole: make room, then {self._run.go_on}"
             ) from error
+        self._written = time.monotonic()
         for old in self.by_steps()[: -self.keep or None]:
             old.unlink(missing_ok=True)
 

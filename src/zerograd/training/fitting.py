@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from zerograd.errors import UsageError, did_you_mean
+from zerograd.lifecycle.ownership import owned
 from zerograd.training.batches import Batches, LoaderBatches, Source
 from zerograd.training.compiling import compiled
 from zerograd.training.folder import MADE_BY_FIT, RunFolder
@@ -24,6 +25,7 @@ from zerograd.training.settings import Settings
 from zerograd.training.task import Loss, Task
 from zerograd.training.tasks import task_named
 
+EACH = ("step", "epoch")
 Samplelike = Any
 """(inputs, targets); or a ``Data`` (``len`` and ``batch(numbers)``); or a loader of (inputs, targets)."""
 
@@ -75,8 +77,9 @@ def fit(
     loss of valid, else of test, else of train. patience: epochs without a better one, then it ends.
     nonfinite: what to do about a loss or a gradient that is not finite.
     out: a new folder for config.json, record.jsonl, checkpoints and model.safetensors. keep: older checkpoints that
-    stay. save_every: steps between checkpoints, besides the end of every epoch. resume: go on in ``out`` if there is
-    a run, with the same arguments; else begin one. on_epoch: called with each line of the record.
+    stay. save_every: steps between checkpoints, besides the end of every epoch (of short epochs one a second). resume:
+    go on in ``out`` if there is a run, with the same arguments; else begin one. on_epoch: called with each line of the
+    record.
 
     Raises UsageError for what can't work, before anything is changed; NonFiniteError (a RunError) for a loss that is
     not finite; RunError if the disk does not take a file; Interrupted (a KeyboardInterrupt) after Ctrl-C or SIGTERM,
@@ -96,8 +99,7 @@ def fit(
         patience=patience, nonfinite=nonfinite, keep=keep, save_every=save_every,
         schedule=schedule if isinstance(schedule, str) else None,
     )  # fmt: skip
-    if not isinstance(optimizer, Optimizer):
-        raise UsageError(f"optimizer is {type(optimizer).__name__}; it must be an optimizer of the model's parameters.")
+    _check_parts(model, optimizer, loss, schedule_each)
     if resume and out is None:
         raise UsageError("resume=True goes on in a folder: name it with out=.")
     observe = None
@@ -169,6 +171,26 @@ def fit(
     return result
 
 
+def _check_parts(model: object, optimizer: object, loss: object, schedule_each: str) -> None:
+    """Refuse what can't be a model, its optimizer and its loss."""
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"model is {type(model).__name__}; it must be a torch.nn.Module.")
+    if not isinstance(optimizer, Optimizer):
+        raise UsageError(f"optimizer is {type(optimizer).__name__}; it must be an optimizer of the model's parameters.")
+    if isinstance(optimizer, LBFGS):
+        raise UsageError("optimizer is LBFGS, which wants the loss anew many times in a step. Choose another one.")
+    own = {id(p) for p in model.parameters()}
+    if own.isdisjoint(map(id, owned(optimizer))):
+        raise UsageError(
+            "optimizer has none of the model's parameters, so nothing would be learnt. "
+            f"Make it after the model: {type(optimizer).__name__}(model.parameters())"
+        )
+    if loss is not None and not callable(loss):
+        raise UsageError(f"loss is {loss!r}; it must be a function of (outputs, targets), such as nn.MSELoss().")
+    if schedule_each not in EACH:
+        raise UsageError(f"schedule_each knows no {schedule_each!r}. {did_you_mean(schedule_each, EACH)}")
+
+
 def _best(
     metric: str | None, patience: int | None, held_out: Mapping[str, Any], metrics: Mapping[str, Loss] | None
 ) -> Best:
@@ -195,6 +217,8 @@ def _source(name: str, data: Samplelike, size: int | Literal["all"], seed: int |
     if isinstance(data, Iterable):
         if iter(data) is data:
             raise UsageError(f"{name}: a generator can be read only once. Give a list, or a DataLoader.")
+        if isinstance(data, Sized) and not len(data):
+            raise UsageError(f"{name}: there are no batches in it.")
         return LoaderBatches(data)
     raise UsageError(f"{name} is {type(data).__name__}; it must be (inputs, targets), a DataLoader, or have batch().")
 

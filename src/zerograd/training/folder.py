@@ -73,7 +73,8 @@ class RunFolder:
         if not path.is_dir():
             others = sorted(str(other) for other in path.parent.glob("*") if (other / CONFIG).is_file())
             near = nearest(str(path), others)
-            raise UsageError(f"There is no folder {path}." + (f" Did you mean {near}?" if near else ""))
+            hint = f" Did you mean {near}?" if near else f" There are {', '.join(others[-5:])}." if others else ""
+            raise UsageError(f"There is no folder {path}.{hint}")
         if not (path / CONFIG).is_file():
             raise UsageError(f"{path} holds no run: there is no {CONFIG}. Begin one with --out {path}")
         found = cls(path)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a run: the first is a wish to stop after the step at work, the second leaves at once."""
+"""Ctrl-C, SIGTERM, a terminal that hangs up: the first is a wish to stop after the step, the second leaves at once."""
 
 from __future__ import annotations
 
@@ -8,17 +8,26 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__)
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal ended the work. signal: its number; a shell takes 128 and it for the exit code."""
+
+    def __init__(self, message: str = "", signal: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.signal = int(signal)
 
 
 class Interrupts:
-    """A context in which signals are wishes. asked: whether one has come. Outside of the main thread none is caught.
+    """A context in which signals are wishes. asked: the number of the one that has come, or 0.
 
-    A signal that the caller ignores stays ignored, and the caller's handlers are back at the end.
+    Outside of the main thread none is caught. A signal that the caller ignores stays ignored, and the caller's handlers
+    are back at the end.
     """
 
     def __init__(self, told: Callable[[], None] | None = None) -> None:
-        self.asked = False
+        self.asked = 0
         self._told = told
         self._before: dict[signal.Signals, Any] = {}
 
@@ -35,13 +44,13 @@ class Interrupts:
         for number, before in self._before.items():
             signal.signal(number, before)
 
-    def _first(self, *_: object) -> None:
-        self.asked = True
+    def _first(self, number: int, _: object) -> None:
+        self.asked = number
         for each in self._before:
             signal.signal(each, _leave)
         if self._told is not None:
             self._told()
 
 
-def _leave(*_: object) -> None:
-    raise KeyboardInterrupt
+def _leave(number: int, _: object) -> None:
+    raise Stopped(signal=number)

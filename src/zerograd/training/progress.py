@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
@@ -42,7 +43,8 @@ class PlainLines:
 
     def stopping(self) -> None:
         """Called by a signal's handler, where Python's own streams may be in the middle of something."""
-        os.write(2, b"\nStopping after this step. Ctrl-C once more leaves at once.\n")
+        with suppress(OSError):  # the terminal may be gone
+            os.write(2, b"\nStopping after this step. Ctrl-C once more leaves at once.\n")
 
     def close(self) -> None:
         pass

@@ -15,9 +15,10 @@ State = dict[str, Any]
 
 def randomness(generators: Sequence[torch.Generator] = ()) -> State:
     """Where all generators stand, in tensors and numbers, so that a checkpoint loads with weights_only=True."""
+    version, internal, gauss = random.getstate()
     state: State = {
         "torch": torch.get_rng_state(),
-        "python": random.getstate(),
+        "python": (version, torch.tensor(internal), gauss),  # as a tensor: 625 numbers would be pickled one by one
         "own": [generator.get_state() for generator in generators],
     }
     if torch.cuda.is_available():
@@ -35,7 +36,7 @@ def set_randomness(state: State, generators: Sequence[torch.Generator] = ()) -> 
     """Put all generators where ``randomness()`` found them."""
     torch.set_rng_state(state["torch"])
     version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
+    random.setstate((version, tuple(map(int, internal)), gauss))
     for generator, own in zip(generators, state["own"], strict=True):
         generator.set_state(own)
     if "cuda" in state and torch.cuda.is_available():

@@ -16,13 +16,13 @@ from zerograd.lifecycle.findings import Finding
 from zerograd.lifecycle.guarding import Action, guard
 from zerograd.training.checkpoints import Checkpoints, check_loadable
 from zerograd.training.folder import RunFolder
-from zerograd.training.interrupts import Interrupts
+from zerograd.training.interrupts import Interrupts, Stopped
 from zerograd.training.job import Job, Progress, checkpoint, go_on_from
 from zerograd.training.loop import NonFiniteError, switch_to, train
 from zerograd.training.record import Line
 
 
-class Interrupted(KeyboardInterrupt):
+class Interrupted(Stopped):
     """Ctrl-C or SIGTERM came, the run is saved, and the message tells how to go on."""
 
 
@@ -79,7 +79,7 @@ def carry_out(
     with ExitStack() as stack:
         if keeping is not None:
             stack.enter_context(keeping.run.alone())
-        progress, lines, write = _begin(job, keeping)
+        progress, lines, save = _begin(job, keeping, stack)
         if not progress.finished:
             asked = stack.enter_context(Interrupts(on_signal)) if keeping is not None else None
             if guarded is not None:
@@ -88,23 +88,24 @@ def carry_out(
             for line in _recorded(train(job, progress), keeping, on_line):
                 if line is None:
                     if asked is not None and asked.asked:
-                        write(False)
-                        raise _interrupted(keeping, progress)
+                        save()
+                        raise _interrupted(keeping, progress, asked.asked)
                     if keeping is not None and keeping.save_every and progress.step % keeping.save_every == 0:
-                        write(False)
+                        save()
                     continue
                 improved = job.best.see(line, progress.step)
                 lines.append(line)
                 progress.finished = progress.epoch > job.epochs or job.best.enough
                 if keeping is not None:
                     keeping.run.append_record(line)  # first: a checkpoint never knows of an epoch that the record lacks
-                write(improved)
+                save(best=improved, at_once=progress.finished)
                 on_line(line)
                 _check_held_out(job, line)
                 if progress.finished:
                     break
                 if asked is not None and asked.asked:
-                    raise _interrupted(keeping, progress)
+                    save()
+                    raise _interrupted(keeping, progress, asked.asked)
         switch_to("eval", job.model, job.optimizer)
     return Result(
         model=job.model,
@@ -132,11 +133,11 @@ def _recorded(
         raise
 
 
-def _begin(job: Job, keeping: Keeping | None) -> tuple[Progress, list[Line], Callable[[bool], None]]:
-    """Where to start, the record so far, and a function that writes a checkpoint."""
+def _begin(job: Job, keeping: Keeping | None, stack: ExitStack) -> tuple[Progress, list[Line], Callable[..., None]]:
+    """Where to start, the record so far, and a function that writes a checkpoint; what waits is written at the end."""
     progress = Progress(tally=job.new_tally())
     if keeping is None:
-        return progress, [], lambda _: None
+        return progress, [], lambda **_: None
     checkpoints = Checkpoints(keeping.run, keeping.keep)
     lines: list[Line] = []
     state = checkpoints.read_last() if keeping.resume else None
@@ -149,13 +150,15 @@ def _begin(job: Job, keeping: Keeping | None) -> tuple[Progress, list[Line], Cal
         check_loadable(state)
         checkpoints.check_room(state, keeping.more_bytes)
         checkpoints.write(state, 0)
-    return progress, lines, lambda best: checkpoints.write(checkpoint(job, progress), progress.step, best=best)
+    stack.push(checkpoints.close)
+    return progress, lines, lambda **how: checkpoints.write(checkpoint(job, progress), progress.step, **how)
 
 
-def _interrupted(keeping: Keeping | None, progress: Progress) -> Interrupted:
+def _interrupted(keeping: Keeping | None, progress: Progress, signal: int) -> Interrupted:
     go_on = keeping.run.go_on if keeping is not None else ""
     return Interrupted(
-        f"Stopped after step {progress.step}, in epoch {progress.epoch}; all is saved. Go on with: {go_on}"
+        f"Stopped after step {progress.step}, in epoch {progress.epoch}; all is saved. Go on with: {go_on}",
+        signal,
     )
 
 

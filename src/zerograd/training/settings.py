@@ -57,8 +57,8 @@ class Settings:
         if not 0 <= self.valid < 1:
             raise UsageError(f"--valid must be 0 or above and less than 1, not {self.valid:g}: a part of the samples.")
         _at_least(1, "--epochs", self.epochs, "an epoch is one pass over the data.")
-        if isinstance(self.batch_size, int) and self.batch_size < 1:
-            raise UsageError(f"--batch-size must be 1 or more, or the word 'all', not {self.batch_size}.")
+        if self.batch_size not in (None, "all") and (not isinstance(self.batch_size, int) or self.batch_size < 1):
+            raise UsageError(f"--batch-size must be 1 or more, or the word 'all', not {self.batch_size!r}.")
         if not 0 <= self.seed <= LARGEST_SEED:
             raise UsageError(f"--seed must be a whole number from 0 to {LARGEST_SEED}, not {self.seed}.")
         _at_least(0, "--warmup", self.warmup, "so many steps the learning rate rises.")
@@ -98,7 +98,11 @@ def _finite(option: str, value: float | None, *, above: bool, hint: str) -> None
 
 
 def _at_least(least: int, option: str, value: int | None, meaning: str) -> None:
-    if value is not None and value < least:
+    if value is None:
+        return
+    if not isinstance(value, int):
+        raise UsageError(f"{option} must be a whole number, not {value!r}: {meaning}")
+    if value < least:
         raise UsageError(f"{option} must be {least} or more, not {value}: {meaning}")
 
 

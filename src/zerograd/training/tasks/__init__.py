@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from zerograd.errors import UsageError, did_you_mean
+from zerograd.errors import UsageError, did_you_mean, nearest
 
 if TYPE_CHECKING:
     from zerograd.training.task import Task
@@ -32,7 +32,9 @@ def check_task_name(name: str) -> str:
     file = module or name
     if _is_own(name):
         if file.endswith(".py") and not Path(file).is_file():
-            raise UsageError(f"There is no file {file!r} to take a task from.")
+            near = nearest(file, map(str, Path(file).parent.glob("*.py")))
+            hint = f" Did you mean {near!r}?" if near else ""
+            raise UsageError(f"There is no file {file!r} to take a task from.{hint}")
         return name
     if name not in NAMES:
         raise UsageError(
@@ -71,7 +73,7 @@ def _own_task(name: str) -> Task:
         if not wanted:
             raise UsageError(f"{where} has neither TASK nor task. Name one: {where}:NAME")
         if not hasattr(module, wanted):
-            names = [each for each, value in vars(module).items() if callable(value) and not each.startswith("_")]
+            names = [each for each, value in vars(module).items() if _may_be_meant(each, value, module)]
             raise UsageError(f"{where} has no {wanted!r}. {did_you_mean(wanted, names)}")
         found = getattr(module, wanted)
         task = _called(found, name) if callable(found) and not isinstance(found, Task) else found
@@ -80,6 +82,14 @@ def _own_task(name: str) -> Task:
             f"{name} gives {type(task).__name__}; it must be a zerograd.training.Task, or a function that returns one."
         )
     return task
+
+
+def _may_be_meant(name: str, value: object, module: ModuleType) -> bool:
+    """A task, or a function that was not imported from elsewhere."""
+    from zerograd.training.task import Task
+
+    made_here = inspect.isfunction(value) and value.__module__ == module.__name__
+    return not name.startswith("_") and (made_here or isinstance(value, Task))
 
 
 def _called(function: Callable[[], object], name: str) -> object:
