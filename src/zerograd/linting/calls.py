@@ -63,19 +63,28 @@ class Calls:
             return self._known(node, end, *callee)
         if isinstance(node.func, ast.Attribute):
             if name in ("backward", "manual_backward"):
-                return self.event("backward", node, end)
+                return self.event("backward", node, self._of_an_engine(node, end) if name == "backward" else end)
             if name == "zero_grad":
                 return self._clear(node, node.func.value, end)
             if name == "step":
                 return self._step(node, node.func.value, end)
             if name == "optimizer_step" and (path := self._first_optimizer(node)) is not None:
-                return self.event("step", node, end, path)
+                after = self.event("step", node, end, path)
+                return after if chain(node.func)[:1] and chain(node.func)[0] in LIBRARIES else self._of_an_engine(node, after)
             receiver = self.path(node.func.value)
             if receiver is not None and self.binder.is_optimizer(receiver):
                 if any(word in name for word in TOUCHING) and "synchronize" not in name:
                     return self.event("unknown", node, end, receiver)
                 return end
         return self._unknown(node, name, end)
+
+    def _of_an_engine(self, node: ast.Call, end: int) -> int:
+        """``engine.backward(loss, model, optimizer)``: who is handed an optimizer there may clear it, too."""
+        for argument in self._arguments(node):
+            path = self.path(argument) if chain(argument) else None
+            if path is not None and self.binder.is_optimizer(path):
+                end = self.event("unknown", node, end, path)
+        return end
 
     def _is_an_optimizers(self, function: Function) -> bool:
         """A method of a class that is derived from Optimizer is taken for what its name says."""
@@ -131,6 +140,8 @@ class Calls:
     def _step(self, node: ast.Call, receiver: ast.expr, end: int) -> int | None:
         path = self.path(receiver)
         handed = self._first_optimizer(node)
+        if handed is not None and path is not None and _only_reads(path.last):
+            return end  # scheduler.step(optimizer)
         if handed is not None and (path is None or not self.binder.is_optimizer(path)):
             return self.event("step", node, end, handed)  # scaler.step(optimizer)
         known = None if path is None else self.binder.is_optimizer(path)
@@ -230,3 +241,8 @@ class Calls:
             return False
         function = self._function(node)
         return function is not None and function[0].scope.module.acts(function[0].node)
+
+
+def _only_reads(name: str) -> bool:
+    """Whether what has a method ``step`` that is handed an optimizer is a scheduler or the like."""
+    return steps_otherwise(name) and "scaler" not in name.lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from zerograd.linting.binding import Binder
 from zerograd.linting.paths import Frame, Path
@@ -14,12 +15,8 @@ MOST = 4
 
 def elements(target: ast.expr, iterable: ast.expr, frame: Frame, binder: Binder) -> list[dict[str, Path]] | None:
     """For a loop over optimizers: the names that each turn binds. None for any other loop."""
-    names = [part.id if isinstance(part, ast.Name) else "" for part in getattr(target, "elts", [target])]
-    sources = _sources(iterable, len(names))
     turns: list[dict[str, Path]] | None = None
-    for name, source in zip(names, sources, strict=False):
-        if not name or source is None:
-            continue
+    for name, source in _pairs(target, iterable):
         each = _each(source, frame, binder)
         if each is None:
             continue
@@ -30,6 +27,16 @@ def elements(target: ast.expr, iterable: ast.expr, frame: Frame, binder: Binder)
         for turn, path in zip(turns, each, strict=True):
             turn[name] = path
     return turns
+
+
+def _pairs(target: ast.expr, iterable: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+    """The names of a loop's target, each with the collection that it walks through; ``zip`` may be in ``enumerate``."""
+    parts = getattr(target, "elts", [target])
+    for part, source in zip(parts, _sources(iterable, len(parts)), strict=False):
+        if source is not None and isinstance(part, ast.Name):
+            yield part.id, source
+        elif source is not None and isinstance(part, (ast.Tuple, ast.List)):
+            yield from _pairs(part, source)
 
 
 def _sources(iterable: ast.expr, count: int) -> list[ast.expr | None]:

@@ -44,6 +44,10 @@ class Activation:
     finals: list[list[ast.stmt]] = field(default_factory=list)
 
 
+LOOKING_UP = frozenset({"optimizers", "getattr", "get", "next", "cast"})
+"""Calls that give an optimizer that was made before."""
+
+
 class Flow:
     """Builds one graph. ``node`` arguments and results are ends of the path so far; None where no run gets to."""
 
@@ -340,8 +344,9 @@ class Flow:
 
 
 def _makes_something(value: ast.expr) -> bool:
-    """Whether a call may give a new optimizer; Lightning's ``self.optimizers()`` gives those that there are."""
-    return isinstance(value, ast.Call) and getattr(value.func, "attr", "") != "optimizers"
+    """Whether a call may give a new optimizer: a look-up, or Lightning's ``self.optimizers()``, gives what there is."""
+    name = getattr(value.func, "attr", getattr(value.func, "id", "")) if isinstance(value, ast.Call) else "get"
+    return name not in LOOKING_UP
 
 
 def _constant(test: ast.expr) -> bool | None:

@@ -74,7 +74,7 @@ def _cleared(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
             path = binder.resolve(receiver, frame_of(scope)) if receiver is not None else None
             if path is None or not binder.is_optimizer(path) or not _is_judged_here(path, scope, cycle, own):
                 continue
-            if not are_used(cycle.loops[0] if cycle.loops else node) and never_steps(module, path):
+            if not are_used(cycle.loops[0] if cycle.loops else node) and never_steps(module, path, binder):
                 yield path, cycle
 
 
@@ -140,7 +140,7 @@ def _made(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
         if binder.constructor(path) is None or steps(path.last, text):
             continue
         backward = _in_a_loop(path.home.node)
-        if backward is not None and not are_used(path.home.node) and never_steps(module, path):
+        if backward is not None and not are_used(path.home.node) and never_steps(module, path, binder):
             yield path, Cycle(None, backward, ())
 
 
