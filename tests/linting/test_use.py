@@ -222,3 +222,17 @@ def test_it_starts_without_torch_and_rich() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program, __file__], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_step_in_the_parents_file_is_seen(folder: Path) -> None:
+    (folder / "actor.py").write_text(
+        "class Actor:\n    def update(self, batch):\n        self.gradients(batch)\n        self.parts.optimizer.step()\n"
+    )
+    (folder / "careful.py").write_text(
+        "from actor import Actor\n\n\nclass Careful(Actor):\n    def gradients(self, batch):\n"
+        "        self.parts.optimizer.zero_grad()\n        self.loss(batch).backward()\n"
+    )
+    paths = sorted(folder.glob("*.py"))
+    assert check_paths(paths, Configuration(), (folder,)) == []
+    (folder / "actor.py").write_text("class Actor:\n    def update(self, batch):\n        self.gradients(batch)\n")
+    assert [f.code for f in check_paths(paths, Configuration(), (folder,))] == ["ZG113"]

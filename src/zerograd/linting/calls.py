@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from zerograd.linting.graph import Event, Kind, Loop
 from zerograd.linting.holding import may_touch
-from zerograd.linting.paths import Frame, Path
-from zerograd.linting.receivers import is_harmless, steps_otherwise, suspicion
+from zerograd.linting.paths import Frame, Path, name_of
+from zerograd.linting.receivers import is_harmless, schedules, steps_otherwise, suspicion
 from zerograd.linting.scopes import Function, chain, make_function
 
 if TYPE_CHECKING:
@@ -63,28 +63,19 @@ class Calls:
             return self._known(node, end, *callee)
         if isinstance(node.func, ast.Attribute):
             if name in ("backward", "manual_backward"):
-                return self.event("backward", node, self._of_an_engine(node, end) if name == "backward" else end)
+                return self._backward(node, name, end)
             if name == "zero_grad":
                 return self._clear(node, node.func.value, end)
             if name == "step":
                 return self._step(node, node.func.value, end)
             if name == "optimizer_step" and (path := self._first_optimizer(node)) is not None:
-                after = self.event("step", node, end, path)
-                return after if chain(node.func)[:1] and chain(node.func)[0] in LIBRARIES else self._of_an_engine(node, after)
+                return self.event("step", node, end, path)
             receiver = self.path(node.func.value)
             if receiver is not None and self.binder.is_optimizer(receiver):
                 if any(word in name for word in TOUCHING) and "synchronize" not in name:
                     return self.event("unknown", node, end, receiver)
                 return end
         return self._unknown(node, name, end)
-
-    def _of_an_engine(self, node: ast.Call, end: int) -> int:
-        """``engine.backward(loss, model, optimizer)``: who is handed an optimizer there may clear it, too."""
-        for argument in self._arguments(node):
-            path = self.path(argument) if chain(argument) else None
-            if path is not None and self.binder.is_optimizer(path):
-                end = self.event("unknown", node, end, path)
-        return end
 
     def _is_an_optimizers(self, function: Function) -> bool:
         """A method of a class that is derived from Optimizer is taken for what its name says."""
@@ -131,6 +122,14 @@ class Calls:
             return None
         return found[0], found[1]
 
+    def _backward(self, node: ast.Call, name: str, end: int) -> int:
+        """An engine that is handed optimizers may do anything: ``strategy.backward(loss, model, optimizer)``."""
+        paths = [self.path(given) for given in node.args[1:]] if name == "backward" else []
+        for path in paths:
+            if path is not None and self.binder.is_optimizer(path):
+                return self.event("unknown", node, end)
+        return self.event("backward", node, end)
+
     def _clear(self, node: ast.Call, receiver: ast.expr, end: int) -> int:
         path = self.path(receiver)
         if path is None:
@@ -140,7 +139,7 @@ class Calls:
     def _step(self, node: ast.Call, receiver: ast.expr, end: int) -> int | None:
         path = self.path(receiver)
         handed = self._first_optimizer(node)
-        if handed is not None and path is not None and _only_reads(path.last):
+        if handed is not None and schedules(name_of(receiver)):
             return end  # scheduler.step(optimizer)
         if handed is not None and (path is None or not self.binder.is_optimizer(path)):
             return self.event("step", node, end, handed)  # scaler.step(optimizer)
@@ -241,8 +240,3 @@ class Calls:
             return False
         function = self._function(node)
         return function is not None and function[0].scope.module.acts(function[0].node)
-
-
-def _only_reads(name: str) -> bool:
-    """Whether what has a method ``step`` that is handed an optimizer is a scheduler or the like."""
-    return steps_otherwise(name) and "scaler" not in name.lower()

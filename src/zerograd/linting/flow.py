@@ -12,7 +12,7 @@ from zerograd.linting.collections_of import elements
 from zerograd.linting.gradients import handwork
 from zerograd.linting.graph import Event, Graph, Guard, Loop
 from zerograd.linting.modules import Module
-from zerograd.linting.paths import Frame
+from zerograd.linting.paths import Frame, name_of
 from zerograd.linting.scopes import Function
 
 NODES = 3000
@@ -42,10 +42,6 @@ class Activation:
     returns: list[int] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
     finals: list[list[ast.stmt]] = field(default_factory=list)
-
-
-LOOKING_UP = frozenset({"optimizers", "getattr", "get", "next", "cast"})
-"""Calls that give an optimizer that was made before."""
 
 
 class Flow:
@@ -344,9 +340,8 @@ class Flow:
 
 
 def _makes_something(value: ast.expr) -> bool:
-    """Whether a call may give a new optimizer: a look-up, or Lightning's ``self.optimizers()``, gives what there is."""
-    name = getattr(value.func, "attr", getattr(value.func, "id", "")) if isinstance(value, ast.Call) else "get"
-    return name not in LOOKING_UP
+    """Whether a call may give a new optimizer; Lightning's ``self.optimizers()`` and ``getattr`` give what is there."""
+    return isinstance(value, ast.Call) and name_of(value.func) not in ("optimizers", "getattr", "get", "next", "pop")
 
 
 def _constant(test: ast.expr) -> bool | None:
