@@ -16,6 +16,8 @@ LEFT_ALONE = frozenset({"zero_grad", "param_groups", "state_dict", "load_state_d
 TAKES_OVER = re.compile(r"closure|autograd\.grad|def on_|optimizer_step")
 PLAIN_BASES = frozenset({"object", "Module", "LightningModule", "ABC", "Generic", "Protocol"})
 """Base classes of other packages that never step an attribute of their own accord."""
+OWN_CALL = re.compile(r"(?:self|super\(\))\.(\w*(?:step|update|apply|optimi[sz]e|train|learn|hook|on_|grad)\w*)\(")
+"""Methods that may take a step, called by an object of its own."""
 USES = re.compile(r"grads?$|gradients?$|grads?_|fisher|hessian|influence|importance")
 """Names of functions that use gradients without a step."""
 NO_USE = re.compile(
@@ -42,9 +44,9 @@ def words_of(path: Path) -> str:
     return ".".join(path.parts[1:] if isinstance(path.home, Class) else path.parts)
 
 
-def never_steps(module: Module, path: Path, binder: Binder) -> bool:
-    """Whether nothing that sees an optimizer may step it."""
-    if isinstance(path.home, Class) and _parent_may_step(path.home, words_of(path), binder):
+def never_steps(module: Module, path: Path, binder: Binder, loop: ast.AST | None = None) -> bool:
+    """Whether nothing that sees an optimizer may step it. ``loop``: the loop in which that would have to be."""
+    if isinstance(path.home, Class) and _parent_may_step(path.home, words_of(path), binder, loop):
         return False
     node, words = path.home.node, words_of(path)
     own = text_of(module, node)
@@ -59,8 +61,12 @@ def never_steps(module: Module, path: Path, binder: Binder) -> bool:
     return _is_left_alone(node, path)
 
 
-def _parent_may_step(owner: Class, words: str, binder: Binder) -> bool:
-    """Whether a class that this one is derived from steps its optimizer, or is not known."""
+def _parent_may_step(owner: Class, words: str, binder: Binder, loop: ast.AST | None) -> bool:
+    """Whether a class that this one is derived from steps its optimizer, or is not known: in a loop, if it is called."""
+    if loop is not None:
+        called = set(OWN_CALL.findall(text_of(owner.scope.module, loop)))
+        if not called - owner.methods.keys():
+            return False
     for ancestor in binder.ancestry(owner):
         if ancestor is not owner and steps(words, text_of(ancestor.scope.module, ancestor.node)):
             return True

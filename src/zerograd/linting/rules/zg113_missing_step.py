@@ -74,7 +74,8 @@ def _cleared(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
             path = binder.resolve(receiver, frame_of(scope)) if receiver is not None else None
             if path is None or not binder.is_optimizer(path) or not _is_judged_here(path, scope, cycle, own):
                 continue
-            if not are_used(cycle.loops[0] if cycle.loops else node) and never_steps(module, path, binder):
+            outermost = cycle.loops[0] if cycle.loops else None
+            if not are_used(outermost or node) and never_steps(module, path, binder, outermost):
                 yield path, cycle
 
 
