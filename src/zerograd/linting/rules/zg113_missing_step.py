@@ -72,20 +72,27 @@ def _cleared(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
         for cycle in _cycles(node):
             receiver = getattr(getattr(cycle.clear, "func", None), "value", None)
             path = binder.resolve(receiver, frame_of(scope)) if receiver is not None else None
-            if path is None or not binder.is_optimizer(path) or not _is_judged_here(path, scope, cycle, own):
+            if path is None or not binder.is_optimizer(path) or not _is_judged_here(path, scope, cycle, own, binder):
                 continue
             outermost = cycle.loops[0] if cycle.loops else None
             if not are_used(outermost or node) and never_steps(module, path, binder, outermost):
                 yield path, cycle
 
 
-def _is_judged_here(path: Path, scope: Scope, cycle: Cycle, own: str) -> bool:
+def _is_judged_here(path: Path, scope: Scope, cycle: Cycle, own: str, binder: Binder) -> bool:
     """Whether the step would have to be in this function, or in the class."""
     if isinstance(path.home, Class):
+        return True
+    if path.home is not scope and _is_made(path, binder):
         return True
     if path.parts[0] in scope.parameters and not cycle.loops and _is_given_one_thing_twice(scope):
         return False
     return (path.home is scope or path.home.parent is None) and bool(cycle.loops or STEPPED.search(own))
+
+
+def _is_made(path: Path, binder: Binder) -> bool:
+    """Whether a function around, or the file, has made an optimizer: all that may step it is in there."""
+    return isinstance(path.home, Scope) and binder.constructor(path) is not None
 
 
 def _is_given_one_thing_twice(scope: Scope) -> bool:
