@@ -44,9 +44,9 @@ def words_of(path: Path) -> str:
     return ".".join(path.parts[1:] if isinstance(path.home, Class) else path.parts)
 
 
-def never_steps(module: Module, path: Path, binder: Binder, loop: ast.AST | None = None) -> bool:
-    """Whether nothing that sees an optimizer may step it. ``loop``: the loop in which that would have to be."""
-    if isinstance(path.home, Class) and _parent_may_step(path.home, words_of(path), binder, loop):
+def never_steps(module: Module, path: Path, binder: Binder, around: ast.AST | None = None) -> bool:
+    """Whether nothing that sees an optimizer may step it. ``around``: where that would have to be."""
+    if isinstance(path.home, Class) and _parent_may_step(path.home, words_of(path), binder, around):
         return False
     node, words = path.home.node, words_of(path)
     own = text_of(module, node)
@@ -61,10 +61,13 @@ def never_steps(module: Module, path: Path, binder: Binder, loop: ast.AST | None
     return _is_left_alone(node, path)
 
 
-def _parent_may_step(owner: Class, words: str, binder: Binder, loop: ast.AST | None) -> bool:
-    """Whether a class that this one is derived from steps its optimizer, or is not known: in a loop, if it is called."""
-    if loop is not None:
-        called = set(OWN_CALL.findall(text_of(owner.scope.module, loop)))
+def _parent_may_step(owner: Class, words: str, binder: Binder, around: ast.AST | None) -> bool:
+    """Whether a class that this one is derived from steps its optimizer, or is not known.
+
+    ``around``: where it would have to be called.
+    """
+    if around is not None:
+        called = set(OWN_CALL.findall(text_of(owner.scope.module, around)))
         if not called - owner.methods.keys():
             return False
     for ancestor in binder.ancestry(owner):

@@ -74,8 +74,9 @@ def _cleared(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
             path = binder.resolve(receiver, frame_of(scope)) if receiver is not None else None
             if path is None or not binder.is_optimizer(path) or not _is_judged_here(path, scope, cycle, own, binder):
                 continue
-            outermost = cycle.loops[0] if cycle.loops else None
-            if not are_used(outermost or node) and never_steps(module, path, binder, outermost):
+            others_step = STEPPED.search(own) is not None
+            around = cycle.loops[0] if cycle.loops else node if others_step else None
+            if not are_used(cycle.loops[0] if cycle.loops else node) and never_steps(module, path, binder, around):
                 yield path, cycle
 
 
@@ -92,7 +93,10 @@ def _is_judged_here(path: Path, scope: Scope, cycle: Cycle, own: str, binder: Bi
 
 def _is_made(path: Path, binder: Binder) -> bool:
     """Whether a function around, or the file, has made an optimizer: all that may step it is in there."""
-    return isinstance(path.home, Scope) and binder.constructor(path) is not None
+    values = binder.values(path) if isinstance(path.home, Scope) and path.parts[0] not in path.home.parameters else []
+    return bool(values) and all(
+        value.how in ("is", "part") and isinstance(value.expression, ast.Call) for value in values
+    )
 
 
 def _is_given_one_thing_twice(scope: Scope) -> bool:
