@@ -181,8 +181,11 @@ def test_fuzz_nothing_raises_and_time_is_bounded() -> None:
         "".join("    " * depth + "for a in b:\n" for depth in range(90)) + "    " * 90 + "loss.backward(); opt.step()",
         "opt.step(); loss.backward()\nx = [" + "1," * 50_000 + "]",
         "def f(opt, x):\n    for a in x:\n        a.loss().backward()\n        opt.step()\n" * 1000,
+        "import torch\n"
+        + "p = q\nq = p\n" * 9
+        + "opt = torch.optim.SGD(p)\nnet.zero_grad()\nloss.backward()\nopt.step()",
     ],
-    ids=["parentheses", "sum", "loops", "literal", "functions"],
+    ids=["parentheses", "sum", "loops", "literal", "functions", "names"],
 )
 def test_what_is_deep_or_long_is_checked_or_said_to_be_unreadable(text: str, folder: Path) -> None:
     (folder / "odd.py").write_text(text)
