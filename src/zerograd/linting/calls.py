@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from zerograd.linting.graph import Event, Kind, Loop
 from zerograd.linting.holding import may_touch
 from zerograd.linting.paths import Frame, Path, name_of
-from zerograd.linting.receivers import is_harmless, schedules, steps_otherwise, suspicion
+from zerograd.linting.receivers import is_a_schedulers, is_harmless, steps_otherwise, suspicion
 from zerograd.linting.scopes import Function, chain, make_function
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Calls:
     def _step(self, node: ast.Call, receiver: ast.expr, end: int) -> int | None:
         path = self.path(receiver)
         handed = self._first_optimizer(node)
-        if handed is not None and schedules(name_of(receiver)):
+        if handed is not None and is_a_schedulers(name_of(receiver)):
             return end  # scheduler.step(optimizer)
         if handed is not None and (path is None or not self.binder.is_optimizer(path)):
             return self.event("step", node, end, handed)  # scaler.step(optimizer)

@@ -92,8 +92,8 @@ def steps_otherwise(name: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def schedules(name: str) -> bool:
-    """Whether a receiver is a scheduler: its ``step`` changes rates, whatever it is handed."""
+def is_a_schedulers(name: str) -> bool:
+    """Whether a step is a scheduler's: it changes rates, whatever it is handed."""
     return bool(SCHEDULER.search(snake(name)))
 
 
