@@ -181,8 +181,11 @@ def test_fuzz_nothing_raises_and_time_is_bounded() -> None:
         "".join("    " * depth + "for a in b:\n" for depth in range(90)) + "    " * 90 + "loss.backward(); opt.step()",
         "opt.step(); loss.backward()\nx = [" + "1," * 50_000 + "]",
         "def f(opt, x):\n    for a in x:\n        a.loss().backward()\n        opt.step()\n" * 1000,
+        "import torch\n"
+        + "p = q\nq = p\n" * 9
+        + "opt = torch.optim.SGD(p)\nnet.zero_grad()\nloss.backward()\nopt.step()",
     ],
-    ids=["parentheses", "sum", "loops", "literal", "functions"],
+    ids=["parentheses", "sum", "loops", "literal", "functions", "names"],
 )
 def test_what_is_deep_or_long_is_checked_or_said_to_be_unreadable(text: str, folder: Path) -> None:
     (folder / "odd.py").write_text(text)
@@ -222,3 +225,19 @@ def test_it_starts_without_torch_and_rich() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program, __file__], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_step_in_the_parents_file_is_seen(folder: Path) -> None:
+    (folder / "actor.py").write_text(
+        "class Actor:\n    def update(self, batch):\n        self.parts.optimizer.step()\n"
+    )
+    (folder / "careful.py").write_text(
+        "from actor import Actor\n\n\nclass Careful(Actor):\n    def gradients(self, batch):\n"
+        "        self.parts.optimizer.zero_grad()\n        self.loss(batch).backward()\n"
+    )
+    paths = sorted(folder.glob("*.py"))
+    assert check_paths(paths, Configuration(), (folder,)) == []
+    (folder / "actor.py").write_text(
+        "class Actor:\n    def update(self, batch):\n        self.parts.optimizer.zero_grad()\n"
+    )
+    assert [f.code for f in check_paths(paths, Configuration(), (folder,))] == ["ZG113"]

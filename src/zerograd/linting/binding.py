@@ -307,7 +307,7 @@ class Binder:
             here = here.parent
         path = self.named(node.id, frame)
         owner = self.class_of(path)
-        if owner is not None and not (isinstance(path.home, Class) and len(path.parts) == 1):
+        if owner is not None:
             method = self.find_method(owner, "__call__") or self.find_method(owner, "forward")
             return (method, frame_of(method.scope.parent), path) if method and method.scope.parent else None
         found = self.find_definition(node, frame.scope)

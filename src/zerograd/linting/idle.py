@@ -5,14 +5,19 @@ from __future__ import annotations
 import ast
 import re
 
+from zerograd.linting.binding import Binder
 from zerograd.linting.modules import Module
-from zerograd.linting.paths import Path
+from zerograd.linting.paths import Path, name_of
 from zerograd.linting.receivers import OTHER_CLASSES, is_harmless
 from zerograd.linting.scopes import Class
 
 LEFT_ALONE = frozenset({"zero_grad", "param_groups", "state_dict", "load_state_dict", "add_param_group", "state"})
 """What may be done with an optimizer that does not step."""
 TAKES_OVER = re.compile(r"closure|autograd\.grad|def on_|optimizer_step")
+PLAIN_BASES = frozenset({"object", "Module", "LightningModule", "ABC", "Generic", "Protocol"})
+"""Base classes of other packages that never step an attribute of their own accord."""
+OWN_CALL = re.compile(r"(?:self|super\(\))\.(\w*(?:step|update|apply|optimi[sz]e|train|learn|hook|on_|grad)\w*)\(")
+"""Methods that may take a step, called by an object of its own."""
 USES = re.compile(r"grads?$|gradients?$|grads?_|fisher|hessian|influence|importance")
 """Names of functions that use gradients without a step."""
 NO_USE = re.compile(
@@ -39,8 +44,10 @@ def words_of(path: Path) -> str:
     return ".".join(path.parts[1:] if isinstance(path.home, Class) else path.parts)
 
 
-def never_steps(module: Module, path: Path) -> bool:
-    """Whether nothing that sees an optimizer may step it."""
+def never_steps(module: Module, path: Path, binder: Binder, around: ast.AST | None = None) -> bool:
+    """Whether nothing that sees an optimizer may step it. ``around``: where that would have to be."""
+    if isinstance(path.home, Class) and _parent_may_step(path.home, words_of(path), binder, around):
+        return False
     node, words = path.home.node, words_of(path)
     own = text_of(module, node)
     if "[" in words or "*" in words or TAKES_OVER.search(own) or steps(words, own):
@@ -52,6 +59,25 @@ def never_steps(module: Module, path: Path) -> bool:
         if others - {"self", path.parts[-2]}:
             return False
     return _is_left_alone(node, path)
+
+
+def _parent_may_step(owner: Class, words: str, binder: Binder, around: ast.AST | None) -> bool:
+    """Whether a class that this one is derived from steps its optimizer, or is not known.
+
+    ``around``: where it would have to be called.
+    """
+    if around is not None:
+        called = set(OWN_CALL.findall(text_of(owner.scope.module, around)))
+        if not called - owner.methods.keys():
+            return False
+    for ancestor in binder.ancestry(owner):
+        if ancestor is not owner and steps(words, text_of(ancestor.scope.module, ancestor.node)):
+            return True
+        for base in ancestor.node.bases:
+            name = name_of(base.value if isinstance(base, ast.Subscript) else base)
+            if name not in PLAIN_BASES and binder.find_class(base, ancestor.scope) is None:
+                return True
+    return False
 
 
 def are_used(node: ast.AST) -> bool:

@@ -24,6 +24,8 @@ WORD = re.compile(r"[^\W\d]\w*")
 ACTING = re.compile(r"\.\s*step\b|zero_grad|backward|_step\s*\(|\._?grad\b[^=\n]*=|\.grad\b.*_\(|autograd\.grad")
 STEPPING = re.compile(r"\.\s*step\b|optimizer_step")
 TOO_COMMON = frozenset({"forward", "__init__", "get", "main", "__enter__", "__exit__", "__iter__", "__next__"})
+ITSELF = {"forward": "self.forward("}
+"""Of the names that are too common, those that are followed where an object calls its own method."""
 RELEVANT = re.compile(r"zero_grad|backward|\bstep\b|optim", re.IGNORECASE)
 """What a file has, somewhere, that has to do with gradients at all."""
 USED = re.compile(r"\.\s*(zero_grad|param_groups|step|parameters|named_parameters|train|eval)\b")
@@ -86,9 +88,12 @@ class Module:
         for _ in range(ROUNDS if found or names else 0):
             names = names | {f.name for f in self.functions if within(found, f.node)}
             fresh = names - known - TOO_COMMON
-            if not fresh:
+            own = [self_call for name, self_call in ITSELF.items() if name in names]
+            inner = {n for n, line in self.lines if own and any(words in line for words in own)} - marked
+            if not fresh and not inner:
                 break
             known |= fresh
+            marked |= inner
             if "__call__" in fresh:
                 marked |= {number for number, line in self.lines if "(" in line}
             else:

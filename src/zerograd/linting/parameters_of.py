@@ -5,24 +5,28 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from zerograd.linting.paths import DEPTH, Frame, Path, frame_of, name_of
+from zerograd.linting.paths import Frame, Path, frame_of, name_of
 
 if TYPE_CHECKING:
     from zerograd.linting.binding import Binder
 
+MOST = 32
+"""So many names are followed."""
+
 
 def collected(binder: Binder, nodes: list[ast.expr], frame: Frame, found: set[Path]) -> bool:
     """Add the modules whose parameters expressions give; whether all of them were understood."""
-    understood = bool(nodes)
+    understood, paths = bool(nodes), dict[Path, bool]()
     for node in nodes:
-        understood = _collect(binder, node, frame, found, 0) and understood
+        understood = _collect(binder, node, frame, found, paths) and understood
     return understood
 
 
-def _collect(binder: Binder, node: ast.expr, frame: Frame, found: set[Path], depth: int) -> bool:
-    """Add the modules of an expression of parameters; whether all of it was understood."""
-    if depth > DEPTH:
-        return False
+def _collect(binder: Binder, node: ast.expr, frame: Frame, found: set[Path], paths: dict[Path, bool]) -> bool:
+    """Add the modules of an expression of parameters; whether all of it was understood.
+
+    ``paths``: those that were followed. Each is followed once: names that stand for one another would never end.
+    """
     calls = [
         inner
         for inner in ast.walk(node)
@@ -36,9 +40,13 @@ def _collect(binder: Binder, node: ast.expr, frame: Frame, found: set[Path], dep
     if calls:
         return True
     path = binder.resolve(node, frame)
-    values = binder.values(path) if path is not None else []
+    if path is None or path in paths or len(paths) > MOST:
+        return path is not None and paths.get(path, False)
+    paths[path] = False  # as long as it is being followed
+    values = binder.values(path)
     understood = bool(values)
     for v in values:
-        inner = v.how == "is" and _collect(binder, v.expression, frame_of(v.scope), found, depth + 1)
+        inner = v.how == "is" and _collect(binder, v.expression, frame_of(v.scope), found, paths)
         understood = inner and understood
+    paths[path] = understood
     return understood

@@ -7,12 +7,19 @@ import re
 from collections.abc import Iterator
 
 from zerograd.linting.context import Context, Told
+from zerograd.linting.graph import Loop
 from zerograd.linting.state import CLEAR
 from zerograd.linting.windowing import windows
 
 DIVIDES = re.compile(
     r"reduction\s*=\s*['\"](?:sum|none)|\.sum\(|accumulate\(|\.div_?\(|true_divide|\.mul_?\(|divide_by|normali[sz]"
 )
+
+
+def _function_around(loop: Loop) -> ast.stmt | ast.expr:
+    """The function that a loop is in, which need not be the one that is looked at; else the loop itself."""
+    around = [f.node for f in loop.module.functions if any(node is loop.node for node in ast.walk(f.node))]
+    return min(around, key=lambda node: (node.end_lineno or 0) - node.lineno, default=loop.node)
 
 
 def check(context: Context) -> Iterator[Told]:
@@ -27,7 +34,7 @@ def check(context: Context) -> Iterator[Told]:
         if window.sort != "modulo" or window.backward in told or not guarded:
             continue
         source = window.loop.module.source
-        function = context.function.node if context.function is not None else window.loop.node
+        function = _function_around(window.loop)
         lines = "\n".join(source.lines[function.lineno - 1 : function.end_lineno])
         divides = any(isinstance(node, (ast.Div, ast.FloorDiv)) for node in ast.walk(function))
         if divides or DIVIDES.search(lines) or re.search(r"\*\s*\(?1\.?0?\s*/|_scale|scale_", lines):

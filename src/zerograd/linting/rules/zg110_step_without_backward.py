@@ -43,7 +43,8 @@ def _finds_nothing(context: Context, view: View, node: int) -> bool:
         return False
     around = [at for at in view.kinds if loop is None or loop in loops[at]]
     kinds = {view.kinds[at] for at in around if at not in context.graph.handlers}
-    if (clears and not any(at in clears for at in around)) or UNKNOWN in kinds:
+    cleared = bool(before) and before <= set(clears)  # what is not known cannot lie between that clear and the step
+    if (clears and not any(at in clears for at in around)) or (UNKNOWN in kinds and not cleared):
         return False
     event = view.event(node)
     whole = context.function.node if context.function is not None else None
@@ -51,7 +52,7 @@ def _finds_nothing(context: Context, view: View, node: int) -> bool:
     if region is None or event.module is not (loop.module if loop is not None else context.module):
         return False
     if BACKWARD not in kinds and FOREIGN not in kinds:
-        return computes_a_loss_for_nothing(region) and not _unknown_at_all(view)
+        return computes_a_loss_for_nothing(region) and (cleared or not _unknown_at_all(view))
     return (
         (loop is not None or -1 not in before)
         and BACKWARD not in kinds
