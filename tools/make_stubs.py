@@ -82,8 +82,9 @@ def class_stub(cls: type[RuleOptimizer]) -> str:
         if parameter.kind is parameter.KEYWORD_ONLY and "*" not in arguments:
             arguments.append("*")
         arguments.append(argument(cls, parameter))
+    bases = [b.__name__ if issubclass(b, RuleOptimizer) else f"torch.optim.{b.__name__}" for b in cls.__bases__]
     return (
-        f"class {cls.__name__}({cls.__bases__[0].__name__}):\n"
+        f"class {cls.__name__}({', '.join(bases)}):\n"
         f"    {docstring(summary(cls))}\n"
         f"    def __init__({', '.join(arguments)}) -> None: ...\n"
         + ("    def share_memory(self) -> None: ...\n" if hasattr(cls, "share_memory") else "")

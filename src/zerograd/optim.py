@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from zerograd import matrix, rules
 from zerograd.engine.construction import EXTRAS, from_rule
 from zerograd.engine.early_states import share_memory
+from zerograd.engine.explaining import explained
 from zerograd.engine.hooks import hooked, unhooked
 from zerograd.engine.optimizer import RuleOptimizer, bind
 from zerograd.engine.vector_state import Kept, flat_state, kept_state
@@ -38,6 +39,7 @@ def _as_torchs_adam(given: Mapping[str, Any]) -> None:
 SGD = from_rule(
     l2(rules.sgd),
     name="SGD",
+    torchs=torch.optim.SGD,
     lr=1e-3,
     order="lr momentum dampening weight_decay nesterov * maximize foreach differentiable fused",
     keeps_step=False,
@@ -46,6 +48,7 @@ SGD = from_rule(
 Adam = from_rule(
     torch_decay(rules.adam),
     name="Adam",
+    torchs=torch.optim.Adam,
     lr=1e-3,
     order="lr betas eps weight_decay amsgrad * foreach maximize capturable differentiable fused decoupled_weight_decay",
     check=_as_torchs_adam,
@@ -53,6 +56,7 @@ Adam = from_rule(
 AdamW = from_rule(
     decoupled(rules.adam),
     name="AdamW",
+    torchs=torch.optim.AdamW,
     lr=1e-3,
     weight_decay=1e-2,
     order="lr betas eps weight_decay amsgrad * maximize foreach capturable differentiable fused",
@@ -63,6 +67,7 @@ AdamW = from_rule(
 NAdam = from_rule(
     torch_decay(rules.nadam),
     name="NAdam",
+    torchs=torch.optim.NAdam,
     lr=2e-3,
     order="lr betas eps weight_decay momentum_decay decoupled_weight_decay"
     " * foreach maximize capturable differentiable",
@@ -70,50 +75,59 @@ NAdam = from_rule(
 RAdam = from_rule(
     torch_decay(rules.radam),
     name="RAdam",
+    torchs=torch.optim.RAdam,
     lr=1e-3,
     order="lr betas eps weight_decay decoupled_weight_decay * foreach maximize capturable differentiable",
 )
 Adamax = from_rule(
     l2(rules.adamax),
     name="Adamax",
+    torchs=torch.optim.Adamax,
     lr=2e-3,
     order="lr betas eps weight_decay foreach * maximize differentiable capturable",
 )
 RMSprop = from_rule(
     l2(rules.rmsprop),
     name="RMSprop",
+    torchs=torch.optim.RMSprop,
     lr=1e-2,
     order="lr alpha eps weight_decay momentum centered capturable foreach maximize differentiable",
 )
 Adagrad = from_rule(
     l2(rules.adagrad),
     name="Adagrad",
+    torchs=torch.optim.Adagrad,
     lr=1e-2,
     order="lr lr_decay weight_decay initial_accumulator_value eps foreach * maximize differentiable fused",
     sparse="rows",
+    starts_early=True,
 )
 Adagrad.share_memory = share_memory  # type: ignore[attr-defined]
 Adadelta = from_rule(
     l2(rules.adadelta),
     name="Adadelta",
+    torchs=torch.optim.Adadelta,
     lr=1.0,
     order="lr rho eps weight_decay foreach * capturable maximize differentiable",
 )
 Rprop = from_rule(
     rules.rprop,
     name="Rprop",
+    torchs=torch.optim.Rprop,
     lr=1e-2,
     order="lr etas step_sizes * capturable foreach maximize differentiable",
 )
 ASGD = from_rule(
     l2(rules.asgd),
     name="ASGD",
+    torchs=torch.optim.ASGD,
     lr=1e-2,
     order="lr lambd alpha t0 weight_decay foreach maximize differentiable capturable",
 )
 SparseAdam = from_rule(
     rules.sparse_adam,
     name="SparseAdam",
+    torchs=torch.optim.SparseAdam,
     lr=1e-3,
     order="lr betas eps maximize",
     keeps_step=int,
@@ -122,12 +136,14 @@ SparseAdam = from_rule(
 Adafactor = from_rule(
     matrix.adafactor,
     name="Adafactor",
+    torchs=getattr(torch.optim, "Adafactor", None),
     lr=1e-2,
     order="lr beta2_decay eps d weight_decay * foreach maximize",
 )
 Muon = from_rule(
     matrix.muon,
     name="Muon",
+    torchs=getattr(torch.optim, "Muon", None),
     lr=1e-3,
     order="lr weight_decay momentum nesterov ns_coefficients eps ns_steps adjust_lr_fn",
     keeps_step=False,
@@ -183,7 +199,10 @@ class LBFGS(torch.optim.LBFGS):
         given = bind(_LBFGS_SIGNATURE, "LBFGS", args, keywords)
         if given["line_search_fn"] not in (None, "strong_wolfe"):
             raise RuntimeError(f"only 'strong_wolfe' is supported, or None; not {given['line_search_fn']!r}")
-        super().__init__(**given)
+        try:
+            super().__init__(**given)
+        except (TypeError, ValueError, KeyError) as error:
+            raise explained(error, "LBFGS", given["params"]) from None
 
     step = hooked(unhooked(torch.optim.LBFGS.step))
     zero_grad = RuleOptimizer.zero_grad
@@ -209,9 +228,13 @@ class LBFGS(torch.optim.LBFGS):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """The only group, when the optimizer is made; ValueError for a second one."""
-        if self.param_groups:
-            raise ValueError("LBFGS doesn't support per-parameter options (parameter groups)")
         super().add_param_group(param_group)
+        if len(self.param_groups) > 1:
+            self.param_groups.pop()
+            raise ValueError(
+                "LBFGS doesn't support per-parameter options (parameter groups): its direction is one for all "
+                "parameters; give all of them in one list"
+            )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what ``state_dict()`` of this class or of torch's gave; nothing is shared with it afterwards."""

@@ -65,7 +65,7 @@ class ADOPT(RuleOptimizer):
         nonfinite: str = "propagate",
     ) -> None: ...
 
-class ASGD(RuleOptimizer):
+class ASGD(RuleOptimizer, torch.optim.ASGD):
     """ASGD: SGD with a falling rate that also keeps the average of the weights."""
 
     def __init__(
@@ -110,7 +110,7 @@ class LAMB(RuleOptimizer):
         nonfinite: str = "propagate",
     ) -> None: ...
 
-class SGD(RuleOptimizer):
+class SGD(RuleOptimizer, torch.optim.SGD):
     """Stochastic gradient descent, with momentum if wanted."""
 
     def __init__(
@@ -132,7 +132,7 @@ class SGD(RuleOptimizer):
         nonfinite: str = "propagate",
     ) -> None: ...
 
-class Adadelta(RuleOptimizer):
+class Adadelta(RuleOptimizer, torch.optim.Adadelta):
     """Adadelta: the gradient scaled by the ratio of recent steps to recent gradients, so that units cancel."""
 
     def __init__(
@@ -153,7 +153,7 @@ class Adadelta(RuleOptimizer):
         nonfinite: str = "propagate",
     ) -> None: ...
 
-class Adafactor(RuleOptimizer):
+class Adafactor(RuleOptimizer, torch.optim.Adafactor):
     """Adafactor: Adam's square as a row times a column, and steps in proportion to the weights."""
 
     def __init__(
@@ -173,7 +173,7 @@ class Adafactor(RuleOptimizer):
         nonfinite: str = "propagate",
     ) -> None: ...
 
-class Adagrad(RuleOptimizer):
+class Adagrad(RuleOptimizer, torch.optim.Adagrad):
     """Adagrad: the gradient over the root of the sum of all its squares so far."""
 
     def __init__(
@@ -196,7 +196,7 @@ class Adagrad(RuleOptimizer):
     ) -> None: ...
     def share_memory(self) -> None: ...
 
-class Adam(RuleOptimizer):
+class Adam(RuleOptimizer, torch.optim.Adam):
     """Adam: each element's step is its mean gradient over the root of its mean squared gradient."""
 
     def __init__(
@@ -220,7 +220,7 @@ class Adam(RuleOptimizer):
         nonfinite: str = "propagate",
     ) -> None: ...
 
-class AdamW(Adam):
+class AdamW(Adam, torch.optim.AdamW):
     """AdamW: Adam with decoupled weight decay."""
 
     def __init__(
@@ -243,7 +243,7 @@ class AdamW(Adam):
         nonfinite: str = "propagate",
     ) -> None: ...
 
-class Adamax(RuleOptimizer):
+class Adamax(RuleOptimizer, torch.optim.Adamax):
     """Adamax: Adam with the largest recent gradient in place of the root mean square."""
 
     def __init__(
@@ -285,7 +285,7 @@ class Lion(RuleOptimizer):
         nonfinite: str = "propagate",
     ) -> None: ...
 
-class Muon(RuleOptimizer):
+class Muon(RuleOptimizer, torch.optim.Muon):
     """Muon: a momentum whose singular values are all brought near 1, for the matrices of hidden layers."""
 
     def __init__(
@@ -306,7 +306,7 @@ class Muon(RuleOptimizer):
         nonfinite: str = "propagate",
     ) -> None: ...
 
-class NAdam(RuleOptimizer):
+class NAdam(RuleOptimizer, torch.optim.NAdam):
     """NAdam: Adam whose mean gradient looks one step ahead, as Nesterov's momentum does."""
 
     def __init__(
@@ -357,7 +357,7 @@ class Prodigy(RuleOptimizer):
         nonfinite: str = "propagate",
     ) -> None: ...
 
-class RAdam(RuleOptimizer):
+class RAdam(RuleOptimizer, torch.optim.RAdam):
     """RAdam: Adam that waits with the adaptive rate until it is known well enough, a warm-up built in."""
 
     def __init__(
@@ -379,7 +379,7 @@ class RAdam(RuleOptimizer):
         nonfinite: str = "propagate",
     ) -> None: ...
 
-class RMSprop(RuleOptimizer):
+class RMSprop(RuleOptimizer, torch.optim.RMSprop):
     """RMSprop: the gradient over the root of its running mean square."""
 
     def __init__(
@@ -402,7 +402,7 @@ class RMSprop(RuleOptimizer):
         nonfinite: str = "propagate",
     ) -> None: ...
 
-class Rprop(RuleOptimizer):
+class Rprop(RuleOptimizer, torch.optim.Rprop):
     """Rprop: steps by the gradient's sign, with a step size of its own for each element."""
 
     def __init__(
@@ -447,7 +447,7 @@ class ScheduleFreeAdamW(RuleOptimizer):
         nonfinite: str = "propagate",
     ) -> None: ...
 
-class SparseAdam(RuleOptimizer):
+class SparseAdam(RuleOptimizer, torch.optim.SparseAdam):
     """SparseAdam: Adam on the rows of a table that a sparse gradient touches; all others stand still."""
 
     def __init__(

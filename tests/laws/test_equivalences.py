@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -144,11 +145,14 @@ def test_a_parameter_without_gradient_is_untouched(case: tuple[Row, Config]) -> 
     moved, still = noise(0, 0, (4,)).requires_grad_(), noise(1, 0, (4,)).requires_grad_()
     kept = still.detach().clone()
     optimizer = row.optimizer([moved, still], **config)
+    started = copy.deepcopy(optimizer.state.get(still))  # Adagrad's is there from the start, as torch's
     for step in range(3):
         moved.grad = noise(step, 1, (4,))
         optimizer.step()
     assert torch.equal(still, kept)
-    assert not optimizer.state.get(still)
+    assert bool(started) == row.optimizer.starts_early
+    assert not started or all(map(torch.equal, optimizer.state[still].values(), started.values()))
+    assert started or not optimizer.state.get(still)
 
 
 def test_nesterov_without_momentum_is_refused_as_torch_does() -> None:

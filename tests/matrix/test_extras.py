@@ -11,10 +11,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.fsdp import fully_shard
 
-import zerograd as optim
 from engine.common import equal, snapshot
 from matrix.worlds import SHAPES, give, ours, parameters, run
-from zerograd.engine.matrix_buckets import check_whole
 
 NAMES = [*SHAPES]
 MATRIX = ["Muon", "Adafactor"]
@@ -183,24 +181,3 @@ def test_a_model_sharded_over_one_process_ends_where_a_plain_one_does(name: str)
         torch.testing.assert_close(*finals, rtol=0, atol=0)  # the same operations on the local tensors
     finally:
         dist.destroy_process_group()
-
-
-def test_a_matrix_in_parts_is_refused_before_anything_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    try:
-        model = torch.nn.Linear(6, 4, bias=False)
-        fully_shard(model, mesh=dist.device_mesh.init_device_mesh("cpu", (1,)))
-        optimizer = optim.Muon(model.parameters())
-        model(torch.ones(2, 6)).sum().backward()
-        monkeypatch.setattr(dist.device_mesh.DeviceMesh, "size", lambda *_: 2)
-        before = model.weight.to_local().clone()  # type: ignore[operator]
-        with pytest.raises(RuntimeError, match=r"Muon: .*\(4, 6\) is sharded over 2 processes.*whole matrices; leave"):
-            optimizer.step()
-        assert torch.equal(model.weight.to_local(), before)  # type: ignore[operator]
-        assert not optimizer.state
-    finally:
-        dist.destroy_process_group()
-
-
-def test_a_whole_matrix_is_taken() -> None:
-    check_whole("Muon", torch.ones(2, 2))

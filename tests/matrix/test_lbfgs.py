@@ -110,3 +110,53 @@ def test_a_second_group_is_refused_and_the_first_stays() -> None:
     with pytest.raises(ValueError, match="per-parameter options"):
         optimizer.add_param_group({"params": [torch.ones(3)]})
     assert len(optimizer.param_groups) == 1
+
+
+def training(module: Any, dtype: torch.dtype, *, scaled: bool = False, compiled: bool = False) -> list[torch.Tensor]:
+    """The parameters after each of three steps on a linear model."""
+    x = torch.randn(16, 3, generator=torch.Generator().manual_seed(0)).to(dtype)
+    weight = torch.ones(3, dtype=dtype, requires_grad=True)
+    optimizer = module.LBFGS([weight], max_iter=3, line_search_fn="strong_wolfe")
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0, enabled=scaled)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss: torch.Tensor = ((x @ weight).abs() - 1).square().mean()
+        scaler.scale(loss).backward()
+        return loss
+
+    def step() -> None:
+        optimizer.step(closure)
+
+    found = []
+    for _ in range(3):
+        if scaled:
+            closure()
+            scaler.step(optimizer, closure)
+            scaler.update()
+        else:
+            (torch.compile(step, backend="eager") if compiled else step)()
+        found.append(weight.detach().clone())
+    return found
+
+
+# Dynamo looks at the grad of every tensor that it meets, leaf or not, torch's LBFGS too
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+@pytest.mark.parametrize("way", [{}, {"scaled": True}, {"compiled": True}], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64], ids=str)
+def test_scalers_compilers_and_complex_numbers_meet_torchs(way: dict[str, bool], dtype: torch.dtype) -> None:
+    if dtype.is_complex and way:
+        pytest.skip("one of the two at a time")
+    theirs, mine = (training(module, dtype, **way) for module in (torch.optim, optim))
+    torch._dynamo.reset()
+    assert all(map(torch.equal, theirs, mine))
+
+
+def test_a_lost_key_and_a_missing_closure_are_torchs_errors() -> None:
+    p = torch.ones(2, requires_grad=True)
+    optimizer: Any = optim.LBFGS([p])
+    with pytest.raises(TypeError, match="closure"):
+        optimizer.step()
+    del optimizer.param_groups[0]["lr"]
+    with pytest.raises(KeyError, match="lr"):
+        optimizer.step(lambda: (p**2).sum())

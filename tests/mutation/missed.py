@@ -34,8 +34,6 @@ MISSED = {
             for operator in ("delete", "move first", "move last", "dedent")
         },
         "delete 30 optimizer.step()": BETWEEN,
-        "delete 31 optimizer.zero_grad()": BETWEEN,
-        "dedent 31 optimizer.zero_grad()": BETWEEN,
     },
     "shared_memory": {
         "delete 25 local.zero_grad()": FOREIGN,

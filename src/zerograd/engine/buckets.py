@@ -80,7 +80,11 @@ class Bucket:
         dense = [g.coalesce().values() if g.layout != torch.strided else g for g in self.grads]
         precise = accumulator_dtype(self.device, self.dtype)
         each = [as_real(g.detach()).to(precise).square().sum() for g in dense]
-        total = torch.stack(each).sum()
+        total: Any = torch.stack(each).sum()
+        if hasattr(
+            total, "full_tensor"
+        ):  # a DTensor, of which every process has a part; ``sharding`` imports this file
+            total = total.full_tensor()
         return {self.group_index: total.item() if self.device.type == "cpu" else total}
 
     def run(self) -> Kernel:
@@ -153,7 +157,12 @@ def store(targets: list[list[Tensor]], results: list[Any]) -> None:
 
 @dataclass
 class DifferentiableBucket(Bucket):
-    """One parameter, computed out of place so that autograd can go through the step; states keep their history."""
+    """One parameter, computed out of place so that autograd can go through the step; states keep their history.
+
+    histories: scalar states that autograd knows, after the step.
+    """
+
+    histories: dict[str, Tensor] = field(default_factory=dict)
 
     def compute(self) -> Kernel:
         graph = self.program.graph
@@ -170,6 +179,8 @@ class DifferentiableBucket(Bucket):
         for name in self.states:
             complex_state = self.states[name][0].is_complex()
             self.states[name] = [torch.view_as_complex(new[name]) if complex_state else new[name]]
+        found = {name: new[name] for name, spec in graph.scalar_states.items() if spec.per == "tensor"}
+        self.histories = {n: x for n, x in found.items() if isinstance(x, Tensor) and x.requires_grad}
         self.new_scalars = {name: _as_number(new[name], graph.scalar_states[name]) for name in graph.scalar_states}
 
 
@@ -234,3 +245,9 @@ class SparseBucket(Bucket):
             else:
                 t[index] = part
         self.new_scalars = rows.new_scalars
+
+
+def start_gradient(p: Tensor, g: Tensor, maximize: bool) -> Tensor:
+    """The gradient as a state may start with it: dense, and negated where the rule sees it negated."""
+    dense = (g.to_dense() if g.layout != torch.strided else g).to(p.dtype)
+    return -dense if maximize else dense

@@ -61,7 +61,7 @@ class Column:
                     if view.data_ptr() == start + place * size:  # else somebody has set its ``data``
                         numbers[at] = values[place]
                         continue
-                numbers[at] = float(held)
+                numbers[at] = float(held.detach() if isinstance(held, Tensor) else held)
             fresh.append((at, p, state, numbers[at]))
         if fresh:
             self._add(fresh)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+import torch
+
 from zerograd.algebra.notation import Rule, View
 from zerograd.algebra.notation import rule as as_rule
 from zerograd.algebra.states import Scalar
@@ -44,6 +46,8 @@ def from_rule(
     sparse: str | None = None,
     view: View | None = None,
     base: type[RuleOptimizer] = RuleOptimizer,
+    torchs: type[torch.optim.Optimizer] | None = None,
+    starts_early: bool = False,
     group_keys: Mapping[str, Any] | None = None,
     check: Callable[[Mapping[str, Any]], None] | None = None,
     **defaults: Any,
@@ -57,7 +61,9 @@ def from_rule(
     int writes it into checkpoints as a whole number. sparse: None refuses sparse gradients, "rows" leaves rows without
     a gradient alone, "only" refuses all others, "dense" takes them as zeros.
     view: the weights that ``eval()`` puts into the parameters; by default the rule's.
-    base: a class that this one counts as. group_keys: fixed keys that every group has, for readers of its checkpoints.
+    base: a class that this one counts as. torchs: torch's class that objects are instances of, too; nothing of it runs.
+    starts_early: the constructor makes the states, not the first step.
+    group_keys: fixed keys that every group has, for readers of its checkpoints.
     check: called with the constructor's arguments by name; raises for what can't go together.
     defaults: other defaults for hyper-parameters.
 
@@ -84,7 +90,7 @@ def from_rule(
     _check_view(made, view or made.view)
     recipe = {
         "name": name, "lr": lr, "order": order, "keeps_step": keeps_step, "sparse": sparse, "view": view,
-        "group_keys": group_keys, "check": check, **defaults,
+        "starts_early": starts_early, "group_keys": group_keys, "check": check, **defaults,
     }  # fmt: skip
     values = {"lr": _EMPTY if lr is None else lr, **made.hypers, **defaults, **FLAGS, **EXTRAS}
     names = _order(made, order, values)
@@ -110,13 +116,14 @@ def from_rule(
         "keeps_step": keeps_step,
         "sparse": sparse,
         "view": view or made.view,
+        "starts_early": starts_early,
         "group_keys": dict(group_keys or {}),
         "class_programs": programs_of(made),
         "_check": staticmethod(check) if check else None,
         "_recipe": recipe,
         "__doc__": LazyDocument(),
     }
-    return type(class_name, (base,), body)
+    return type(class_name, (base,) if torchs is None else (base, torchs), body)
 
 
 def _check_view(rule: Rule, view: View | None) -> None:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 _NOTHING: Mapping[str, Any] = {}
 
+# For a step that will not come again: finding out whether a kernel may touch a tensor costs about as much time as
+# reading and writing this many elements once more, and the kernel's table as much as eight tensors.
+GATE = 32_768
+
 
 @dataclass
 class Share:
@@ -162,3 +166,17 @@ def _sorted(
     for copy, source in zip(copies, sources, strict=True):
         copy.copy_(source)
     return list(divided.values())
+
+
+def heavy(shares: Sequence[Share]) -> bool:
+    """Whether what kernels save is worth looking at each tensor, if only for this step: passes over memory, and lists
+    of a tensor each where every parameter has a step number of its own."""
+    if any(one.program.graph.reads_t for one in shares):
+        return True
+    if not shares:
+        return False
+    further = max(one.program.operations for one in shares) - 2  # a kernel and a scaled sum read and write once
+    if further <= 0:
+        return False
+    elements = sum([p.numel() for one in shares for p in one.live])
+    return elements * further > GATE * (8 + sum(len(one.live) for one in shares))

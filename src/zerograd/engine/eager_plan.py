@@ -19,7 +19,7 @@ from zerograd.engine.matrix_buckets import MatrixBucket, plain_numbers
 from zerograd.engine.owning import Owned
 from zerograd.engine.programs import is_constant
 from zerograd.engine.scalar_states import counts_steps
-from zerograd.engine.validation import POLICY
+from zerograd.engine.validation import POLICY, check_keys, needed_keys
 
 if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
@@ -62,8 +62,8 @@ class EagerPlan(Owned):
             for at, p in enumerate(bucket.params)
             if bucket.states
         ]
-        # A hyper-parameter that a group lacks comes from elsewhere: the object() is none that is known not to change.
-        needed = [(name, object()) for name in ("lr", *optimizer.rule.hypers)]
+        # What a group lacks: the object() is none that is known not to change.
+        needed = [(name, object()) for name in needed_keys(optimizer)]
         self._names = [*needed, *((name, None) for name in ("maximize", "noise_seed", POLICY))]
         self._values: list[Any] | None = None
         """What the groups held of these the last time, if none of it can change without becoming another object."""
@@ -138,6 +138,7 @@ class EagerPlan(Owned):
     def _set_hypers(self) -> bool:
         """Hand the buckets their hyper-parameters; False if they fit no bucket any more."""
         optimizer = self.optimizer
+        check_keys(optimizer)
         groups = [(group, optimizer._hypers(group)) for group in optimizer.param_groups]
         plain = groups if optimizer.rule.elementwise else [(group, plain_numbers(hypers)) for group, hypers in groups]
         for bucket in self.buckets:

@@ -1,32 +1,43 @@
-"""States before the first step: for processes that are to share them (Hogwild; Niu et al. 2011)."""
+"""States before the first step: made by the constructor, as torch's Adagrad does, or for processes that share them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from zerograd.engine.buckets import started
+from zerograd.engine.scalar_states import counts_steps
 from zerograd.engine.storing import stored
 
 if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
 
 
-def share_memory(self: RuleOptimizer) -> None:
-    """Put the tensor states into memory that processes share, as torch's Adagrad; those that are missing start now.
-
-    Call it before the processes start, and share the model's parameters likewise.
-    """
-    for group in self.param_groups:
-        hypers = self._hypers(group)
-        graph = self._programs(group).find(hypers).graph
-        for p in group["params"]:
-            state = self.state[p]
-            for name in graph.tensor_states:
+def start(optimizer: RuleOptimizer) -> list[Any]:
+    """All states as they are before a parameter's first step, those that are there as they are; the tensors of them."""
+    found: list[Any] = []
+    for group in optimizer.param_groups:
+        hypers, params = optimizer._hypers(group), group["params"]
+        graph = optimizer._programs(group).find(hypers).graph
+        states = [optimizer.state[p] for p in params]
+        if counts_steps(optimizer, graph):
+            optimizer._column("step").read(params, states, 0.0)
+        for name in graph.tensor_states:
+            for p, state in zip(params, states, strict=True):
                 if name not in state:
                     state[name] = started(graph.states[name], p, p, hypers)
-            state.update(stored(state, p, self._state_choices.of(group, graph), type(self).__name__))
-            for value in state.values():
-                if isinstance(value, Tensor) and value.dim() > 0:
-                    value.share_memory_()  # type: ignore[no-untyped-call]
+        choices, name = optimizer._state_choices.of(group, graph), type(optimizer).__name__
+        for p, state in zip(params, states, strict=True):
+            state.update(stored(state, p, choices, name))
+            found += [value for value in state.values() if isinstance(value, Tensor) and value.dim() > 0]
+    return found
+
+
+def share_memory(self: RuleOptimizer) -> None:
+    """Put the tensor states into memory that processes share (Hogwild; Niu et al. 2011), as torch's Adagrad.
+
+    Call it before the processes start, and share the model's parameters likewise. States that are missing start now.
+    """
+    for tensor in start(self):
+        tensor.share_memory_()

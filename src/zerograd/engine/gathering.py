@@ -11,13 +11,28 @@ from torch import Tensor
 
 from zerograd.algebra.states import Start
 from zerograd.algebra.tracing import Graph
-from zerograd.engine.buckets import Bucket, DifferentiableBucket, LinearBucket, SparseBucket, compute_dtype, started
+from zerograd.engine.buckets import (
+    Bucket,
+    DifferentiableBucket,
+    LinearBucket,
+    SparseBucket,
+    compute_dtype,
+    start_gradient,
+    started,
+)  # fmt: skip
 from zerograd.engine.coding import any_codes, coding_of, in_form
-from zerograd.engine.dividing import Share, divided, eagerly
+from zerograd.engine.dividing import Share, divided, eagerly, heavy
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
-from zerograd.engine.matrix_buckets import MatrixBucket, check_whole, joined, plain_numbers, shape_of, stack_dtype
+from zerograd.engine.matrix_buckets import MatrixBucket, joined, plain_numbers, shape_of, stack_dtype
 from zerograd.engine.programs import MatrixProgram
-from zerograd.engine.scalar_states import check_alike, counts_steps, initial, keep_scalars, shared_scalar
+from zerograd.engine.scalar_states import (
+    check_alike,
+    counts_steps,
+    histories_of,
+    initial,
+    keep_scalars,
+    shared_scalar,
+)  # fmt: skip
 from zerograd.engine.sharding import ShardBucket, has_dtensor, sharded_alike
 from zerograd.engine.state_formats import held_forms
 from zerograd.engine.validation import check_tensors
@@ -30,10 +45,6 @@ if TYPE_CHECKING:
 
 # On a CPU an operation on a list is a loop over it. Lists this long stay in the cache from one operation to the next.
 CPU_ELEMENTS = 262_144
-
-# For a step that will not come again: finding out whether a kernel may touch a tensor costs about as much time as
-# reading and writing this many elements once more, and the kernel's table as much as eight tensors.
-GATE = 32_768
 
 
 class Gathering:
@@ -85,7 +96,7 @@ class Gathering:
         try:
             if not differentiable and optimizer.rule.elementwise:
                 eager = eagerly(optimizer, shares) if quick and not self.again else []
-                shares = eager if eager and not _heavy(eager) else divided(optimizer, shares)
+                shares = eager if eager and not heavy(eager) else divided(optimizer, shares)
             for one in shares:
                 self._gather(one)
         except Exception:
@@ -124,6 +135,7 @@ class Gathering:
             self._before += [(p, frozenset(optimizer.state[p]) if p in optimizer.state else None) for p in live]
             states = [optimizer.state[p] for p in live]
         counts = [0.0] * len(live)
+        histories = histories_of(graph, states) if self._differentiable else []
         if counting:
             counts = optimizer._column("step").read(live, states, 0.0)
             self._steps.append((live, counts))
@@ -132,6 +144,8 @@ class Gathering:
             for name, spec in graph.scalar_states.items()
             if spec.per == "tensor"
         }
+        for state, own in zip(states, histories, strict=False):
+            state.update(own)  # the column holds its number, without its history
         # What host numbers are computed from: buckets hold parameters that have them all in common.
         numbers = [values for name, values in columns.items() if name not in graph.late_states]
         moving = [counts] if graph.reads_t or self._noisy else []
@@ -146,6 +160,8 @@ class Gathering:
         for at, state in enumerate(states):
             held = [state.get(name) for name in names] if names else _NO_STATES
             here = {name: values[at] for name, values in columns.items()} if columns else nothing
+            if histories and histories[at]:
+                here.update(histories[at])
             put(share, at, held, counts[at] + 1, here, cohorts[at])
 
     def _take(
@@ -237,7 +253,6 @@ class Gathering:
     ) -> None:
         """Put a whole parameter into a bucket of its shape, if it may stand in one with others."""
         p, g = share.live[at], share.grads[at]
-        check_whole(type(self.optimizer).__name__, p)
         forms = self._forms(share, p, held)
         dtypes = [None if tensor is None else tensor.dtype for tensor in held]
         shape = None if program.rule.lists else p.shape
@@ -283,7 +298,7 @@ class Gathering:
             if tensor is None and isinstance(bucket, MatrixBucket):
                 tensor = bucket.started(name, g, shape)
             elif tensor is None:
-                tensor = started(graph.states[name], p, _start_gradient(p, g, maximize), share.hypers)
+                tensor = started(graph.states[name], p, start_gradient(p, g, maximize), share.hypers)
                 if graph.states[name] == Start("g"):
                     self._started.append((tensor, share.index))
             if form is not None:
@@ -366,6 +381,8 @@ class Gathering:
             optimizer._column("step").write(params, [count + 1 for count in counts])
         for bucket in self.buckets:
             keep_scalars(optimizer, bucket)
+            if isinstance(bucket, DifferentiableBucket):
+                optimizer.state[bucket.params[0]].update(bucket.histories)
         written = [p for bucket in self.compiled for p in bucket.params]
         if written:
             torch.autograd.graph.increment_version(written)
@@ -377,23 +394,3 @@ _NO_STATES: Sequence[Tensor | None] = ()
 def _any_lazy(tensors: Sequence[Tensor | None]) -> bool:
     """Whether one of the tensors is a negative or conjugate view: its memory holds other numbers than it has."""
     return bool(tensors) and any(t is not None and (t.is_neg() or t.is_conj()) for t in tensors)
-
-
-def _heavy(shares: Sequence[Share]) -> bool:
-    """Whether what kernels save is worth looking at each tensor, if only for this step: passes over memory, and lists
-    of a tensor each where every parameter has a step number of its own."""
-    if any(one.program.graph.reads_t for one in shares):
-        return True
-    if not shares:
-        return False
-    further = max(one.program.operations for one in shares) - 2  # a kernel and a scaled sum read and write once
-    if further <= 0:
-        return False
-    elements = sum([p.numel() for one in shares for p in one.live])
-    return elements * further > GATE * (8 + sum(len(one.live) for one in shares))
-
-
-def _start_gradient(p: Tensor, g: Tensor, maximize: bool) -> Tensor:
-    """The gradient as a state may start with it: dense, and negated where the rule sees it negated."""
-    dense = (g.to_dense() if g.layout != torch.strided else g).to(p.dtype)
-    return -dense if maximize else dense

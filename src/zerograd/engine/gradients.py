@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zerograd.engine.buckets import Bucket
 from zerograd.engine.kernel_buckets import CompiledBucket
+from zerograd.engine.sharding import whole
 from zerograd.formats.poisoning import in_words, poisoned
 from zerograd.kernels.reducing import added
 from zerograd.lifecycle.clipping import GlobalNorm, as_policy, norm_of
@@ -127,6 +128,6 @@ def _not_finite(optimizer: RuleOptimizer) -> list[str]:
         names: Sequence[str] = group.get("param_names", [])
         for at, p in enumerate(group["params"]):
             g: Tensor | None = p.grad
-            if g is not None and not torch.isfinite(g.coalesce().values() if g.is_sparse else g).all():
+            if g is not None and whole(torch.isfinite(g.coalesce().values() if g.is_sparse else g).logical_not().sum()):
                 found.append(names[at] if at < len(names) else f"parameter {at} of group {index}")
     return found

@@ -21,7 +21,7 @@ from zerograd.algebra.states import Part
 from zerograd.engine import admission
 from zerograd.engine.buckets import Bucket, compute_dtype
 from zerograd.engine.programs import MatrixProgram, Program
-from zerograd.engine.sharding import has_dtensor, local
+from zerograd.engine.sharding import has_dtensor, is_sharded, local, put_back, replicated, whole
 from zerograd.formats.stochastic import noise_key, rounded
 from zerograd.kernels.reducing import Kernel
 
@@ -50,6 +50,8 @@ class MatrixBucket(Bucket):
         """A state before its first step: as torch's, in the dtype of the gradient."""
         spec = self.program.graph.states[name]
         if isinstance(spec, Part):
+            if is_sharded(g):  # rows and columns are small: every process has all of them
+                return replicated(local(g).new_zeros(shape), g)
             return g.new_zeros(shape)
         assert isinstance(spec, (int, float))
         return torch.full_like(g, spec, requires_grad=False)
@@ -78,11 +80,23 @@ class MatrixBucket(Bucket):
             torch._C._set_grad_enabled(enabled)
 
     def _run(self) -> None:
-        rule, targets, grads = self.program.rule, [self.params, *self.states.values()], self.grads
-        if sharded := has_dtensor(self.params[0]):  # it is alone, and every process has all of it
+        targets, grads = [self.params, *self.states.values()], self.grads
+        sharded = has_dtensor(self.params[0])  # it is alone
+        parts: list[list[Tensor]] = []
+        if sharded and any(is_sharded(tensor) for tensors in (*targets, grads) for tensor in tensors):
+            parts, targets = targets, [[whole(t) for t in tensors] for tensors in targets]
+            grads = [whole(g) for g in grads]
+        elif sharded:  # and every process has all of it
             targets = [[local(t) if has_dtensor(t) else t for t in tensors] for tensors in targets]
             grads = [local(g) if has_dtensor(g) else g for g in grads]
-        alike = self._alike
+        self._compute(targets, grads, sharded)
+        for tensors, results in zip(parts, targets if parts else (), strict=True):
+            for part, full in zip(tensors, results, strict=True):
+                put_back(part, full)
+
+    def _compute(self, targets: list[list[Tensor]], grads: list[Tensor], sharded: bool) -> None:
+        """The rule on whole tensors, and its results into them."""
+        rule, alike = self.program.rule, self._alike
         if rule.lists:
             work: list[Any] = targets if alike else [[t.to(self.dtype) for t in tensors] for tensors in targets]
             g: Any = self._scaled(grads if alike else [g.to(self.dtype) for g in grads])
@@ -137,16 +151,6 @@ def stack_dtype(tensors: Sequence[Tensor | None], noisy: bool) -> torch.dtype:
     """What a matrix rule computes in: the dtype of all tensors, if they have one."""
     found = {tensor.dtype for tensor in tensors if tensor is not None} - {torch.uint8}
     return compute_dtype(*found) if len(found) > 1 or (noisy and torch.bfloat16 in found) else found.pop()
-
-
-def check_whole(optimizer: str, p: Any) -> None:
-    """Raise RuntimeError for a matrix of which each process has a part."""
-    if has_dtensor(p) and p.device_mesh.size() > 1 and not all(place.is_replicate() for place in p.placements):
-        raise RuntimeError(
-            f"{optimizer}: the parameter of shape {tuple(p.shape)} is sharded over {p.device_mesh.size()} processes "
-            f"({p.placements}), and this rule needs whole matrices; leave it out of fully_shard "
-            "(ignored_params), or take an optimizer whose rule looks at one element at a time"
-        )
 
 
 def shape_of(program: Program, name: str, p: Tensor) -> tuple[int, ...] | None:

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from zerograd.algebra.notation import Policy, Rule, View
-from zerograd.engine import evaluation, stepping
+from zerograd.engine import early_states, evaluation, stepping
 from zerograd.engine.checkpoints import load, stray_parameters
 from zerograd.engine.columns import Column
 from zerograd.engine.dynamo import untraced
+from zerograd.engine.explaining import explained
 from zerograd.engine.gradients import checked_nonfinite
 from zerograd.engine.hooks import hooked
 from zerograd.engine.inventory import represented
@@ -48,7 +49,8 @@ class RuleOptimizer(torch.optim.Optimizer):
     rule: what moves the parameters. order: the constructor's arguments. keeps_step: ``state[p]["step"]`` exists even
     if the rule does not read it, as in torch; int if checkpoints hold it as a whole number. sparse: None, "rows" (rows
     without a gradient are left alone), "only" (and there are no other gradients) or "dense". view: what ``eval()`` puts
-    into the parameters. group_keys: what every group holds, for torch to read.
+    into the parameters. starts_early: whether the constructor makes the states, as torch's Adagrad. group_keys: what
+    every group holds, for torch to read.
 
     clip: the largest norm of all gradients together, as a policy. weight_format: None, or "stochastic" for bfloat16
     weights that are rounded so. state_format: how states are stored, where not in the parameter's dtype. With either
@@ -62,6 +64,7 @@ class RuleOptimizer(torch.optim.Optimizer):
     keeps_step: ClassVar[bool | type[int]]
     sparse: ClassVar[str | None]
     view: ClassVar[View | None]
+    starts_early: ClassVar[bool] = False
     group_keys: ClassVar[Mapping[str, Any]] = {}
     class_programs: ClassVar[Programs]
     _check: ClassVar[Any] = None
@@ -101,7 +104,12 @@ class RuleOptimizer(torch.optim.Optimizer):
         noisy = makes_noise(checked_states(self.state_format, self.rule, type(self).__name__))
         if noisy or self.weight_format is not None:  # in the groups, so that a checkpoint goes on with the same noise
             values["noise_seed"] = new_seed()
-        super().__init__(params, {**values, **self.group_keys})
+        try:
+            _BASE.__init__(self, params, {**values, **self.group_keys})  # not the one of torch's class of the same name
+        except (TypeError, ValueError, KeyError) as error:
+            raise explained(error, type(self).__name__, params) from None
+        if self.starts_early:
+            early_states.start(self)
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -207,7 +215,11 @@ class RuleOptimizer(torch.optim.Optimizer):
                 own["noise_seed"] = self.defaults.get("noise_seed", new_seed())
             warn_of_misspelt(param_group, self.defaults, type(self).__name__)
             param_group.update(own)
-        _base_add_param_group(self, param_group)
+        try:
+            _base_add_param_group(self, param_group)
+        except (TypeError, ValueError, KeyError) as error:
+            given = param_group.get("params") if isinstance(param_group, dict) else None
+            raise explained(error, type(self).__name__, given) from None
         last = len(self.param_groups) - 1
         try:
             check_parameters(self.rule, self.param_groups[last]["params"], last, type(self).__name__)
@@ -273,7 +285,7 @@ class RuleOptimizer(torch.optim.Optimizer):
                         group[name] = value.item()
             if self.keeps_step is int:
                 held = packed["state"]
-                packed["state"] = {k: {n: int(v) if n == "step" else v for n, v in held[k].items()} for k in held}
+                packed["state"] = {k: _whole_steps(v) for k, v in held.items()}
 
         handle = self.register_state_dict_post_hook(plain, prepend=True)  # before the user's, which may change it all
         try:
@@ -314,10 +326,10 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         own = ("_policy", "clip", "weight_format", "state_format", "nonfinite", "grad_norm")
-        return {**super().__getstate__(), **{name: self.__dict__[name] for name in own if name in self.__dict__}}
+        return {**_BASE.__getstate__(self), **{name: self.__dict__[name] for name in own if name in self.__dict__}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        _BASE.__setstate__(self, state)
         if "_policy" not in self.__dict__:
             self._policy = None
         self._reset()
@@ -329,6 +341,11 @@ class RuleOptimizer(torch.optim.Optimizer):
         from zerograd.engine.construction import reduced
 
         return reduced(self, protocol)
+
+
+def _whole_steps(state: Any) -> Any:
+    """One parameter's state with its step as a whole number; what somebody else keeps in the state is left alone."""
+    return {n: int(v) if n == "step" else v for n, v in state.items()} if isinstance(state, dict) else state
 
 
 def _checked_format(value: Any, optimizer: str) -> str | None:

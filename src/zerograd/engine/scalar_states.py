@@ -76,3 +76,11 @@ def _numbers(value: Any, count: int) -> list[float]:
 def _kept(value: Any) -> Any:
     """A number where that costs nothing; on an accelerator a tensor, so that no step waits for the device."""
     return value.item() if isinstance(value, Tensor) and value.device.type == "cpu" else value
+
+
+def histories_of(graph: Graph, states: Sequence[Mapping[str, Any]]) -> list[dict[str, Tensor]]:
+    """The scalar states of each parameter through which autograd is to go."""
+    names = [name for name, spec in graph.scalar_states.items() if spec.per == "tensor"]
+    return [
+        {name: x for name in names if isinstance(x := state.get(name), Tensor) and x.requires_grad} for state in states
+    ]

@@ -55,6 +55,34 @@ class ShardBucket(Bucket):
         self.new_scalars = own.new_scalars
 
 
+def is_sharded(tensor: Any) -> bool:
+    """Whether every process has a part of the tensor only."""
+    return has_dtensor(tensor) and not all(place.is_replicate() for place in tensor.placements)
+
+
+def whole(tensor: Any) -> Tensor:
+    """All of a tensor, gathered if the processes have parts: all of them have to ask."""
+    full: Tensor = tensor.full_tensor() if has_dtensor(tensor) else tensor
+    return full
+
+
+def put_back(target: Any, full: Tensor) -> None:
+    """Store what this process holds of a sharded tensor; every process has computed all of it."""
+    dtensor: Any = sys.modules["torch.distributed.tensor"]
+    mesh = target.device_mesh
+    everywhere = [dtensor.Replicate()] * mesh.ndim
+    computed = dtensor.DTensor.from_local(full, mesh, everywhere, run_check=False)
+    local(target).copy_(local(computed.redistribute(mesh, target.placements)))
+
+
+def replicated(full: Tensor, like: Any) -> Tensor:
+    """A tensor that all processes have, among those that a DTensor is sharded over."""
+    dtensor: Any = sys.modules["torch.distributed.tensor"]
+    mesh = like.device_mesh
+    found: Tensor = dtensor.DTensor.from_local(full, mesh, [dtensor.Replicate()] * mesh.ndim, run_check=False)
+    return found
+
+
 def local(tensor: Any) -> Tensor:
     """The part of a DTensor that this process holds."""
     part: Tensor = tensor.to_local()

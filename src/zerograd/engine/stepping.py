@@ -19,7 +19,7 @@ from zerograd.engine.gathering import Gathering
 from zerograd.engine.kernel_buckets import CompiledBucket
 from zerograd.engine.matrix_buckets import MatrixBucket
 from zerograd.engine.plan import Plan
-from zerograd.engine.validation import check_groups
+from zerograd.engine.validation import check_groups, check_keys
 from zerograd.kernels.reducing import Kernel, Partial, combined, like
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def _taken(optimizer: RuleOptimizer, plan: Plan | EagerPlan, scale: float) -> bo
 
 def _gather(optimizer: RuleOptimizer, scale: float) -> None:
     """A step of which all, or what a plan leaves over, is gathered anew."""
+    check_keys(optimizer)
     plan = next((plan for plan in optimizer._plans if plan.rest and not plan.entangled() and plan.ready()), None)
     score = optimizer._irregular
     if plan:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from zerograd.algebra.notation import Policy, Rule
+from zerograd.algebra.states import Start
 from zerograd.algebra.tracing import is_static
 
 if TYPE_CHECKING:
@@ -66,6 +67,26 @@ def _likeness(a: str, b: str) -> float:
     return SequenceMatcher(None, a, b).ratio()
 
 
+def needed_keys(optimizer: RuleOptimizer) -> list[str]:
+    """The keys that every group must have for a step: torch.optim's step reads them all. Not what a state starts with,
+    and not the extras, which stand in no group."""
+    starts = {spec.name for spec in optimizer.rule.states.values() if isinstance(spec, Start)} - {"lr"}
+    names = (*optimizer.order, *optimizer.group_keys)
+    return [name for name in names if name in optimizer.defaults and name not in starts]
+
+
+def check_keys(optimizer: RuleOptimizer) -> None:
+    """Raise KeyError for a group that lacks a key, as torch.optim's step does."""
+    needed = needed_keys(optimizer)
+    for index, group in enumerate(optimizer.param_groups):
+        for key in needed:
+            if key not in group:
+                raise KeyError(
+                    f"{type(optimizer).__name__}: {key!r} is missing in parameter group {index}; put it back, such as "
+                    f"optimizer.param_groups[{index}][{key!r}] = optimizer.defaults[{key!r}]"
+                )
+
+
 def check_groups(optimizer: RuleOptimizer) -> None:
     """Check the hyper-parameters of all groups as they are now; raises what ``check_hypers`` does."""
     for index, group in enumerate(optimizer.param_groups):
@@ -113,6 +134,11 @@ def check_tensors(
         raise RuntimeError(f"{name} does not support dense gradients, please consider Adam instead")
     if not optimizer.rule.elementwise and any(p.is_complex() for p in live):
         raise RuntimeError(f"{name} does not support complex parameters; take an optimizer that is no matrix rule's")
+    if any(p.is_meta for p in live) and any(group.get("fused") for group in optimizer.param_groups):
+        raise RuntimeError(
+            f"{name}: `fused=True` requires all the params to be floating point Tensors of devices that hold numbers, "
+            "but one is on meta; give the model memory first (model.to_empty(device=...)), or leave fused out"
+        )
     if any(p.is_cuda for p in live) and torch.cuda.is_current_stream_capturing():
         raise RuntimeError(
             f"{name}: a step computes its scalars on the host and can't be captured in a CUDA graph; "

@@ -8,7 +8,8 @@ moves at all. Formats without a sign have no code for zero (but in buffers that 
 divided by the root of a zero that was only rounded.
 
 This is the one definition. Every backend runs or prints it through its own ``Arithmetic``: on words of 32 bits that
-wrap round, and on float32 numbers, whose additions may neither be reordered nor merged with a product.
+wrap round, and on float32 numbers, whose additions may neither be reordered nor merged with a product. ``joined`` is
+the lower word of what two words side by side leave when they are shifted right.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Arithmetic(Protocol):
     def sub(self, a: Any, b: Any) -> Any: ...
     def left(self, a: Any, places: int) -> Any: ...
     def right(self, a: Any, places: int) -> Any: ...
+    def joined(self, upper: Any, lower: Any, places: int) -> Any: ...
     def both(self, a: Any, b: Any) -> Any: ...
     def either(self, a: Any, b: Any) -> Any: ...
     def at_least(self, a: Any, limit: int) -> Any: ...
@@ -107,7 +109,8 @@ class BlockFormat(Format):
     def encoded(self, on: Arithmetic, value: Any, scale: Any, noise: Any) -> Any:
         """The code of a number in the lowest 8 bits of a word. noise: a word, of which the upper bits count."""
         lifted = on.plus(on.size(value) if self.signed else value, scale)
-        above = on.add(on.sub(on.bits(lifted), on.bits(scale)), on.right(noise, 32 - self.shift))
+        base = on.right(on.sub(0, on.bits(scale)), self.shift)  # a scale has no bits below: nothing of it is lost
+        above = on.add(on.bits(lifted), on.joined(base, noise, 32 - self.shift))  # less the scale, plus the noise
         code = on.right(above, self.shift)
         if self.signed:
             return on.either(code, on.both(on.right(on.bits(value), 24), 0x80))

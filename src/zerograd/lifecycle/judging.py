@@ -16,6 +16,9 @@ from zerograd.lifecycle.sites import Trail
 CALM = 8
 """After so many cycles without it, a suspicion keeps nobody awake."""
 
+REGULAR = 4
+"""After so many cycles in a row with the same number of passes thrown away, it is the program's rule."""
+
 
 @dataclass
 class Suspicion:
@@ -27,6 +30,8 @@ class Suspicion:
     reported: Finding | None = None
     streak: int = 0
     checked: bool = False
+    first: int = 0
+    passes: int = 0
 
 
 class Judge:
@@ -83,6 +88,26 @@ class Judge:
             )
 
         suspicion = self._see(("ZG101", now[:1], backward[:1]), cycle, finding)
+        if suspicion.count >= 2:
+            self._report(suspicion)
+
+    def stale_by_hand(
+        self, names: list[str], cycle: int, before: int, backward: Trail, earlier: Trail, clear: Trail
+    ) -> None:
+        """Weights were moved by hand along such gradients, before they were cleared and step ``cycle`` came."""
+
+        def finding() -> Finding:
+            return Finding(
+                "ZG101",
+                f"before step {cycle} of {self.kind} the weights were moved along gradients that still contained what"
+                f" step {before}{place(earlier)} had consumed: backward{place(backward)} added to them, and nothing had"
+                f" cleared them in between ({some(names)}). Call zero_grad() after the step.",
+                names,
+                [before, cycle],
+                sites_of(backward, earlier, clear),
+            )
+
+        suspicion = self._see(("ZG101", earlier[:1], backward[:1], "by hand"), cycle, finding)
         if suspicion.count >= 2:
             self._report(suspicion)
 
@@ -191,11 +216,11 @@ class Judge:
         self._report(self._see(("ZG110", "one behind"), cycle, lambda: finding))
 
     def discarded(
-        self, names: list[str], cycle: int, backward: Trail, clear: Trail, now: Trail, *, checked: bool
+        self, names: list[str], cycle: int, backward: Trail, clear: Trail, now: Trail, *, passes: int, checked: bool
     ) -> None:
         """A clear threw away what backward had written, and the step ``cycle`` came without it.
 
-        checked: it was looked whether the pass had another purpose.
+        passes: how many of that line it threw away. checked: it was looked whether they had another purpose.
         """
         key = ("ZG105", backward, now[:1])
 
@@ -218,12 +243,19 @@ class Judge:
 
         suspicion = self._see(key, cycle, finding)
         suspicion.checked |= checked
-        if suspicion.streak >= 2 or (suspicion.count >= 2 and self._is_tail(backward, suspicion)):
+        suspicion.first = suspicion.first or self.used
+        if passes != suspicion.passes:
+            suspicion.streak, suspicion.passes = 1, passes
+        always = suspicion.first <= 2 and suspicion.count >= self.used - suspicion.first + 1
+        # Steps that leave out a batch now and then, for their own reasons, do so twice in a row too.
+        if suspicion.streak >= (2 if always else REGULAR) or (
+            suspicion.count >= 2 and self._is_tail(backward, suspicion)
+        ):
             self._report(suspicion)
 
     def _is_tail(self, backward: Trail, suspicion: Suspicion) -> bool:
         """Whether it happens now and then at a line whose passes a step uses by the window: what a window has left."""
-        return self._windows.get(backward, 0) > 1 and suspicion.streak < 2
+        return suspicion.passes < self._windows.get(backward, 0) and suspicion.streak < 2
 
     def absolve(self, backward: Trail) -> None:
         """What was thrown away at this line was meant to be."""

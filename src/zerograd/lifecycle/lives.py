@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zerograd.lifecycle.reading import is_not_finite, is_other, is_reduced, is_zero, sampled
 from zerograd.lifecycle.sites import Trail, trail
 from zerograd.lifecycle.stamps import stamp, stamped, write_counts
 
@@ -43,19 +44,28 @@ EMPTY, FRESH, CONSUMED, MIXED, BY_HAND = Kind
 class Pass:
     """One backward pass.
 
-    trail: where backward was called. consumers: the watches whose step has used gradients of it. excused: it may be
-    thrown away, say after an overflow. skipped: the step that it was made for was left out. outside: it also reached
-    leaves that are no parameters, such as an attacked input; None if nobody has looked.
+    trail: where backward was called. consumers: the watches whose step has used gradients of it. missed: those whose
+    step has found nothing because it had been cleared. excused: it may be thrown away, say after an overflow. skipped:
+    the step that it was made for was left out. outside: it also reached leaves that are no parameters, such as an
+    attacked input; None if nobody has looked. reached: the lives that it is writing to, as long as it runs.
     """
 
-    __slots__ = ("consumers", "excused", "outside", "skipped", "trail")
+    __slots__ = ("consumers", "excused", "missed", "outside", "reached", "skipped", "trail")
 
     def __init__(self, where: Trail) -> None:
         self.trail = where
+        self.reached: list[Life] = []
         self.consumers: set[int] = set()
+        self.missed: set[int] = set()
         self.excused = False
         self.skipped = False
         self.outside: bool | None = None
+
+    def ended(self) -> None:
+        """All gradients are written."""
+        reached, self.reached = self.reached, []
+        for life in reached:
+            life.settle()
 
 
 class Passes:
@@ -77,6 +87,7 @@ class Passes:
             self.recent.append(local.running)
             if local.running.trail in self.suspected:
                 local.running.outside = reaches_inputs()
+            torch.autograd.Variable._execution_engine.queue_callback(local.running.ended)
         running: Pass = local.running
         return running
 
@@ -92,8 +103,8 @@ class Life:
     """
 
     __slots__ = (
-        "__weakref__", "_address", "_handles", "_looked", "_ref", "_version", "armed", "by", "kind",
-        "natural", "passes", "sample", "step", "step_trail", "thread", "was_alive", "watches", "weights",
+        "__weakref__", "_address", "_arriving", "_earlier", "_handles", "_ref", "_version", "armed", "by", "kind",
+        "natural", "numbers", "passes", "sample", "step", "step_trail", "thread", "was_alive", "watches", "weights",
     )  # fmt: skip
 
     def __init__(self, parameter: Tensor) -> None:
@@ -105,13 +116,15 @@ class Life:
         self._handles: list[Any] = []
         self._version: Any = None
         self._address = 0
-        self._looked = -1
+        self._arriving: Pass | None = None
+        self._earlier: Any = None
         self.by: Any = None
         self.step = 0
         self.step_trail: Trail = ()
         self.natural = False
         self.weights: Any = None
         self.sample: Any = None
+        self.numbers: Any = None
         self.was_alive = False
         self.thread: int | None = None
 
@@ -138,15 +151,12 @@ class Life:
             return
 
         def arriving(_: Tensor) -> None:
-            self._looked = torch._C._current_graph_task_id()
-            if self.kind is not EMPTY or self._address:
-                self.look()
-
-        def arrived(_: Tensor) -> None:
-            self._accumulated()
+            self._arrives()
 
         arriving.__torch_unserializable__ = True  # type: ignore[attr-defined]  # so that saving the tensor does not warn
-        self._handles = [p.register_hook(arriving), p.register_post_accumulate_grad_hook(arrived)]
+        self._handles = [p.register_hook(arriving)]
+        if hasattr(p, "_local_tensor"):  # FSDP runs these, by hand, and none of the others
+            self._handles.append(p.register_post_accumulate_grad_hook(lambda _: self._written_by_hand()))
 
     def disarm(self) -> None:
         """See backward no more."""
@@ -158,19 +168,31 @@ class Life:
             p = self._ref()
             if p is not None:  # an empty dictionary of hooks still costs every backward a call of Python
                 p._backward_hooks = p._backward_hooks or None
-                p._post_accumulate_grad_hooks = p._post_accumulate_grad_hooks or None
 
-    def _accumulated(self) -> None:
-        running = PASSES.now()
+    def _arrives(self) -> None:
+        """A backward is about to write to the gradient; or torch.autograd.grad only asks for it."""
+        self.settle()
+        if self.kind is not EMPTY or self._address:
+            self.look()
+        self._arriving, self._earlier = PASSES.now(), self.identity()
+        self._arriving.reached.append(self)
+
+    def settle(self) -> None:
+        """What a backward was about to write is there now: at its end, or when a hook inside it steps."""
+        running, self._arriving = self._arriving, None
+        if running is not None and self.identity() not in (None, self._earlier):
+            self._accumulated(running, MIXED if self.natural else FRESH)
+
+    def _written_by_hand(self) -> None:
+        """FSDP has put a gradient in its place, and nobody knows what was there before."""
+        if self._arriving is None and self.version() is not None:
+            self._accumulated(PASSES.now(), BY_HAND)
+
+    def _accumulated(self, running: Pass, onto_consumed: Kind) -> None:
         p = self._ref()
         g = p.grad
-        if g is None:
-            return
         if self.kind is CONSUMED:
-            # Without the look before it (FSDP runs these hooks by hand) nobody knows what was in the gradient.
-            seen = self._looked == torch._C._current_graph_task_id()
-            self.kind = MIXED if seen and self.natural else FRESH if seen else BY_HAND
-            self.passes = []
+            self.kind, self.passes = onto_consumed, []
         elif self.kind is not MIXED:
             if self.kind is not FRESH:
                 self.passes = []
@@ -178,9 +200,9 @@ class Life:
         if len(self.passes) < KEPT:
             self.passes.append(running)
         self._version, self._address = write_counts(g), id(g)
-        self.weights, self.sample, self.was_alive = p._version, None, False
+        self.weights, self.sample, self.numbers, self.was_alive = p._version, None, None, False
         if running.trail in PASSES.suspected:
-            self.sample = sampled(p)
+            self.sample, self.numbers = sampled(p), (sampled(g), g.data_ptr() if g.layout == torch.strided else 0)
             self.was_alive = not is_zero(g)
             if is_not_finite(g):
                 running.excused = True
@@ -192,6 +214,7 @@ class Life:
 
         reads: whether the numbers of a fresh gradient that has been written to are read now.
         """
+        self.settle()
         p = self._ref()
         g = None if p is None else p.grad
         if g is None:
@@ -232,6 +255,21 @@ class Life:
         p = self._ref()
         g = None if p is None else p.grad
         return None if g is None else write_counts(g)
+
+    def identity(self) -> Any:
+        """Which gradient this is, and its versions; None without one."""
+        p = self._ref()
+        g = None if p is None else p.grad
+        return None if g is None else (id(g), write_counts(g))
+
+    def is_replaced(self) -> bool | None:
+        """Whether other numbers have been put in the place of a fresh gradient's; None if that can't be told."""
+        p = self._ref()
+        g = None if p is None else p.grad
+        if g is None or self.numbers is None:
+            return None
+        before, address = self.numbers
+        return bool(address and g.data_ptr() != address and not is_reduced(g)) or is_other(g, before)
 
     def cleared(self, where: Trail) -> None:
         """The gradient has been set to None or to zeros, at ``where`` if that is known."""
@@ -290,42 +328,6 @@ class Lives:
 
 
 LIVES = Lives()
-
-
-# ------------------------------------------------------------------------------------------------------ reading tensors
-
-
-def _numbers(t: Tensor) -> Tensor:
-    t = t.detach()
-    t = getattr(t, "_local_tensor", t)
-    return t.coalesce().values() if t.layout == torch.sparse_coo else t
-
-
-def is_zero(g: Tensor) -> bool:
-    """Whether a gradient is zero everywhere."""
-    try:
-        return not bool(_numbers(g).any())
-    except (RuntimeError, NotImplementedError):  # a layout or device that can't be read
-        return False
-
-
-def is_reduced(g: Tensor) -> bool:
-    """Whether a gradient may be a view of a bucket that DistributedDataParallel has put in the place of backward's."""
-    return g._is_view() and torch.distributed.is_available() and torch.distributed.is_initialized()
-
-
-def is_not_finite(g: Tensor) -> bool:
-    """Whether a gradient holds nan or infinities."""
-    try:
-        return not bool(torch.isfinite(_numbers(g)).all())
-    except (RuntimeError, NotImplementedError):
-        return False
-
-
-def sampled(p: Tensor) -> Tensor:
-    """A few numbers of a parameter."""
-    flat = _numbers(p).reshape(-1)
-    return flat[:: max(1, flat.numel() // 8)][:8].clone()
 
 
 def reaches_inputs() -> bool:

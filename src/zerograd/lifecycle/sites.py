@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import linecache
 import os
 import sys
 import sysconfig
@@ -62,6 +65,25 @@ def trail() -> Trail:
             library = Site(code.co_filename, frame.f_lineno or 0)
         frame = frame.f_back
     return tuple(found) if found else (library,) if library is not None else ()
+
+
+def is_handled(where: Trail) -> bool:
+    """Whether a call came from inside a ``try`` whose handlers do something to a ``grad``, as after lack of memory."""
+    return any(site.line in _lines_with_handlers(site.file) for site in where)
+
+
+@functools.cache
+def _lines_with_handlers(file: str) -> frozenset[int]:
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError):
+        return frozenset()
+    tries = [node for node in ast.walk(tree) if isinstance(node, ast.Try) and any(map(_names_grad, node.handlers))]
+    return frozenset(line for node in tries for line in range(node.body[0].lineno, (node.body[-1].end_lineno or 0) + 1))
+
+
+def _names_grad(handler: ast.AST) -> bool:
+    return any(isinstance(node, ast.Attribute) and node.attr == "grad" for node in ast.walk(handler))
 
 
 def _kind_of(file: str) -> int:

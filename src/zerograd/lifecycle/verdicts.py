@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from zerograd.lifecycle.lives import BY_HAND, FRESH, MIXED, PASSES, Life, Pass
-from zerograd.lifecycle.sites import Trail
+from zerograd.lifecycle.sites import Trail, is_handled
 
 if TYPE_CHECKING:
     from zerograd.lifecycle.watching import Watch
@@ -32,19 +32,28 @@ def used(watch: Watch, kinds: dict[Any, list[Life]], losses: list[Loss]) -> None
     passes = {id(ran): ran for kind in (FRESH, MIXED) for life in kinds[kind] for ran in life.passes}
     if passes:
         watch.judge.counted(Counter(ran.trail for ran in passes.values()))
-    if kinds[BY_HAND] and not kinds[FRESH] and not kinds[MIXED]:
+    if losses and are_by_hand(kinds):
         for loss in losses:  # the gradients were kept and combined by hand
             watch.judge.absolve(loss.ran.trail)
         return
     watch._used_trails.update(ran.trail for ran in passes.values())
-    counted: dict[Trail, Loss] = {}
+    counted: dict[Trail, list[Loss]] = {}
     for loss in losses:
-        if is_meant(watch, loss, passes):
+        if not is_meant(watch, loss, passes):
+            counted.setdefault(loss.ran.trail, []).append(loss)
+    for where, lost in counted.items():
+        loss = lost[0]
+        if not loss.clear and is_handled(where):  # cleared by hand, and where an error may have led to it
             continue
-        counted.setdefault(loss.ran.trail, loss)
-    for where, loss in counted.items():
         checked = loss.ran.outside is not None or bool(loss.ran.consumers)
-        watch.judge.discarded(watch.named(loss.lives), watch.steps, where, loss.clear, watch._where, checked=checked)
+        names = watch.named(loss.lives)
+        watch.judge.discarded(names, watch.steps, where, loss.clear, watch._where, passes=len(lost), checked=checked)
+
+
+def are_by_hand(kinds: dict[Any, list[Life]]) -> bool:
+    """Whether gradients have been overwritten after backward, or all of them assigned."""
+    replaced = {life.is_replaced() for life in kinds[FRESH]}
+    return not kinds[MIXED] and (True in replaced or (bool(kinds[BY_HAND]) and not replaced))
 
 
 def is_meant(watch: Watch, loss: Loss, passes: dict[int, Pass]) -> bool:
@@ -57,7 +66,18 @@ def is_meant(watch: Watch, loss: Loss, passes: dict[int, Pass]) -> bool:
     if watch._is_leak(ran):
         watch.judge.absolve(ran.trail)
         return True
+    if ran.missed and id(watch) not in ran.missed:  # made for another optimizer, which says so itself
+        return True
     return ran.excused or id(ran) in passes or id(watch) in ran.consumers
+
+
+def stale_by_hand(watch: Watch) -> None:
+    """Weights were moved by hand along gradients, as in SAM, that an earlier step had consumed already."""
+    moved, watch._by_hand = watch._by_hand, []
+    if moved:
+        lives = [life for life, _, _ in moved]
+        life, backward, clear = moved[0]
+        watch.judge.stale_by_hand(watch.named(lives), watch.steps, life.step, backward, life.step_trail, clear)
 
 
 def repeated(watch: Watch, lives: list[Life]) -> None:
@@ -72,10 +92,13 @@ def empty(watch: Watch, losses: list[Loss]) -> None:
     """A step found nothing at all."""
     if not any(p is not None and p.requires_grad for p in (life.parameter for life in watch._lives)):
         return
-    lost = [loss for loss in losses if not watch._is_leak(loss.ran) and not loss.ran.excused]
+    lost = [loss for loss in losses if not watch._is_leak(loss.ran)]
+    for loss in lost:
+        loss.ran.missed.add(id(watch))
     if lost:
         loss = lost[-1]
-        watch.judge.cleared_away(watch.named(loss.lives), watch.steps, loss.ran.trail, loss.clear, watch._where)
+        if not loss.ran.excused:
+            watch.judge.cleared_away(watch.named(loss.lives), watch.steps, loss.ran.trail, loss.clear, watch._where)
         return
     expected = watch._clears > 0 or watch._forwards > 0
     watch.judge.nothing(
@@ -87,14 +110,17 @@ def empty(watch: Watch, losses: list[Loss]) -> None:
 
 def never_stepped(watch: Watch) -> None:
     """Backward after backward was thrown away, and no step has used any."""
-    lost = [x for x in watch._lost.values() if not (x.ran.excused or x.ran.outside or x.moved)]
+    lost = [x for x in watch._lost.values() if not (x.ran.excused or x.ran.outside)]
+    left = [(life, ran) for life in watch._lives for ran in life.passes if not ran.excused]
+    moved = {x.ran.trail for x in lost if x.moved} | {ran.trail for life, ran in left if life.is_moved_by_hand()}
+    lost = [x for x in lost if x.ran.trail not in moved]
     if watch._clears == 0:
         lost = [x for x in lost if not x.ran.consumers]
-    rest = any(not ran.excused for life in watch._lives for ran in life.passes)
+    rest = any(ran.trail not in moved for _, ran in left)
     if lost and len(lost) + rest >= 2:
         loss = lost[-1]
         for _ in lost:
-            watch.judge.discarded(watch.named(loss.lives), 0, loss.ran.trail, loss.clear, (), checked=True)
+            watch.judge.discarded(watch.named(loss.lives), 0, loss.ran.trail, loss.clear, (), passes=1, checked=True)
 
 
 def one_behind(watch: Watch) -> None:

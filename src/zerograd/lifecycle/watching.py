@@ -59,6 +59,7 @@ class Watch:
         self._params: list[Any] = []
         self._armed = False
         self._lost: dict[int, Loss] = {}
+        self._by_hand: list[tuple[Life, Trail, Trail]] = []
         self._used_trails: set[Trail] = set()
         self._sharers: set[Trail] = set()
         self._outer: tuple[int, Any] | None = None
@@ -109,6 +110,8 @@ class Watch:
             return
         self.live = False
         self._after_handle.remove()
+        if self._patrol is not None:
+            self._patrol.end()
         self.disarm()
 
     def _hook_zero_grad(self, optimizer: Any) -> None:
@@ -170,6 +173,8 @@ class Watch:
     def lost(self, life: Life, where: Trail) -> None:
         """The gradient of a parameter was cleared before a step of anybody had used it."""
         moved = life.is_moved_by_hand()
+        if moved and life.kind is MIXED and not any(ran.consumers for ran in life.passes):
+            self._by_hand.append((life, life.passes[0].trail, where))
         for ran in life.passes:
             loss = self._lost.setdefault(id(ran), Loss(ran, where, moved))
             loss.moved = loss.moved or moved
@@ -230,8 +235,9 @@ class Watch:
                 self._use(optimizer)  # a closure that the step never called
             self._consume()
             if self._patrol is not None and self._patrol.is_over(self.steps, self.judge.is_calm(self.steps)):
+                lives = self._lives
                 self.disarm()
-                self._patrol.leave(self.steps, list(owned(optimizer)))
+                self._patrol.leave(self.steps, lives)
 
     def _use(self, optimizer: Any) -> None:
         """A step, or its closure, is about to use the gradients as they are now."""
@@ -258,6 +264,7 @@ class Watch:
         for life in self._lives:
             kinds[life.kind].append(life)
         losses, self._lost = list(self._lost.values()), {}
+        verdicts.stale_by_hand(self)
         if kinds[MIXED]:
             life = kinds[MIXED][0]
             backward = life.passes[0].trail if life.passes else ()

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from zerograd.linting.graph import Event, Kind, Loop
 from zerograd.linting.holding import may_touch
-from zerograd.linting.paths import Frame, Path
-from zerograd.linting.receivers import is_harmless, steps_otherwise, suspicion
+from zerograd.linting.paths import Frame, Path, name_of
+from zerograd.linting.receivers import is_a_schedulers, is_harmless, steps_otherwise, suspicion
 from zerograd.linting.scopes import Function, chain, make_function
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Calls:
             return self._known(node, end, *callee)
         if isinstance(node.func, ast.Attribute):
             if name in ("backward", "manual_backward"):
-                return self.event("backward", node, end)
+                return self._backward(node, name, end)
             if name == "zero_grad":
                 return self._clear(node, node.func.value, end)
             if name == "step":
@@ -122,6 +122,14 @@ class Calls:
             return None
         return found[0], found[1]
 
+    def _backward(self, node: ast.Call, name: str, end: int) -> int:
+        """An engine that is handed optimizers may do anything: ``strategy.backward(loss, model, optimizer)``."""
+        paths = [self.path(given) for given in node.args[1:]] if name == "backward" else []
+        for path in paths:
+            if path is not None and self.binder.is_optimizer(path):
+                return self.event("unknown", node, end)
+        return self.event("backward", node, end)
+
     def _clear(self, node: ast.Call, receiver: ast.expr, end: int) -> int:
         path = self.path(receiver)
         if path is None:
@@ -131,6 +139,8 @@ class Calls:
     def _step(self, node: ast.Call, receiver: ast.expr, end: int) -> int | None:
         path = self.path(receiver)
         handed = self._first_optimizer(node)
+        if handed is not None and is_a_schedulers(name_of(receiver)):
+            return end  # scheduler.step(optimizer)
         if handed is not None and (path is None or not self.binder.is_optimizer(path)):
             return self.event("step", node, end, handed)  # scaler.step(optimizer)
         known = None if path is None else self.binder.is_optimizer(path)

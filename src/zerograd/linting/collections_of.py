@@ -14,6 +14,7 @@ MOST = 4
 
 def elements(target: ast.expr, iterable: ast.expr, frame: Frame, binder: Binder) -> list[dict[str, Path]] | None:
     """For a loop over optimizers: the names that each turn binds. None for any other loop."""
+    target, iterable = _counted(target, iterable)
     names = [part.id if isinstance(part, ast.Name) else "" for part in getattr(target, "elts", [target])]
     sources = _sources(iterable, len(names))
     turns: list[dict[str, Path]] | None = None
@@ -32,12 +33,18 @@ def elements(target: ast.expr, iterable: ast.expr, frame: Frame, binder: Binder)
     return turns
 
 
+def _counted(target: ast.expr, iterable: ast.expr) -> tuple[ast.expr, ast.expr]:
+    """``for i, x in enumerate(xs)`` as ``for x in xs``."""
+    parts: list[ast.expr] = getattr(target, "elts", [])
+    if not (isinstance(iterable, ast.Call) and len(parts) == 2 and iterable.args):
+        return target, iterable
+    return (parts[1], iterable.args[0]) if getattr(iterable.func, "id", "") == "enumerate" else (target, iterable)
+
+
 def _sources(iterable: ast.expr, count: int) -> list[ast.expr | None]:
     """The collection that each name of a loop's target walks through."""
     if isinstance(iterable, ast.Call):
         name = getattr(iterable.func, "id", getattr(iterable.func, "attr", ""))
-        if name == "enumerate" and count == 2 and iterable.args:
-            return [None, iterable.args[0]]
         if name == "zip" and count == len(iterable.args):
             return list(iterable.args)
         if name in ("reversed", "list", "tuple") and iterable.args:

@@ -12,7 +12,7 @@ from zerograd.linting.collections_of import elements
 from zerograd.linting.gradients import handwork
 from zerograd.linting.graph import Event, Graph, Guard, Loop
 from zerograd.linting.modules import Module
-from zerograd.linting.paths import Frame
+from zerograd.linting.paths import Frame, name_of
 from zerograd.linting.scopes import Function
 
 NODES = 3000
@@ -340,8 +340,8 @@ class Flow:
 
 
 def _makes_something(value: ast.expr) -> bool:
-    """Whether a call may give a new optimizer; Lightning's ``self.optimizers()`` gives those that there are."""
-    return isinstance(value, ast.Call) and getattr(value.func, "attr", "") != "optimizers"
+    """Whether a call may give a new optimizer; Lightning's ``self.optimizers()`` and ``getattr`` give what is there."""
+    return isinstance(value, ast.Call) and name_of(value.func) not in ("optimizers", "getattr", "get", "next", "pop")
 
 
 def _constant(test: ast.expr) -> bool | None:

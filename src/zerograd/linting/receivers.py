@@ -25,6 +25,7 @@ CLASSES = frozenset(
 OPTIMIZER_NAME = re.compile(r"(?:^|_)(?:optims?|optimi[sz]ers?|opts?)(?:[a-z]{0,2})?(?:_|\d|$)")
 NOT_AN_OPTIMIZER = re.compile(r"sched|scaler|warmup|annealer|(?:^|_)lrs?(?:_|$)|option|optimal|optional")
 
+SCHEDULER = re.compile(r"sched|warmup|anneal|decay")
 OTHER_STEPPERS = re.compile(
     r"sched|warmup|anneal|decay|(?:^|_)lrs?(?:_|\d|$)|(?:^|_)envs?(?:_|\d|$)|game|world|sim(?:ulator)?$|robot"
     r"|prof|tracer|meter|timer|clock|writer|logger|(?:^|_)p?bar$|progress|ema|swa|early|stopper|noise|scaler|diffusion"
@@ -88,6 +89,12 @@ def sounds_like_an_optimizer(name: str) -> bool:
 def steps_otherwise(name: str) -> bool:
     """Whether a receiver's ``step`` is surely none of an optimizer: a scheduler's, an environment's."""
     return bool(OTHER_STEPPERS.search(snake(name)))
+
+
+@lru_cache(maxsize=4096)
+def is_a_schedulers(name: str) -> bool:
+    """Whether a step is a scheduler's: it changes rates, whatever it is handed."""
+    return bool(SCHEDULER.search(snake(name)))
 
 
 Suspicion = Literal["", "weak", "strong"]

@@ -66,6 +66,9 @@ class _Words:
     def right(self, a: str, places: int) -> str:
         return self._made(f"lshr i32 {a}, {places}")
 
+    def joined(self, upper: str, lower: str, places: int) -> str:
+        return self._made(f"call i32 @llvm.fshr.i32(i32 {upper}, i32 {lower}, i32 {places})")
+
     def both(self, a: str, b: Any) -> str:
         return self._made(f"and i32 {a}, {b}")
 
@@ -93,7 +96,7 @@ class BlockPrinter(PassPrinter):
         self.encoded = [name for name in self.blocks if name in self.one.stores]
         for declared in (
             "i64 @llvm.umin.i64(i64, i64)", "i32 @llvm.umax.i32(i32, i32)", "i32 @llvm.smax.i32(i32, i32)",
-            "float @llvm.fabs.f32(float)",
+            "float @llvm.fabs.f32(float)", "i32 @llvm.fshr.i32(i32, i32, i32)",
         ):  # fmt: skip
             self.calls.add(f"declare {declared}")
 

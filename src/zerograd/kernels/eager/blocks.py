@@ -48,6 +48,9 @@ class _Words:
     def right(self, a: Tensor, places: int) -> Any:
         return (a >> places) & ((1 << (32 - places)) - 1)  # torch's brings the sign along
 
+    def joined(self, upper: Tensor, lower: Tensor, places: int) -> Any:
+        return (upper << (32 - places)) | self.right(lower, places)
+
     def both(self, a: Tensor, b: Any) -> Any:
         return a & _word(b)
 

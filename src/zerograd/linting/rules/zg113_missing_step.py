@@ -13,13 +13,15 @@ from zerograd.linting.context import Told
 from zerograd.linting.finding import Finding
 from zerograd.linting.idle import are_used, never_steps, steps, text_of
 from zerograd.linting.modules import Module, within
-from zerograd.linting.paths import Path, frame_of
+from zerograd.linting.paths import Path, frame_of, name_of
 from zerograd.linting.scopes import Class, Scope
 
 CLEARED = re.compile(r"((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
 STEPPED = re.compile(r"(\w+)\.step\(\s*\)")
 BACKWARD = ("backward", "manual_backward")
 LOOPS = (ast.For, ast.AsyncFor, ast.While)
+STEPLESS = ("object", "Module", "LightningModule", "ABC", "Protocol", "Generic")
+"""Bases from elsewhere that step no optimizer of their own accord."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
@@ -72,16 +74,17 @@ def _cleared(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
         for cycle in _cycles(node):
             receiver = getattr(getattr(cycle.clear, "func", None), "value", None)
             path = binder.resolve(receiver, frame_of(scope)) if receiver is not None else None
-            if path is None or not binder.is_optimizer(path) or not _is_judged_here(path, scope, cycle, own):
+            if path is None or not binder.is_optimizer(path) or not _is_judged_here(path, scope, cycle, own, binder):
                 continue
             if not are_used(cycle.loops[0] if cycle.loops else node) and never_steps(module, path):
                 yield path, cycle
 
 
-def _is_judged_here(path: Path, scope: Scope, cycle: Cycle, own: str) -> bool:
-    """Whether the step would have to be in this function, or in the class."""
+def _is_judged_here(path: Path, scope: Scope, cycle: Cycle, own: str, binder: Binder) -> bool:
+    """Whether the step would have to be in this function, or in the class: a base in another file may step."""
     if isinstance(path.home, Class):
-        return True
+        bases = [(base, one.scope) for one in binder.ancestry(path.home) for base in one.node.bases]
+        return all(name_of(base) in STEPLESS or binder.find_class(base, home) is not None for base, home in bases)
     if path.parts[0] in scope.parameters and not cycle.loops and _is_given_one_thing_twice(scope):
         return False
     return (path.home is scope or path.home.parent is None) and bool(cycle.loops or STEPPED.search(own))
