@@ -92,8 +92,11 @@ def picture(results: list[dict[str, Any]], out: Path) -> None:
     axes.set_yticks(range(len(results)), [result["task"] for result in reversed(results)])
     axes.set_xscale("symlog", linthresh=5)
     axes.axvline(0, color="0.5", linewidth=0.8)
+    ticks = (-100, -10, 0, 10, 100, 1000, 10_000)
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks], minor=False)
     axes.set_xlabel(
-        "final loss against float32 states, % (one point a seed; grey: the limit); held-out loss in hundredths"
+        "final loss against float32 states, %, or in hundredths where it is of data held out\n"
+        "(a point for each pair of runs; grey: the limit)"
     )
     axes.legend(loc="lower right")
     figure.savefig(out / "quality.png", dpi=110)
