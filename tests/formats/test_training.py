@@ -39,9 +39,8 @@ def test_a_full_batch_run_ends_where_float32_does(task: Task) -> None:
 
 
 def test_heavy_tails_inside_a_row_train_as_with_float32() -> None:
-    """The wide pair, which is for that: to 0.01 of the held-out loss, on average over three draws of the columns' sizes,
-    of which one alone may be off by as much. The usual pair may lose more, but stays sound. Evenly spaced codes blow
-    up."""
+    """The wide pair, which is for that: to 0.01 of the held-out loss, on average over three draws of the columns. One
+    alone may be off by as much. The usual pair may lose more, but stays sound. Evenly spaced codes blow up."""
     exact = [trained(LOPSIDED, "fp32", seed) for seed in range(3)]
     wide = [trained(LOPSIDED, "wide", seed) for seed in range(3)]
     assert abs(sum(wide) - sum(exact)) / 3 < LOPSIDED.limit
