@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 OTHERS := .venv-ecosystem
 
-.PHONY: setup train test test-ecosystem check bench conformance lock stubs clean
+.PHONY: setup train test test-ecosystem check bench quality conformance lock stubs clean
 .DEFAULT_GOAL := test
 
 setup: $(READY)
@@ -43,6 +43,9 @@ check: setup  ## format, lint, types, stubs
 
 bench: setup  ## time the update half against torch.optim, into benchmarks/results; about six minutes
 	$(BIN)/python -m benchmarks
+
+quality: setup  ## train with 8-bit states and with float32 ones, into benchmarks/quality/results; about ten minutes
+	$(BIN)/python -m benchmarks.quality
 
 stubs: setup  ## write the committed .pyi files anew
 	$(BIN)/python tools/make_stubs.py

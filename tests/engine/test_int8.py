@@ -233,7 +233,7 @@ def test_a_poisoned_group_is_named_and_stays_alone() -> None:
     before = [p.detach().clone() for _, p in named]
     for _, p in named:
         p.grad = torch.ones_like(p)
-    with pytest.raises(RuntimeError, match=r"exp_avg_sq of second \(1 groups\)"):
+    with pytest.raises(RuntimeError, match=r"exp_avg_sq of second \(1 group\)"):
         optimizer.step()
     assert all(torch.equal(p, b) for (_, p), b in zip(named, before, strict=True))
     optimizer.nonfinite = "propagate"

@@ -45,11 +45,16 @@ def test_codes_stand_for_what_the_definition_says(form: BlockFormat) -> None:
 @FORMATS
 @pytest.mark.parametrize("noise", [0, MOST])
 def test_decoding_and_encoding_gives_every_code_back(form: BlockFormat, noise: int) -> None:
+    """With the scale that is stored. The control finds it anew from the numbers, of which the largest has shrunk."""
     codes = codes_of(form)
     for exponent in range(8, 255 - form.octaves):
         scale = power(exponent)
         again = coded(form, form.decoded(ON, codes, scale), scale, word(noise))
         assert torch.equal(again, codes), exponent
+    smaller = codes[(codes & form.top) < 100]
+    numbers = form.decoded(ON, smaller, power(127))
+    careless = form.scale(ON, form.measured(ON, numbers).max())
+    assert not torch.equal(coded(form, numbers, careless, word(noise)), smaller)
 
 
 @FORMATS

@@ -5,7 +5,6 @@ Only for the eager way: a compiled kernel does both in its one pass.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -126,18 +125,3 @@ def read(held: Mapping[str, Any], name: str) -> Any:
 def any_codes(held: Sequence[Tensor | None]) -> bool:
     """Whether a state is in 8 bits."""
     return any(tensor is not None and tensor.dtype == torch.uint8 for tensor in held)
-
-
-def poisoned(state: Mapping[Any, Any]) -> list[tuple[Tensor, str, int]]:
-    """The states in 8 bits that are nan in some groups: parameter, name, how many groups."""
-    scales = [
-        (p, key, value)
-        for p, held in state.items()
-        if isinstance(held, Mapping)
-        for key, value in held.items()
-        if isinstance(value, Tensor) and "_scale_" in str(key) and value.numel()
-    ]
-    if not scales or math.isfinite(sum(float(one) for one in torch._foreach_norm([value for *_, value in scales], 1))):
-        return []
-    found = [(p, key[: key.index("_scale_")], int(value.isnan().sum())) for p, key, value in scales]
-    return [one for one in found if one[2]]

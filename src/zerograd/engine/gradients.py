@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from zerograd.engine.buckets import Bucket
-from zerograd.engine.coding import poisoned
 from zerograd.engine.dtensors import whole
 from zerograd.engine.kernel_buckets import CompiledBucket
+from zerograd.formats.poisoning import in_words, poisoned
 from zerograd.kernels.reducing import added
 from zerograd.lifecycle.clipping import GlobalNorm, as_policy, norm_of
 from zerograd.lifecycle.ownership import names_of
@@ -109,10 +109,7 @@ def _check_states(optimizer: RuleOptimizer) -> None:
     """Raise RuntimeError, with nothing changed, if a group of an 8-bit state is nan: skipping steps can't mend that."""
     found = poisoned(optimizer.state)
     if found:
-        names = names_of(optimizer)
-        told = ", ".join(
-            f"{name} of {names.get(id(p), 'a parameter in no group')} ({n} groups)" for p, name, n in found
-        )
+        told = in_words(found, names_of(optimizer))
         raise RuntimeError(
             f"{type(optimizer).__name__}: 8-bit states are nan: {told}. An earlier gradient was nan, infinite, or so "
             "large that its square was, and with it the 128 elements of its group; nothing was changed. Load a "

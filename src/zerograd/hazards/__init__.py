@@ -24,6 +24,7 @@ NAMES = {
     "ZG111": "double-step",
     "ZG112": "same-optimizer-twice",
     "ZG113": "missing-step",
+    "ZG801": "poisoned-state",
 }
 """All codes, in order."""
 

@@ -30,6 +30,7 @@ from zerograd.lifecycle.outsiders import OUTSIDERS
 from zerograd.lifecycle.ownership import owned
 from zerograd.lifecycle.patrols import Patrol
 from zerograd.lifecycle.sites import Trail, trail
+from zerograd.lifecycle.states import States
 from zerograd.lifecycle.verdicts import Loss
 
 
@@ -49,6 +50,7 @@ class Watch:
     ) -> None:
         self.optimizer = weakref.ref(optimizer)
         self.judge = Judge(type(optimizer).__name__, say)
+        self._states = States(type(optimizer).__name__, say)
         self.steps = 0
         self.live = True
         self._names = names
@@ -243,6 +245,7 @@ class Watch:
         self._evaluated = True
         if not again:
             self.steps += 1
+            self._states.glance(optimizer, self.steps, self._where, self._names)
         found = optimizer.__dict__.get("found_inf")
         self._skipped = found is not None and float(found) > 0
         self._own()
@@ -333,6 +336,9 @@ class Watch:
             else:
                 verdicts.one_behind(self)
         self.judge.close()
+        optimizer = self.optimizer()
+        if optimizer is not None:
+            self._states.look(optimizer, f"after step {self.steps}", self.steps, self._where, self._names)
 
 
 def _alive(ref: Any) -> Any:
