@@ -19,6 +19,12 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"zerograd {version('zerograd')}\n"
 
 
+def test_python_runs_the_package_as_the_command():
+    told = subprocess.run([sys.executable, "-m", "zerograd", "--version"], capture_output=True, text=True, check=True)
+    assert told.stdout == f"zerograd {version('zerograd')}\n"
+    assert subprocess.run([sys.executable, "-m", "zerograd", "trian"], capture_output=True, check=False).returncode == 2
+
+
 def test_help_names_every_command(capsys):
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out

@@ -20,6 +20,7 @@ FLOORS = [
     {"optim", "groups", "schedules", "losses", "lr_scheduler", "safetensors_io", "swa_utils", "compat"},
     {"training", "racing", "benchmarking", "describing"},
     {"cli"},
+    {"__main__"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 NAMES = FLOOR["optim"]
@@ -40,6 +41,7 @@ THIRD_PARTY = {
     "benchmarking": {"torch", "rich", "matplotlib", "deepspeed"},
     "describing": {"torch", "rich"},
     "cli": {"rich", "shtab"},
+    "__main__": set(),
 }
 """What a package may import that is not Python's own; every other one: torch and numpy."""
 
