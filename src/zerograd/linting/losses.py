@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from zerograd.linting.paths import name_of
 from zerograd.linting.receivers import is_harmless, snake
+from zerograd.linting.trees import walk_tree
 
 LOSS = re.compile(r"loss|(?:^|_)err(?:or)?(?:_|$)|(?:^|_)cost(?:_|$)|objective|criterion_out")
 READS = re.compile(
@@ -36,19 +37,19 @@ def computes_a_loss_for_nothing(tree: ast.AST) -> bool:
 
 
 def _losses(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+    for node in walk_tree(tree):
         if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) and LOSS.search(snake(node.target.id)):
             yield node.target.id
         if isinstance(node, ast.Assign) and not isinstance(node.value, (ast.Constant, ast.List, ast.Dict, ast.Tuple)):
             made = isinstance(node.value, ast.Call) and CRITERION.search(snake(name_of(node.value.func)))
             for target in node.targets:
-                for part in ast.walk(target):
+                for part in walk_tree(target):
                     if isinstance(part, ast.Name) and (made or LOSS.search(snake(part.id))):
                         yield part.id
 
 
 def _calls(tree: ast.AST) -> Iterator[ast.Call]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return (node for node in walk_tree(tree) if isinstance(node, ast.Call))
 
 
 def _may_use(call: ast.Call, losses: set[str]) -> bool:

@@ -15,6 +15,7 @@ from zerograd.linting.idle import are_used, never_steps, steps, text_of
 from zerograd.linting.modules import Module, within
 from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.scopes import Class, Scope
+from zerograd.linting.trees import walk_tree
 
 CLEARED = re.compile(r"((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
 STEPPED = re.compile(r"(\w+)\.step\(\s*\)")
@@ -157,9 +158,9 @@ def _made(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
 
 
 def _in_a_loop(node: ast.AST) -> ast.Call | None:
-    for loop in ast.walk(node):
+    for loop in walk_tree(node):
         if isinstance(loop, LOOPS):
-            for call in ast.walk(loop):
+            for call in walk_tree(loop):
                 if isinstance(call, ast.Call) and getattr(call.func, "attr", "") in BACKWARD:
                     return call
     return None
