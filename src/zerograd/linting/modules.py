@@ -89,7 +89,7 @@ class Module:
         """The same for all that is done to gradients."""
         self.telling = self._telling()
         """The lines that have to be looked at closely: those, and calls that may do anything."""
-        self.calling = Calling(self.touches)
+        self.calling = Calling(self)
         self._answers: dict[tuple[str, ast.AST], Any] = {}
 
     def _spread(self, pattern: re.Pattern[str], names: set[str]) -> tuple[list[int], set[str]]:
@@ -122,6 +122,24 @@ class Module:
         found = {number for number, line in self.lines if "self(" in line}
         found.update(*(at for word, at in self.words.items() if word in self.optimizer_names or is_telling(word)))
         return sorted(found.union(self.acting))
+
+    @cached_property
+    def scopes(self) -> list[Scope]:
+        """The scopes of the file, of all functions, and of what classes are nested in."""
+        return [self.scope, *(f.scope for f in self.functions), *(c.scope for c in self.classes)]
+
+    @cached_property
+    def bound_names(self) -> set[str]:
+        """All names that are bound in any scope."""
+        found: set[str] = set()
+        for scope in self.scopes:
+            found.update(scope.values, scope.parameters, scope.functions, scope.classes, scope.imports)
+        return found
+
+    @cached_property
+    def known_functions(self) -> set[str]:
+        """The names of the functions and methods of this file and of those that it imports."""
+        return {f.name for f in self.functions} | self.files.imported_names(self, "known_functions")
 
     @cached_property
     def words(self) -> dict[str, list[int]]:

@@ -8,9 +8,7 @@ from collections.abc import Iterator
 FIELDS: dict[type[ast.AST], tuple[str, ...]] = {}
 """The fields of each sort of node in which there may be nodes that stand for something in the program."""
 
-EMPTY = frozenset(
-    "id attr ctx op ops arg name names level module kind type_ignores type_comment n s conversion lineno".split()
-)
+EMPTY = frozenset(("id", "attr", "ctx", "op", "ops", "arg", "name", "names", "level", "module", "kind", "type_comment"))
 """Fields in which there are names and signs, and no part of the program that anybody asks for."""
 
 
