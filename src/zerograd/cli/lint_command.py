@@ -8,7 +8,6 @@ from pathlib import Path
 
 from zerograd.cli.parser import Parser
 from zerograd.errors import UsageError, did_you_mean
-from zerograd.linting.checking import check_paths, check_source
 from zerograd.linting.configuration import Configuration, configured, files_of
 from zerograd.linting.finding import Finding
 from zerograd.linting.reading import Source, UnreadableError, decoded, read_source
@@ -58,6 +57,7 @@ def execute(arguments: argparse.Namespace) -> int:
         sys.stdout.write(_explained(arguments.explain, configuration))
         return CLEAN
 
+    from zerograd.linting.checking import check_paths
     from zerograd.linting.report import as_json, as_text
 
     named = [path for path in paths if str(path) != STDIN]
@@ -73,6 +73,8 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _of_stdin(configuration: Configuration) -> list[Finding]:
+    from zerograd.linting.checking import check_source
+
     try:
         text = decoded(sys.stdin.buffer.read())
     except UnreadableError as error:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from zerograd.light import dataclass
 from zerograd.linting.modules import Module
+from zerograd.linting.patterns import pattern
 from zerograd.linting.scopes import chain
 from zerograd.linting.trees import walk_tree
 
-UPDATES = re.compile(r"[-+]=[^\n]*\.grad\b|\.(?:sub_|add_)\([^\n]*\.grad\b|\.data\s*=[^\n]*\.grad\b")
-CLEARS = re.compile(
+UPDATES = pattern(r"[-+]=[^\n]*\.grad\b|\.(?:sub_|add_)\([^\n]*\.grad\b|\.data\s*=[^\n]*\.grad\b")
+CLEARS = pattern(
     r"zero_|\.grad\s*=[^=]|set_to_none|del \w[\w.]*\.grad|autograd\.grad|clear_grad|reset_grad|zero_?grads?\b|detach_"
     r"|zero_gradients|no_grads|functional_call|\.step\s*\("
 )

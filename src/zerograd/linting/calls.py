@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import TYPE_CHECKING
 
+from zerograd.light import TYPE_CHECKING
 from zerograd.linting.graph import Event, Kind, Loop
 from zerograd.linting.holding import may_touch
 from zerograd.linting.paths import Frame, Path, name_of

@@ -6,13 +6,15 @@ import ast
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 from zerograd.errors import UsageError, did_you_mean
-from zerograd.linting.rules import CODES
+from zerograd.hazards import NAMES
+from zerograd.light import Any, dataclass
+
+CODES = tuple(code for code in NAMES if code < "ZG8")
+"""The codes of the rules; hazards from ZG801 on show while a program runs. ``rules`` holds what is checked."""
 
 KEYS = ("select", "ignore", "exclude")
 SKIPPED = frozenset({"__pycache__", "node_modules", "build", "dist", "site-packages", ".git", ".venv", "venv"})

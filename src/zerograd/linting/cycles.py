@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from zerograd.light import dataclass
 from zerograd.linting.context import Context, shared
 from zerograd.linting.graph import Event, Graph, Guard, Loop, walk
+from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import sounds_like_an_optimizer
 from zerograd.linting.scopes import Class
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
 from zerograd.linting.trees import walk_tree
 from zerograd.linting.windowing import is_constant, sort_of
 
-CLEARED = re.compile(r"(\w+)(?:\[[^\]\n]*\])?(?:\(\))?\s*\.\s*zero_grad\b")
-BY_HAND = re.compile(
+CLEARED = pattern(r"(\w+)(?:\[[^\]\n]*\])?(?:\(\))?\s*\.\s*zero_grad\b")
+BY_HAND = pattern(
     r"\._?grad\b(?:\.\w+)*\s*=[^=]|\._?grad\.(?:\w+\.)*(?:zero_|fill_|copy_|detach_)|set_to_none|zero_grads|grad_zero"
     r"|clear_grad|reset_grad|zero_gradients|del \w+\.grad|clean_grad|zerograd\("
 )

@@ -8,20 +8,21 @@ import re
 from zerograd.linting.binding import Binder
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import Path, name_of
+from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import OTHER_CLASSES, is_harmless
 from zerograd.linting.scopes import Class
 from zerograd.linting.trees import walk_tree
 
 LEFT_ALONE = frozenset({"zero_grad", "param_groups", "state_dict", "load_state_dict", "add_param_group", "state"})
 """What may be done with an optimizer that does not step."""
-TAKES_OVER = re.compile(r"closure|autograd\.grad|def on_|optimizer_step")
+TAKES_OVER = pattern(r"closure|autograd\.grad|def on_|optimizer_step")
 PLAIN_BASES = frozenset({"object", "Module", "LightningModule", "ABC", "Generic", "Protocol"})
 """Base classes of other packages that never step an attribute of their own accord."""
-OWN_CALL = re.compile(r"(?:self|super\(\))\.(\w*(?:step|update|apply|optimi[sz]e|train|learn|hook|on_|grad)\w*)\(")
+OWN_CALL = pattern(r"(?:self|super\(\))\.(\w*(?:step|update|apply|optimi[sz]e|train|learn|hook|on_|grad)\w*)\(")
 """Methods that may take a step, called by an object of its own."""
-USES = re.compile(r"grads?$|gradients?$|grads?_|fisher|hessian|influence|importance")
+USES = pattern(r"grads?$|gradients?$|grads?_|fisher|hessian|influence|importance")
 """Names of functions that use gradients without a step."""
-NO_USE = re.compile(
+NO_USE = pattern(
     r"(?:zero|no|enable|requires|clip|accum\w*|set|retain|manual)_grad|grad_norm|gradient_accum|optimizer_grad|norm_|clip"
 )
 

@@ -10,37 +10,36 @@ from collections import defaultdict
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
 
+from zerograd.light import Any, TypeVar
 from zerograd.linting.calling import Calling
-from zerograd.linting.reading import Source, UnreadableError, read_source
+from zerograd.linting.patterns import pattern
+from zerograd.linting.reading import RELEVANT, Source, UnreadableError, read_source
 from zerograd.linting.receivers import GRADIENT_HOOKS
 from zerograd.linting.scopes import Class, Function, Reader, Scope
 from zerograd.linting.trees import walk_tree
 
 T = TypeVar("T")
 
-TELLING = re.compile(
+TELLING = pattern(
     r"yield|backward|step|zero|^opt|_opt|optim|Opt|^_?grad$|closure|loop|^(?:run|on|before|after|call|fire|emit|sync)"
 )
-TELLING_IN_ANY_CASE = re.compile(
+TELLING_IN_ANY_CASE = pattern(
     r"train|fit|learn|backprop|bwd|grad|hook|callback|dispatch|minimi[sz]e|accumul|engine|trigger|execute"
 )
 """Words of lines that may have to do with gradients. All other lines are not looked at closely."""
-WORD = re.compile(r"[^\W\d]\w*")
+WORD = pattern(r"[^\W\d]\w*")
 
-ACTING = re.compile(r"\.\s*step\b|zero_grad|backward|_step\s*\(|\._?grad\b[^=\n]*=|\.grad\b.*_\(|autograd\.grad")
-STEPPING = re.compile(r"\.\s*step\b|optimizer_step")
+ACTING = pattern(r"\.\s*step\b|zero_grad|backward|_step\s*\(|\._?grad\b[^=\n]*=|\.grad\b.*_\(|autograd\.grad")
+STEPPING = pattern(r"\.\s*step\b|optimizer_step")
 TOO_COMMON = frozenset({"forward", "__init__", "get", "main", "__enter__", "__exit__", "__iter__", "__next__"})
 ITSELF = {"forward": "self.forward("}
 """Of the names that are too common, those that are followed where an object calls its own method."""
-RELEVANT = re.compile(r"zero_grad|backward|\bstep\b|optim", re.IGNORECASE)
-"""What a file has, somewhere, that has to do with gradients at all."""
-USED = re.compile(r"\.\s*(zero_grad|param_groups|step|parameters|named_parameters|train|eval)\b")
-RECEIVER = re.compile(r"(\w+)(?:\[[^\]]*\])?\s*$")
+USED = pattern(r"\.\s*(zero_grad|param_groups|step|parameters|named_parameters|train|eval)\b")
+RECEIVER = pattern(r"(\w+)(?:\[[^\]]*\])?\s*$")
 LONGEST = 80
-DECLARED = re.compile(r"(\w+)\s*[:,]\s*[\w.]*\bOptimizer\b")
-LENT = re.compile(r"\.\s*zero_grad\b(?!\s*\()")
+DECLARED = pattern(r"(\w+)\s*[:,]\s*[\w.]*\bOptimizer\b")
+LENT = pattern(r"\.\s*zero_grad\b(?!\s*\()")
 ROUNDS = 6
 
 

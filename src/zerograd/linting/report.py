@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 
@@ -40,4 +39,6 @@ def _summary(findings: Sequence[Finding], files: int) -> str:
 
 def as_json(findings: Sequence[Finding]) -> str:
     """A list of objects: path, line, column, code, severity, message."""
+    import json
+
     return json.dumps([finding.as_object() for finding in findings], indent=2) + "\n"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
 from zerograd.linting.context import Context, Told
+from zerograd.linting.patterns import pattern
 from zerograd.linting.state import BACKWARD, STEP, UNKNOWN
 from zerograd.linting.windowing import Window, spelt_out, windows
 
-FLUSHED = re.compile(r" or |len\(|last|final|end")
+FLUSHED = pattern(r" or |len\(|last|final|end")
 
 
 def check(context: Context) -> Iterator[Told]:

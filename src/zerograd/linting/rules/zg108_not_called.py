@@ -11,10 +11,11 @@ from zerograd.linting.binding import Binder
 from zerograd.linting.context import Told
 from zerograd.linting.finding import Finding
 from zerograd.linting.modules import Module
+from zerograd.linting.patterns import pattern
 
 METHODS = frozenset({"zero_grad", "step", "backward", "train", "eval", "update"})
-BARE = re.compile(r"\.\s*(?:zero_grad|step|backward|train|eval|update)\s*(?:[;#].*)?$", re.MULTILINE)
-EXPECTED = re.compile(r"raises|suppress|warns")
+BARE = pattern(r"\.\s*(?:zero_grad|step|backward|train|eval|update)\s*(?:[;#].*)?$", re.MULTILINE)
+EXPECTED = pattern(r"raises|suppress|warns")
 
 
 def check(module: Module, binder: Binder) -> Iterator[Told]:  # noqa: ARG001

@@ -5,20 +5,21 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from zerograd.hazards import find
+from zerograd.light import dataclass
 from zerograd.linting.binding import Binder
 from zerograd.linting.context import Told
 from zerograd.linting.finding import Finding
 from zerograd.linting.idle import are_used, never_steps, steps, text_of
 from zerograd.linting.modules import Module, within
 from zerograd.linting.paths import Path, frame_of
+from zerograd.linting.patterns import pattern
 from zerograd.linting.scopes import Class, Scope
 from zerograd.linting.trees import walk_tree
 
-CLEARED = re.compile(r"((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
-STEPPED = re.compile(r"(\w+)\.step\(\s*\)")
+CLEARED = pattern(r"((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
+STEPPED = pattern(r"(\w+)\.step\(\s*\)")
 BACKWARD = ("backward", "manual_backward")
 LOOPS = (ast.For, ast.AsyncFor, ast.While)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
