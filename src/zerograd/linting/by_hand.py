@@ -30,7 +30,7 @@ class HandStep:
 
 def hand_steps(module: Module) -> Iterator[HandStep]:
     """The steps of a file that are written by hand, where nothing in the file clears a gradient."""
-    text = module.source.text
+    text = module.text
     if "backward" not in text or ".grad" not in text or not UPDATES.search(text) or CLEARS.search(text):
         return
     for loop in walk_tree(module.tree):

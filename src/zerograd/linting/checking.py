@@ -36,13 +36,16 @@ def check_source(
             return unused(comments(source), configuration.codes, source)
         files = files or _files()
         module = files.load(source)
+        told = _once(list(told_of(module, configuration)))
     except UnreadableError as error:
         return [
             Finding.at(
                 source, error.line, max(error.column - 1, 0), UNREADABLE, "warning", f"unreadable: {error.message}"
             )
         ]
-    told = _once(list(told_of(module, configuration)))
+    except RecursionError:
+        message = "unreadable: nested too deeply to be checked"
+        return [Finding.at(source, 1, 0, UNREADABLE, "warning", message)]
     marks = comments(source)
     own = kept([pair for pair in told if pair[0].path == source.path], marks)
     return sorted({*own, *_of_others(told, module, files), *unused(marks, configuration.codes, source)})
@@ -101,10 +104,7 @@ def check_file(path: Path, configuration: Configuration, files: Files | None = N
     except UnreadableError as error:
         empty = Source(str(path), "")
         return [Finding.at(empty, error.line, 0, UNREADABLE, "warning", f"unreadable: {error.message}")]
-    try:
-        return check_source(source, configuration, files)
-    except RecursionError:
-        return [Finding.at(source, 1, 0, UNREADABLE, "warning", "unreadable: nested too deeply to be checked")]
+    return check_source(source, configuration, files)
 
 
 def check_paths(

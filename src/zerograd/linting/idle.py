@@ -30,8 +30,8 @@ NO_USE = pattern(
 def text_of(module: Module, node: ast.AST) -> str:
     """The lines of a node; of the whole file for the module itself."""
     if isinstance(node, ast.Module):
-        return module.source.text
-    return "\n".join(module.source.lines[getattr(node, "lineno", 1) - 1 : getattr(node, "end_lineno", 0)])
+        return module.text
+    return "\n".join(module.rows[getattr(node, "lineno", 1) - 1 : getattr(node, "end_lineno", 0)])
 
 
 def steps(words: str, text: str) -> bool:
@@ -60,9 +60,9 @@ def never_steps(module: Module, path: Path, binder: Binder, around: ast.AST | No
     if "[" in words or "*" in words or TAKES_OVER.search(own) or steps(words, own):
         return False
     if len(path.parts) > 2:
-        return not steps(words, module.source.text) and _is_left_alone(node, path)
+        return not steps(words, module.text) and _is_left_alone(node, path)
     if isinstance(path.home, Class):
-        others = set(re.findall(rf"(\w+)\.{re.escape(path.parts[-1])}\b", module.source.text))
+        others = set(re.findall(rf"(\w+)\.{re.escape(path.parts[-1])}\b", module.text))
         if others - {"self", path.parts[-2]}:
             return False
     return _is_left_alone(node, path)

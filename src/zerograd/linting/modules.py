@@ -38,6 +38,8 @@ ITSELF = {"forward": "self.forward("}
 USED = pattern(r"\.\s*(zero_grad|param_groups|step|parameters|named_parameters|train|eval)\b")
 RECEIVER = pattern(r"(\w+)(?:\[[^\]]*\])?\s*$")
 LONGEST = 80
+DATA = 2000
+"""A line of more characters is no program that somebody reads."""
 DECLARED = pattern(r"(\w+)\s*[:,]\s*[\w.]*\bOptimizer\b")
 LENT = pattern(r"\.\s*zero_grad\b(?!\s*\()")
 ROUNDS = 6
@@ -77,10 +79,12 @@ class Module:
         self.scope: Scope = reader.read(self.tree)
         self.functions: list[Function] = reader.functions
         self.classes: list[Class] = reader.classes
-        self.hooked = bool(GRADIENT_HOOKS.search(source.text))
-        self.optimizer_names, self.module_names = used_names(source.text)
+        self.rows, self.text = _without_data(source)
+        """The lines, and the text, in which words are looked for."""
+        self.hooked = bool(GRADIENT_HOOKS.search(self.text))
+        self.optimizer_names, self.module_names = used_names(self.text)
         """Names with an optimizer's methods, and names with a module's."""
-        self.lines = [(n, line) for n, line in enumerate(source.lines, start=1) if not line.lstrip().startswith("#")]
+        self.lines = [(n, line) for n, line in enumerate(self.rows, start=1) if not line.lstrip().startswith("#")]
         self.returning = [number for number, line in self.lines if "return" in line]
         self.stepping, self.step_names = self._spread(STEPPING, files.imported_names(self, "step_names"))
         """The lines that take a step or call a function that does, and the names of such functions."""
@@ -152,7 +156,7 @@ class Module:
     @cached_property
     def lends_zero_grad(self) -> bool:
         """Whether the method zero_grad is handed to something, which may call it at any time."""
-        if not LENT.search(self.source.text):
+        if not LENT.search(self.text):
             return False
         own = set()
         for node in walk_tree(self.tree):
@@ -192,6 +196,14 @@ class Module:
     def acts(self, node: object) -> bool:
         """Whether a node has a line that makes, uses or clears gradients, or calls something of the file that does."""
         return within(self.acting, node)
+
+
+def _without_data(source: Source) -> tuple[list[str], str]:
+    """Lines and text without what is too long for a line of a program: pictures and tables, written as strings."""
+    if not any(len(line) > DATA for line in source.lines):
+        return source.lines, source.text
+    rows = [line if len(line) <= DATA else "" for line in source.lines]
+    return rows, "\n".join(rows)
 
 
 def within(numbers: list[int], node: object) -> bool:

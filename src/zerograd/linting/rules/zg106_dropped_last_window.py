@@ -19,7 +19,7 @@ def check(context: Context) -> Iterator[Told]:
         if window.sort != "modulo" or window.step in told or not _ends_with_the_data(window):
             continue
         view = window.view
-        text = window.loop.module.source.text
+        text = window.loop.module.text
         if (
             FLUSHED.search(ast.unparse(spelt_out(window.guard.test, context)))
             or "drop_last" in text

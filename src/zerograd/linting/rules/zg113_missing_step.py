@@ -18,7 +18,7 @@ from zerograd.linting.patterns import pattern
 from zerograd.linting.scopes import Class, Scope
 from zerograd.linting.trees import walk_tree
 
-CLEARED = pattern(r"((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
+CLEARED = pattern(r"\b((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
 STEPPED = pattern(r"(\w+)\.step\(\s*\)")
 BACKWARD = ("backward", "manual_backward")
 LOOPS = (ast.For, ast.AsyncFor, ast.While)
@@ -35,7 +35,7 @@ class Cycle:
 
 
 def check(module: Module, binder: Binder) -> Iterator[Told]:
-    if "backward" not in module.source.text or module.hooked:
+    if "backward" not in module.text or module.hooked:
         return
     told: set[Path] = set()
     for path, cycle in (*_cleared(module, binder), *_made(module, binder)):
@@ -104,7 +104,7 @@ def _is_made(path: Path, binder: Binder) -> bool:
 def _is_given_one_thing_twice(scope: Scope) -> bool:
     """Whether a call in the file hands one thing over for two parameters, so that two optimizers may be one."""
     name = getattr(scope.node, "name", "")
-    for given in re.findall(rf"\b{re.escape(name)}\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)", scope.module.source.text):
+    for given in re.findall(rf"\b{re.escape(name)}\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)", scope.module.text):
         words = [word.strip() for word in given.split(",")]
         if len(words) > len(set(words)):
             return True
@@ -137,7 +137,7 @@ def _cycles(node: ast.AST) -> Iterator[Cycle]:
 
 def _made(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
     """Optimizers that are made beside a loop with backward in it, and then forgotten."""
-    text = module.source.text
+    text = module.text
     paths = [
         Path(scope, (name,))
         for scope in (module.scope, *(function.scope for function in module.functions))
