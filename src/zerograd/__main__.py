@@ -1,4 +1,4 @@
-"""``python -m zerograd``: the command ``zerograd``, where the folder of scripts is not on the path."""
+"""``python -m zerograd`` is the command ``zerograd``."""
 
 import sys
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, wraps
 
 from zerograd.hazards import Severity, find
+from zerograd.light import Any, Literal, TypeVar, dataclass, field
 from zerograd.linting.binding import Binder
 from zerograd.linting.finding import Finding
 from zerograd.linting.flow import Activation, Flow
-from zerograd.linting.graph import Event, Graph
+from zerograd.linting.graph import Event, Graph, Loop
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.scopes import Function, Scope
 from zerograd.linting.state import STEP, View, related
 
-WORK = 40_000
+WORK = 30_000
 """So many expressions are looked at in one file; the functions after that are not checked."""
+
+Sort = Literal["modulo", "boundary", "other"]
+"""What a condition means for the iterations of a loop."""
+T = TypeVar("T")
 
 Told = tuple[Finding, frozenset[int]]
 """A finding, and the lines of its file on which a comment counts for it."""
@@ -34,6 +38,8 @@ class Context:
     body: Sequence[ast.stmt]
     graph: Graph
     binder: Binder
+    sorts: dict[tuple[ast.expr, Loop], Sort] = field(default_factory=dict)
+    found: dict[object, list[Any]] = field(default_factory=dict)
 
     @cached_property
     def live(self) -> set[int]:
@@ -85,6 +91,17 @@ class Context:
         cell = f"cell {place.cell} line " if place.cell is not None else ""
         file = "" if event.module is self.module else f"{event.module.source.path}:"
         return f"{file}{cell}{place.line}"
+
+
+def shared(find_all: Callable[[Context], Iterator[T]]) -> Callable[[Context], list[T]]:
+    """What several rules ask of a function is looked for once."""
+
+    def kept(context: Context) -> list[T]:
+        if find_all not in context.found:
+            context.found[find_all] = list(find_all(context))
+        return context.found[find_all]
+
+    return wraps(find_all)(kept)
 
 
 def contexts(module: Module, binder: Binder) -> list[Context]:

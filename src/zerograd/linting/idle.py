@@ -8,19 +8,21 @@ import re
 from zerograd.linting.binding import Binder
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import Path, name_of
+from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import OTHER_CLASSES, is_harmless
 from zerograd.linting.scopes import Class
+from zerograd.linting.trees import walk_tree
 
 LEFT_ALONE = frozenset({"zero_grad", "param_groups", "state_dict", "load_state_dict", "add_param_group", "state"})
 """What may be done with an optimizer that does not step."""
-TAKES_OVER = re.compile(r"closure|autograd\.grad|def on_|optimizer_step")
+TAKES_OVER = pattern(r"closure|autograd\.grad|def on_|optimizer_step")
 PLAIN_BASES = frozenset({"object", "Module", "LightningModule", "ABC", "Generic", "Protocol"})
 """Base classes of other packages that never step an attribute of their own accord."""
-OWN_CALL = re.compile(r"(?:self|super\(\))\.(\w*(?:step|update|apply|optimi[sz]e|train|learn|hook|on_|grad)\w*)\(")
+OWN_CALL = pattern(r"(?:self|super\(\))\.(\w*(?:step|update|apply|optimi[sz]e|train|learn|hook|on_|grad)\w*)\(")
 """Methods that may take a step, called by an object of its own."""
-USES = re.compile(r"grads?$|gradients?$|grads?_|fisher|hessian|influence|importance")
+USES = pattern(r"grads?$|gradients?$|grads?_|fisher|hessian|influence|importance")
 """Names of functions that use gradients without a step."""
-NO_USE = re.compile(
+NO_USE = pattern(
     r"(?:zero|no|enable|requires|clip|accum\w*|set|retain|manual)_grad|grad_norm|gradient_accum|optimizer_grad|norm_|clip"
 )
 
@@ -28,15 +30,20 @@ NO_USE = re.compile(
 def text_of(module: Module, node: ast.AST) -> str:
     """The lines of a node; of the whole file for the module itself."""
     if isinstance(node, ast.Module):
-        return module.source.text
-    return "\n".join(module.source.lines[getattr(node, "lineno", 1) - 1 : getattr(node, "end_lineno", 0)])
+        return module.text
+    return "\n".join(module.rows[getattr(node, "lineno", 1) - 1 : getattr(node, "end_lineno", 0)])
 
 
 def steps(words: str, text: str) -> bool:
     """Whether a text has something that steps an optimizer of this name, or hands it to something to step."""
     before, _, name = words.rpartition(".")
     word = (re.escape(before) + r"\." if before else "") + "_?" + re.escape(name.lstrip("_"))
-    return bool(re.search(rf"\b{word}\b[\w\[\]\"'.]*\.\w*step|step\w*\([^)\n]*\b{word}\b", text))
+    bare = name.lstrip("_")
+    lines = [line for line in text.split("\n") if "step" in line and bare in line] if bare in text else []
+    if not lines:
+        return False
+    pattern = re.compile(rf"\b{word}\b[\w\[\]\"'.]*\.\w*step|step\w*\([^)\n]*\b{word}\b")
+    return any(map(pattern.search, lines))
 
 
 def words_of(path: Path) -> str:
@@ -53,9 +60,9 @@ def never_steps(module: Module, path: Path, binder: Binder, around: ast.AST | No
     if "[" in words or "*" in words or TAKES_OVER.search(own) or steps(words, own):
         return False
     if len(path.parts) > 2:
-        return not steps(words, module.source.text) and _is_left_alone(node, path)
+        return not steps(words, module.text) and _is_left_alone(node, path)
     if isinstance(path.home, Class):
-        others = set(re.findall(rf"(\w+)\.{re.escape(path.parts[-1])}\b", module.source.text))
+        others = set(re.findall(rf"(\w+)\.{re.escape(path.parts[-1])}\b", module.text))
         if others - {"self", path.parts[-2]}:
             return False
     return _is_left_alone(node, path)
@@ -84,12 +91,12 @@ def are_used(node: ast.AST) -> bool:
     """Whether something in a function looks at gradients: for such a function backward is enough."""
     scaled = {
         part
-        for statement in ast.walk(node)
+        for statement in walk_tree(node)
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
         if getattr(statement.value.func, "attr", "").endswith("_")
-        for part in ast.walk(statement.value.func)
+        for part in walk_tree(statement.value.func)
     }
-    for current in ast.walk(node):
+    for current in walk_tree(node):
         if isinstance(current, ast.Attribute) and current.attr in ("grad", "_grad") and current not in scaled:
             return True
         if isinstance(current, ast.Call):
@@ -102,7 +109,7 @@ def are_used(node: ast.AST) -> bool:
 def _is_left_alone(node: ast.AST, path: Path) -> bool:
     """Whether an optimizer is at most cleared, saved and handed to schedulers."""
     allowed: set[ast.AST] = set()
-    for current in ast.walk(node):
+    for current in walk_tree(node):
         if isinstance(current, ast.Attribute) and current.attr in LEFT_ALONE:
             allowed.add(current.value)
         elif isinstance(current, ast.Call):
@@ -114,7 +121,7 @@ def _is_left_alone(node: ast.AST, path: Path) -> bool:
             allowed.add(current.left)
         elif isinstance(current, ast.If):
             allowed.add(current.test)
-    return not any(_is(current, path) and current not in allowed for current in ast.walk(node))
+    return not any(_is(current, path) and current not in allowed for current in walk_tree(node))
 
 
 def _is(node: ast.AST, path: Path) -> bool:

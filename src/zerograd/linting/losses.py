@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
 from zerograd.linting.paths import name_of
+from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import is_harmless, snake
+from zerograd.linting.trees import walk_tree
 
-LOSS = re.compile(r"loss|(?:^|_)err(?:or)?(?:_|$)|(?:^|_)cost(?:_|$)|objective|criterion_out")
-READS = re.compile(
+LOSS = pattern(r"loss|(?:^|_)err(?:or)?(?:_|$)|(?:^|_)cost(?:_|$)|objective|criterion_out")
+READS = pattern(
     r"(?:^|_)(?:item|detach|append|print|update|add|log|logs|write|float|mean|sum|format|set|isnan|isfinite|cpu|numpy|str"
     r"|scalar|info|debug|list|postfix|description|stack|cat|min|max|minimum|maximum|abs|sqrt|exp|adapt|len|extend|any|all"
     r"|gather|reduce|clamp|round|to|tolist|put|push|add_scalars|scalars|report|track|record|dict|zip|enumerate|int|bool)(?:_|$)"
 )
-GRADIENTS = re.compile(
+GRADIENTS = pattern(
     r"backward|autograd|jacobian|[jv]jp|functional_call|perturb|\bes_|evolution|closure|ascend|_and_grad|grad_and|grads?\("
     r"|torch\.func\b|apply_grad"
 )
-HARMLESS_GRADIENTS = re.compile(
+HARMLESS_GRADIENTS = pattern(
     r"zero_grad|no_grad|clip_grad\w*|requires_grad\w*|set_grad_enabled|enable_grad|autograd\.(?:Variable|set_detect_anomaly"
     r"|detect_anomaly|profiler)|register_\w*hook"
 )
-CRITERION = re.compile(r"loss|criter|cross_entropy|(?:^|_)nll|(?:^|_)mse|(?:^|_)bce|(?:^|_)elbo|(?:^|_)objective")
+CRITERION = pattern(r"loss|criter|cross_entropy|(?:^|_)nll|(?:^|_)mse|(?:^|_)bce|(?:^|_)elbo|(?:^|_)objective")
 
 
 def computes_a_loss_for_nothing(tree: ast.AST) -> bool:
@@ -36,19 +37,19 @@ def computes_a_loss_for_nothing(tree: ast.AST) -> bool:
 
 
 def _losses(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+    for node in walk_tree(tree):
         if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) and LOSS.search(snake(node.target.id)):
             yield node.target.id
         if isinstance(node, ast.Assign) and not isinstance(node.value, (ast.Constant, ast.List, ast.Dict, ast.Tuple)):
             made = isinstance(node.value, ast.Call) and CRITERION.search(snake(name_of(node.value.func)))
             for target in node.targets:
-                for part in ast.walk(target):
+                for part in walk_tree(target):
                     if isinstance(part, ast.Name) and (made or LOSS.search(snake(part.id))):
                         yield part.id
 
 
 def _calls(tree: ast.AST) -> Iterator[ast.Call]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return (node for node in walk_tree(tree) if isinstance(node, ast.Call))
 
 
 def _may_use(call: ast.Call, losses: set[str]) -> bool:

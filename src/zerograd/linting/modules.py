@@ -6,33 +6,42 @@ import ast
 import os
 import re
 from bisect import bisect_left
-from functools import cached_property
+from collections import defaultdict
+from collections.abc import Callable
+from functools import cached_property, lru_cache
 from pathlib import Path
 
-from zerograd.linting.reading import Source, UnreadableError, read_source
+from zerograd.light import Any, TypeVar
+from zerograd.linting.calling import Calling
+from zerograd.linting.patterns import pattern
+from zerograd.linting.reading import RELEVANT, Source, UnreadableError, read_source
 from zerograd.linting.receivers import GRADIENT_HOOKS
 from zerograd.linting.scopes import Class, Function, Reader, Scope
+from zerograd.linting.trees import walk_tree
 
-TELLING = re.compile(
-    r"yield|backward|step|zero|^opt|_opt|optim|Opt|^_?grad$|closure|loop"
-    r"|(?i:train|fit|learn|backprop|bwd|grad|hook|callback|dispatch|minimi[sz]e|accumul|engine|trigger|execute)"
-    r"|^(?:run|on|before|after|call|fire|emit|sync)"
+T = TypeVar("T")
+
+TELLING = pattern(
+    r"yield|backward|step|zero|^opt|_opt|optim|Opt|^_?grad$|closure|loop|^(?:run|on|before|after|call|fire|emit|sync)"
+)
+TELLING_IN_ANY_CASE = pattern(
+    r"train|fit|learn|backprop|bwd|grad|hook|callback|dispatch|minimi[sz]e|accumul|engine|trigger|execute"
 )
 """Words of lines that may have to do with gradients. All other lines are not looked at closely."""
-WORD = re.compile(r"[^\W\d]\w*")
+WORD = pattern(r"[^\W\d]\w*")
 
-ACTING = re.compile(r"\.\s*step\b|zero_grad|backward|_step\s*\(|\._?grad\b[^=\n]*=|\.grad\b.*_\(|autograd\.grad")
-STEPPING = re.compile(r"\.\s*step\b|optimizer_step")
+ACTING = pattern(r"\.\s*step\b|zero_grad|backward|_step\s*\(|\._?grad\b[^=\n]*=|\.grad\b.*_\(|autograd\.grad")
+STEPPING = pattern(r"\.\s*step\b|optimizer_step")
 TOO_COMMON = frozenset({"forward", "__init__", "get", "main", "__enter__", "__exit__", "__iter__", "__next__"})
 ITSELF = {"forward": "self.forward("}
 """Of the names that are too common, those that are followed where an object calls its own method."""
-RELEVANT = re.compile(r"zero_grad|backward|\bstep\b|optim", re.IGNORECASE)
-"""What a file has, somewhere, that has to do with gradients at all."""
-USED = re.compile(r"\.\s*(zero_grad|param_groups|step|parameters|named_parameters|train|eval)\b")
-RECEIVER = re.compile(r"(\w+)(?:\[[^\]]*\])?\s*$")
+USED = pattern(r"\.\s*(zero_grad|param_groups|step|parameters|named_parameters|train|eval)\b")
+RECEIVER = pattern(r"(\w+)(?:\[[^\]]*\])?\s*$")
 LONGEST = 80
-DECLARED = re.compile(r"(\w+)\s*[:,]\s*[\w.]*\bOptimizer\b")
-LENT = re.compile(r"\.\s*zero_grad\b(?!\s*\()")
+DATA = 2000
+"""A line of more characters is no program that somebody reads."""
+DECLARED = pattern(r"(\w+)\s*[:,]\s*[\w.]*\bOptimizer\b")
+LENT = pattern(r"\.\s*zero_grad\b(?!\s*\()")
 ROUNDS = 6
 
 
@@ -52,6 +61,12 @@ def used_names(text: str) -> tuple[set[str], set[str]]:
     return optimizers, {name for name, methods in used.items() if methods - {"step", "param_groups"}}
 
 
+@lru_cache(maxsize=4096)
+def is_telling(word: str) -> bool:
+    """Whether a line with this word may have to do with gradients."""
+    return bool(TELLING.search(word) or TELLING_IN_ANY_CASE.search(word.lower()))
+
+
 class Module:
     """A file: its tree, its scopes, and the lines that matter."""
 
@@ -64,11 +79,12 @@ class Module:
         self.scope: Scope = reader.read(self.tree)
         self.functions: list[Function] = reader.functions
         self.classes: list[Class] = reader.classes
-        self.hooked = bool(GRADIENT_HOOKS.search(source.text))
-        self.optimizer_names, self.module_names = used_names(source.text)
+        self.rows, self.text = _without_data(source)
+        """The lines, and the text, in which words are looked for."""
+        self.hooked = bool(GRADIENT_HOOKS.search(self.text))
+        self.optimizer_names, self.module_names = used_names(self.text)
         """Names with an optimizer's methods, and names with a module's."""
-        self.lines = [(n, line) for n, line in enumerate(source.lines, start=1) if not line.lstrip().startswith("#")]
-        self.words = [(n, WORD.findall(line)) for n, line in self.lines]
+        self.lines = [(n, line) for n, line in enumerate(self.rows, start=1) if not line.lstrip().startswith("#")]
         self.returning = [number for number, line in self.lines if "return" in line]
         self.stepping, self.step_names = self._spread(STEPPING, files.imported_names(self, "step_names"))
         """The lines that take a step or call a function that does, and the names of such functions."""
@@ -76,6 +92,8 @@ class Module:
         """The same for all that is done to gradients."""
         self.telling = self._telling()
         """The lines that have to be looked at closely: those, and calls that may do anything."""
+        self.calling = Calling(self)
+        self._answers: dict[tuple[str, ast.AST], Any] = {}
 
     def _spread(self, pattern: re.Pattern[str], names: set[str]) -> tuple[list[int], set[str]]:
         marked = {
@@ -97,31 +115,66 @@ class Module:
             if "__call__" in fresh:
                 marked |= {number for number, line in self.lines if "(" in line}
             else:
-                marked |= {number for number, words in self.words if not fresh.isdisjoint(words)}
+                marked.update(*(self.words[word] for word in fresh if word in self.words))
             found = sorted(marked)
         return found, known
 
     def _telling(self) -> list[int]:
         if not self.stepping and not (self.imported and self.acting):
             return []
-        every = {word for _, words in self.words for word in words}
-        telling = {word for word in every if TELLING.search(word)} | self.optimizer_names
-        found = {number for number, words in self.words if not telling.isdisjoint(words)}
-        found |= {number for number, line in self.lines if "self(" in line}
+        found = {number for number, line in self.lines if "self(" in line}
+        found.update(*(at for word, at in self.words.items() if word in self.optimizer_names or is_telling(word)))
         return sorted(found.union(self.acting))
+
+    @cached_property
+    def scopes(self) -> list[Scope]:
+        """The scopes of the file, of all functions, and of what classes are nested in."""
+        return [self.scope, *(f.scope for f in self.functions), *(c.scope for c in self.classes)]
+
+    @cached_property
+    def bound_names(self) -> set[str]:
+        """All names that are bound in any scope."""
+        found: set[str] = set()
+        for scope in self.scopes:
+            found.update(scope.values, scope.parameters, scope.functions, scope.classes, scope.imports)
+        return found
+
+    @cached_property
+    def known_functions(self) -> set[str]:
+        """The names of the functions and methods of this file and of those that it imports."""
+        return {f.name for f in self.functions} | self.files.imported_names(self, "known_functions")
+
+    @cached_property
+    def words(self) -> dict[str, list[int]]:
+        """The lines of each word."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for number, line in self.lines:
+            for word in WORD.findall(line):
+                found[word].append(number)
+        return found
 
     @cached_property
     def lends_zero_grad(self) -> bool:
         """Whether the method zero_grad is handed to something, which may call it at any time."""
-        if not LENT.search(self.source.text):
+        if not LENT.search(self.text):
             return False
         own = set()
-        for node in ast.walk(self.tree):
+        for node in walk_tree(self.tree):
             if isinstance(node, ast.Call):
                 own.add(node.func)
             elif isinstance(node, ast.Expr):
                 own.add(node.value)
-        return any(isinstance(n, ast.Attribute) and n.attr == "zero_grad" and n not in own for n in ast.walk(self.tree))
+        return any(
+            isinstance(n, ast.Attribute) and n.attr == "zero_grad" and n not in own for n in walk_tree(self.tree)
+        )
+
+    def once(self, question: str, node: ast.AST, answer: Callable[[Any], T]) -> T:
+        """What ``answer`` says about a node. It is asked once: functions are looked at as often as they are called."""
+        try:
+            found: T = self._answers[question, node]
+        except KeyError:
+            found = self._answers[question, node] = answer(node)
+        return found
 
     def mentions(self, node: object, word: str) -> bool:
         """Whether a word is in the lines of a node."""
@@ -143,6 +196,14 @@ class Module:
     def acts(self, node: object) -> bool:
         """Whether a node has a line that makes, uses or clears gradients, or calls something of the file that does."""
         return within(self.acting, node)
+
+
+def _without_data(source: Source) -> tuple[list[str], str]:
+    """Lines and text without what is too long for a line of a program: pictures and tables, written as strings."""
+    if not any(len(line) > DATA for line in source.lines):
+        return source.lines, source.text
+    rows = [line if len(line) <= DATA else "" for line in source.lines]
+    return rows, "\n".join(rows)
 
 
 def within(numbers: list[int], node: object) -> bool:

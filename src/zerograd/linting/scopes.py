@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+
+from zerograd.light import TYPE_CHECKING, dataclass, field
 
 if TYPE_CHECKING:
     from zerograd.linting.modules import Module

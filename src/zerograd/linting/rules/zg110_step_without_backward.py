@@ -67,7 +67,7 @@ def _is_all_there_is(context: Context, view: View) -> bool:
         view.alone
         and view.path.home is context.scope
         and context.binder.constructor(view.path) is not None
-        and "backward" not in context.module.source.text
+        and "backward" not in context.module.text
         and not view.of(UNKNOWN)
     )
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from zerograd.hazards import find
+from zerograd.light import dataclass
 from zerograd.linting.binding import Binder
 from zerograd.linting.context import Told
 from zerograd.linting.finding import Finding
 from zerograd.linting.idle import are_used, never_steps, steps, text_of
 from zerograd.linting.modules import Module, within
 from zerograd.linting.paths import Path, frame_of
+from zerograd.linting.patterns import pattern
 from zerograd.linting.scopes import Class, Scope
+from zerograd.linting.trees import walk_tree
 
-CLEARED = re.compile(r"((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
-STEPPED = re.compile(r"(\w+)\.step\(\s*\)")
+CLEARED = pattern(r"\b((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
+STEPPED = pattern(r"(\w+)\.step\(\s*\)")
 BACKWARD = ("backward", "manual_backward")
 LOOPS = (ast.For, ast.AsyncFor, ast.While)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
@@ -33,7 +35,7 @@ class Cycle:
 
 
 def check(module: Module, binder: Binder) -> Iterator[Told]:
-    if "backward" not in module.source.text or module.hooked:
+    if "backward" not in module.text or module.hooked:
         return
     told: set[Path] = set()
     for path, cycle in (*_cleared(module, binder), *_made(module, binder)):
@@ -102,7 +104,7 @@ def _is_made(path: Path, binder: Binder) -> bool:
 def _is_given_one_thing_twice(scope: Scope) -> bool:
     """Whether a call in the file hands one thing over for two parameters, so that two optimizers may be one."""
     name = getattr(scope.node, "name", "")
-    for given in re.findall(rf"\b{re.escape(name)}\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)", scope.module.source.text):
+    for given in re.findall(rf"\b{re.escape(name)}\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)", scope.module.text):
         words = [word.strip() for word in given.split(",")]
         if len(words) > len(set(words)):
             return True
@@ -135,7 +137,7 @@ def _cycles(node: ast.AST) -> Iterator[Cycle]:
 
 def _made(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
     """Optimizers that are made beside a loop with backward in it, and then forgotten."""
-    text = module.source.text
+    text = module.text
     paths = [
         Path(scope, (name,))
         for scope in (module.scope, *(function.scope for function in module.functions))
@@ -157,9 +159,9 @@ def _made(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
 
 
 def _in_a_loop(node: ast.AST) -> ast.Call | None:
-    for loop in ast.walk(node):
+    for loop in walk_tree(node):
         if isinstance(loop, LOOPS):
-            for call in ast.walk(loop):
+            for call in walk_tree(loop):
                 if isinstance(call, ast.Call) and getattr(call.func, "attr", "") in BACKWARD:
                     return call
     return None
