@@ -26,7 +26,7 @@ STEPS_SHOWN = 6
 
 def teach_zero_grad(settings: Settings, console: Console) -> None:
     """Descend twice from the same start, with zero_grad and without, and show what the gradient holds."""
-    with threads(settings.threads or task_named(settings.task).threads):
+    with threads(settings):
         _teach(settings, console)
 
 
