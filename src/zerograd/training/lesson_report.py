@@ -18,7 +18,6 @@ from zerograd.training.progress import say
 from zerograd.training.random_state import own_randomness
 from zerograd.training.session import prepare, threads
 from zerograd.training.settings import Settings
-from zerograd.training.tasks import task_named
 
 EPOCHS = 200  # five would be too few to see where the wrong descent goes
 STEPS_SHOWN = 6
