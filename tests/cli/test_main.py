@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -122,8 +123,21 @@ def test_a_pipe_that_nobody_reads_is_no_error_to_speak_of(monkeypatch, capfd):
 
     monkeypatch.setattr(entry, "_dispatch", broken)
     monkeypatch.setattr(sys, "stdout", io.StringIO())  # has no number that would be given to something else
-    assert main(["train"]) == 1
+    assert main(["train"]) == 141  # as a shell says of a program that SIGPIPE has ended
     assert capfd.readouterr().err == ""
+
+
+def test_a_full_disk_behind_the_output_is_named():
+    argv = [
+        sys.executable,
+        "-c",
+        "from zerograd.cli.main import main; raise SystemExit(main(['lint', '--rule', 'ZG103']))",
+    ]
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "zerograd: Can't write the output: No space left on device.\n")
 
 
 def test_errors_are_one_line_but_on_a_terminal_lines_end_between_words(monkeypatch, capsys):
