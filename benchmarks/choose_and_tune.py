@@ -1,12 +1,13 @@
-"""What the optimizers reach on the tasks of `zerograd train`, each with the same number of learning rates to try.
+"""What the optimizers reach on the tasks of `zerograd train`, each with the best of learning rates a factor of 3 apart.
 
-    python -m benchmarks.choose_and_tune               # all that is missing; about twenty minutes for everything
+    python -m benchmarks.choose_and_tune               # all that is missing; about half an hour for everything
     python -m benchmarks.choose_and_tune --seconds 280  # as much as fits; go on with the same command
     python -m benchmarks.choose_and_tune --table        # the table of docs/choose_and_tune.md
 
-A cell is one training: (task, optimizer, learning rate, seed). Every optimizer tries five learning rates with seed 0;
-the one with the lowest held-out loss is trained with three more seeds, and those are what is reported. A cell is kept
-in results/choose_and_tune.json as soon as it is there, and never computed twice.
+A cell is one training: (task, optimizer, learning rate, seed). Every optimizer tries five learning rates with seed 0,
+and goes on by factors of three while the best is the largest or the smallest that was tried. The one with the lowest
+held-out loss is trained with three more seeds, and those are what is reported. A cell is kept in
+results/choose_and_tune.json as soon as it is there, and never computed twice.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ JSON, PICTURE = RESULTS / "choose_and_tune.json", RESULTS / "choose_and_tune.png
 
 FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)
 """What an optimizer's usual learning rate is multiplied by: five tries each."""
+ABOVE, BELOW = (30.0, 100.0, 300.0, 1000.0), (0.03, 0.01, 0.003, 0.001)
+"""What comes next while the best is at an edge."""
 TUNING_SEED, SEEDS = 0, (1, 2, 3)
 EPOCHS = {"logistic": 30, "digits": 8, "chars": 1, "factors": 2}
 """The tasks, each cut to a few hundred steps."""
@@ -47,7 +50,7 @@ Make = Callable[[nn.Module, float], list[Optimizer]]
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """An optimizer in this comparison; ``lr``: the middle of its six."""
+    """An optimizer in this comparison; ``lr``: the middle of its five."""
 
     make: Make
     lr: float
@@ -161,13 +164,33 @@ class Table:
         loss = self.cells[cell]["loss"]
         return math.inf if loss is None else loss
 
+    def rates(self, task: str, name: str) -> list[float]:
+        """The learning rates to try, the lowest first: all that can be known before the cells among them are there."""
+        factors, above, below = list(FACTORS), list(ABOVE), list(BELOW)
+        while True:
+            cells = [(task, name, ENTRIES[name].lr * factor, TUNING_SEED) for factor in factors]
+            if all(cell in self.cells for cell in cells):
+                losses = [self.loss(cell) for cell in cells]
+                best = losses.index(min(losses))
+                if best == len(losses) - 1 and above:
+                    factors.append(above.pop(0))
+                    continue
+                if best == 0 and below:
+                    factors.insert(0, below.pop(0))
+                    continue
+            return [lr for _, _, lr, _ in cells]
+
     def tries(self, task: str, name: str) -> list[tuple[float, float]]:
         """(lr, loss) of the learning rates that were tried."""
-        rates = [ENTRIES[name].lr * factor for factor in FACTORS]
-        return [(lr, self.loss((task, name, lr, TUNING_SEED))) for lr in rates]
+        return [(lr, self.loss((task, name, lr, TUNING_SEED))) for lr in self.rates(task, name)]
 
     def best(self, task: str, name: str) -> float:
         return min(self.tries(task, name), key=lambda pair: pair[1])[0]
+
+    def at_edge(self, task: str, name: str) -> bool:
+        """Whether the best learning rate is the lowest or the highest that was tried."""
+        rates = self.rates(task, name)
+        return self.best(task, name) in (rates[0], rates[-1])
 
     def reported(self, task: str, name: str) -> list[float]:
         """The losses with the best learning rate and the seeds that it was not chosen by."""
@@ -185,10 +208,8 @@ def pairs() -> Iterator[tuple[str, str]]:
 def missing(table: Table) -> Iterator[Cell]:
     """The cells to compute, the learning rates first: which of them the seeds take is known only then."""
     for task, name in pairs():
-        for factor in FACTORS:
-            cell = (task, name, ENTRIES[name].lr * factor, TUNING_SEED)
-            if cell not in table.cells:
-                yield cell
+        while left := [lr for lr in table.rates(task, name) if (task, name, lr, TUNING_SEED) not in table.cells]:
+            yield (task, name, left[0], TUNING_SEED)
         for seed in SEEDS:
             cell = (task, name, table.best(task, name), seed)
             if cell not in table.cells:
@@ -203,7 +224,7 @@ def rows(table: Table) -> str:
         names = [name for of, name in pairs() if of == task]
         for name in sorted(names, key=lambda name: statistics.median(table.reported(task, name))):
             losses, lr = table.reported(task, name), table.best(task, name)
-            edge = "" if ENTRIES[name].lr * FACTORS[0] < lr < ENTRIES[name].lr * FACTORS[-1] else " *"
+            edge = " *" if table.at_edge(task, name) else ""
             low, middle, high = sorted(losses)
             lines.append(f"| {name} | {lr:.2g}{edge} | {middle:.4f} | {low:.4f} to {high:.4f} |")
     return "\n".join(lines).strip()
@@ -218,7 +239,9 @@ def draw(table: Table) -> None:
     for task, dots, lines in zip(EPOCHS, above, below, strict=True):
         names = [name for of, name in pairs() if of == task]
         names.sort(key=lambda name: statistics.median(table.reported(task, name)), reverse=True)
-        best = min(statistics.median(table.reported(task, name)) for name in names)
+        medians = [statistics.median(table.reported(task, name)) for name in names]
+        apart = max(medians) > 3 * min(medians)  # then only a logarithmic axis shows all of them
+        lowest = min(loss for name in names for _, loss in table.tries(task, name))
         for place, name in enumerate(names):
             losses = table.reported(task, name)
             dots.plot(losses, [place] * len(losses), "o", color="#0072b2", alpha=0.6)
@@ -232,8 +255,10 @@ def draw(table: Table) -> None:
         dots.set(
             title=f"{task}, {EPOCHS[task]} epochs" if EPOCHS[task] > 1 else f"{task}, 1 epoch",
             xlabel="held-out loss, three seeds",
+            xscale="log" if apart else "linear",
         )
-        lines.set(xlabel="learning rate", ylabel="held-out loss", xscale="log", ylim=(0.95 * best, 2.2 * best))
+        lines.set(xlabel="learning rate", ylabel="held-out loss", xscale="log", yscale="log" if apart else "linear")
+        lines.set_ylim(0.95 * lowest, (20 if apart else 2) * lowest)
         lines.legend(frameon=False, fontsize="small")
         for axes in (dots, lines):
             axes.grid(alpha=0.3)

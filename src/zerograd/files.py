@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name to write to; the file gets its own name when all of it is on the disk."""
+def replacing(path: Path, also: Iterable[Path] = ()) -> Iterator[Path]:
+    """A temporary name to write to; the file gets its own name when all of it is on the disk.
+
+    also: names in the same folder that it gets too, just before its own.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield temporary
-        _flush(temporary)
+        flush(temporary)
+        for name in also:
+            _name(temporary, name)
         os.replace(temporary, path)
-        _flush(path.parent)
+        flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a file. If it can't be written as a whole, the file is as long as it was before."""
+    """Add a line to a file. If it can't be written as a whole, the file is as long as it was before.
+
+    kill -9 takes nothing of it; a loss of power may, until ``flush(path)``.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
         length = os.fstat(descriptor).st_size
@@ -30,7 +39,6 @@ def append_line(path: Path, line: str) -> None:
         try:
             while data:
                 data = data[os.write(descriptor, data) :]
-            os.fsync(descriptor)
         except BaseException:
             with suppress(OSError):
                 os.ftruncate(descriptor, length)
@@ -39,14 +47,28 @@ def append_line(path: Path, line: str) -> None:
         os.close(descriptor)
 
 
-def sweep(folder: Path) -> None:
-    """Remove the temporary files of programs that were killed. Only for a folder that no other program writes to."""
-    for file in folder.glob(".*.*"):
-        if file.name.rpartition(".")[2].isdigit():
-            file.unlink(missing_ok=True)
+def sweep(folder: Path, names: Iterable[str]) -> None:
+    """Remove what killed programs left of the files ``names`` (patterns), and nothing else that is in the folder."""
+    for name in names:
+        for file in folder.glob(f".{name}.*"):
+            if file.name.rpartition(".")[2].isdigit():
+                file.unlink(missing_ok=True)
 
 
-def _flush(path: Path) -> None:
+def _name(file: Path, name: Path) -> None:
+    """Give a file that is on the disk one more name, at once. A file system without links gets a copy."""
+    other = name.with_name(f".{name.name}.{os.getpid()}")
+    try:
+        os.link(file, other)
+        os.replace(other, name)
+    except OSError:
+        with replacing(name) as copy:
+            shutil.copyfile(file, copy)
+    finally:
+        other.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
     """Have the disk take what the system still keeps of a file, or the names in a folder."""
     if path.is_dir():
         if os.name == "nt":

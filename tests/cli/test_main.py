@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -82,7 +83,13 @@ sys.exit(f"loaded {heavy}" if heavy else 0)
     assert done.returncode == 0, done.stderr
 
 
-SHELLS = {"bash": ["bash", "-n"], "zsh": ["zsh", "-n"], "fish": ["fish", "--no-execute"]}
+ASKED = "COMP_WORDS=(zerograd train --optimizer Adam) COMP_CWORD=3; _shtab_zerograd zerograd Adam --optimizer"
+SHELLS = {
+    "bash": ["-c", f'. ./script; {ASKED}; printf "%s\\n" "${{COMPREPLY[@]}}"'],
+    "zsh": ["-n", "script"],
+    "fish": ["-N", "-c", "source script; complete -C 'zerograd train --optimizer Adam'"],
+}
+"""What has a shell complete `zerograd train --optimizer Adam`."""
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -92,9 +99,13 @@ def test_completion_knows_commands_options_and_names(shell, capsys, tmp_path):
     script = capsys.readouterr().out
     for word in (*COMMANDS, "nonfinite", "digits", "ScheduleFreeAdamW", "onecycle"):
         assert word in script
-    if shutil.which(shell):
-        (tmp_path / "script").write_text(script)
-        subprocess.run([*SHELLS[shell], str(tmp_path / "script")], check=True)
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is not installed, so the script was not tried")
+    (tmp_path / "script").write_text(script)
+    done = subprocess.run([shell, *SHELLS[shell]], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    if shell != "zsh":  # which completes on a terminal only: its script is read and not run
+        assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["Adam", "AdamW", "Adamax"]
 
 
 def test_completion_without_shtab_tells_what_to_install(capsys, monkeypatch):
@@ -128,8 +139,21 @@ def test_a_pipe_that_nobody_reads_is_no_error_to_speak_of(monkeypatch, capfd):
 
     monkeypatch.setattr(entry, "_dispatch", broken)
     monkeypatch.setattr(sys, "stdout", io.StringIO())  # has no number that would be given to something else
-    assert main(["train"]) == 1
+    assert main(["train"]) == 141  # as a shell says of a program that SIGPIPE has ended
     assert capfd.readouterr().err == ""
+
+
+def test_a_full_disk_behind_the_output_is_named():
+    argv = [
+        sys.executable,
+        "-c",
+        "from zerograd.cli.main import main; raise SystemExit(main(['lint', '--rule', 'ZG103']))",
+    ]
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "zerograd: Can't write the output: No space left on device.\n")
 
 
 def test_errors_are_one_line_but_on_a_terminal_lines_end_between_words(monkeypatch, capsys):

@@ -1,12 +1,14 @@
 """A program that has loaded everything, and runs each command line that it reads in a process of its own.
 
 So a test can kill many runs, and each of them starts at once. A line is JSON: a folder, the words of the command and
-its environment; FILE_SIZE in it is the most bytes that a file may have. The program answers with the process's number
+its environment; FILE_SIZE in it is the most bytes that a file may have, with ORDINARY even root
+has to keep to the permissions of files. The program answers with the process's number
 and, after an empty line, with its exit code.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
@@ -21,6 +23,19 @@ import zerograd.training.report  # noqa: F401
 from zerograd.cli.main import main
 
 
+def keep_to_permissions() -> None:
+    """Give up what lets root (of Linux) write everywhere: CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, bits 1 and 2."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    powers = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice 32 bits
+    if libc.capget(header, powers):
+        raise OSError(ctypes.get_errno(), "capget")
+    for place in range(3):
+        powers[place] &= ~0b110
+    if libc.capset(header, powers):
+        raise OSError(ctypes.get_errno(), "capset")
+
+
 def run(folder: str, argv: list[str], environment: dict[str, str]) -> None:
     """The command in a folder, its words in the files out and err there."""
     os.chdir(folder)
@@ -32,6 +47,8 @@ def run(folder: str, argv: list[str], environment: dict[str, str]) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then a file that grows too large is an error as of a full disk
         size = int(environment["FILE_SIZE"])
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    if "ORDINARY" in environment and os.geteuid() == 0:
+        keep_to_permissions()
     code = 1
     try:
         code = main(argv)

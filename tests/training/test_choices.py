@@ -90,7 +90,7 @@ def test_the_callers_random_numbers_are_left_alone(keep):
 
 def test_the_callers_number_of_threads_is_left_alone():
     before = torch.get_num_threads()
-    with threads(before + 1):
+    with threads(Settings(threads=before + 1)):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
 

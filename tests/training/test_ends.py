@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -132,11 +133,35 @@ def test_no_room_is_seen_before_the_start(server, small):
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_before_the_start(server, tmp_path):
-    (tmp_path / "closed").mkdir(mode=0o500)
-    if os.access(tmp_path / "closed", os.W_OK):
-        pytest.skip("this user may write everywhere")
-    assert server.run("train", TASK, "--out", "closed/run") == 2
-    assert "Can't write a run to closed/run: Permission denied." in server.said()
+    """Root may write everywhere, so it gives that up."""
+    if os.geteuid() == 0 and sys.platform != "linux":
+        pytest.skip("root may write everywhere, and gives that up on Linux only")
+    (tmp_path / "closed").mkdir(mode=0o555)
+    for out in ("closed/run", "closed"):
+        assert server.run("train", TASK, "--out", out, ORDINARY="1") == 2
+        assert f"Can't write a run to {out}: Permission denied. Name another folder with --out." in server.said()
+    assert server.run("train", TASK, "--epochs", "2", "--quiet", "--out", "run") == 0
+    (tmp_path / "run" / "checkpoints" / "last.pt").unlink()  # as if nothing had been trained yet
+    (tmp_path / "run").chmod(0o555)
+    record = (tmp_path / "run" / "record.jsonl").read_text()
+    assert server.run("train", "--resume", "run", ORDINARY="1") == 1
+    assert "Can't write run/record.jsonl: Permission denied." in server.said()
+    assert (tmp_path / "run" / "record.jsonl").read_text() == record
+    (tmp_path / "run").chmod(0o755)
+
+
+def test_what_a_kill_before_the_first_file_leaves_is_no_run_and_what_is_not_ours_stays(server, tmp_path):
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    left = [run / ".config.json.123.456", run / "checkpoints" / ".last.pt.77"]
+    others = [run / ".notes.1", run / "notes.txt"]
+    for file in (*left, *others):
+        file.write_text("half")
+    assert server.run("train", "--resume", "run") == 2
+    assert "run holds no run: there is no config.json. Begin one with --out run" in server.said()
+    assert server.run("train", TASK, "--epochs", "1", "--out", "run") == 0, server.said()
+    assert not any(file.exists() for file in left)
+    assert all(file.read_text() == "half" for file in others)
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(server, tmp_path):

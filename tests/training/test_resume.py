@@ -33,7 +33,8 @@ class Noisy(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 3))
+        hidden = nn.Linear(64, 64)  # large enough for states in eight bits
+        self.layers = nn.Sequential(nn.Linear(4, 64), nn.BatchNorm1d(64), nn.Dropout(0.3), hidden, nn.Linear(64, 3))
         self.stop_at = None
         self.passes = 0
 
@@ -43,7 +44,7 @@ class Noisy(nn.Module):
             if self.passes == self.stop_at:
                 signal.raise_signal(signal.SIGTERM if self.stop_at % 2 else signal.SIGINT)
             inputs = inputs + 0.1 * float(np.random.standard_normal()) + 0.1 * random.random()
-        return self.layers(inputs)
+        return self.layers(inputs.to(self.layers[0].weight.dtype)).float()
 
 
 def tensors():
@@ -71,12 +72,21 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "data", "options"), CASES.values(), ids=CASES)
-def test_stopped_at_any_step_it_goes_on_bit_for_bit(kind, data, options, tmp_path):
+FORMATS = {
+    "weights rounded with noise": {"weight_format": "stochastic"},
+    "states in eight bits": {"state_format": "int8"},
+    "states in sixteen bits": {"state_format": "bf16"},
+}
+TABLE = [(*case, {}) for case in CASES.values()]
+TABLE += [(zerograd.AdamW, tensors, {"batch_size": 4}, formats) for formats in FORMATS.values()]
+
+
+@pytest.mark.parametrize(("kind", "data", "options", "formats"), TABLE, ids=[*CASES, *FORMATS])
+def test_stopped_at_any_step_it_goes_on_bit_for_bit(kind, data, options, formats, tmp_path):
     def run(out, *, stop_at=None, resume=False):
         with own_randomness(0):
-            model = Noisy()
-            optimizer = kind(model.parameters(), lr=0.02)
+            model = Noisy().to(torch.bfloat16 if "weight_format" in formats else torch.float32)
+            optimizer = kind(model.parameters(), lr=0.02, **formats)
             model.stop_at = stop_at
             result = fit(
                 model, optimizer, nn.CrossEntropyLoss(), data(), epochs=3, seed=5, out=out, resume=resume, **options
@@ -84,6 +94,9 @@ def test_stopped_at_any_step_it_goes_on_bit_for_bit(kind, data, options, tmp_pat
         return result, model.state_dict(), optimizer.state_dict()
 
     whole, weights, state = run(None)
+    if "state_format" in formats:
+        kept = torch.uint8 if formats["state_format"] == "int8" else torch.bfloat16
+        assert any(value.dtype == kept for values in state["state"].values() for value in values.values())
     for stop_at in (2, 8, 9, 15):  # in the first epoch, at its end, at the next one's start, in its middle
         out = tmp_path / str(stop_at)
         with pytest.raises(

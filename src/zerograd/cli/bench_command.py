@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from zerograd.benchmarking.plans import FULL, PARTS, QUICK, check_parts
-from zerograd.cli.parser import Parser
+from zerograd.cli.parser import Parser, suggesting
 from zerograd.training.extras import require_extra
 
 DESCRIPTION = """\
@@ -26,9 +26,10 @@ def add_arguments(parser: Parser) -> None:
     """What `zerograd bench` understands."""
     parser.description = DESCRIPTION
     parser.add_argument("--quick", action="store_true", help="fewer rounds, and nothing larger than 20 million numbers")
-    parser.add_argument(
+    only = parser.add_argument(
         "--only", nargs="+", default=[], metavar="PART", help=f"some of the parts: {', '.join(PARTS)} (default: all)"
     )
+    suggesting(only, PARTS)
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="write PART.json and PART.png there (default: nothing is written)"
     )

@@ -1,11 +1,12 @@
 """The entry point of `zerograd`. It imports a command only when that command is called.
 
 Exit codes: 0 all is well, 1 something was found or failed, 2 the command was not understood, 130 Ctrl-C, 143 SIGTERM,
-129 a terminal that hung up.
+129 a terminal that hung up, 141 nobody reads the output any more (SIGPIPE).
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -26,7 +27,9 @@ COMMANDS = {
     "completion": "a script that has your shell complete all of this",
 }
 
-FINE, FAILED, WRONG_USAGE, BY_SIGNAL, SIGINT = 0, 1, 2, 128, 2
+FINE, FAILED, WRONG_USAGE, BY_SIGNAL = 0, 1, 2, 128
+SIGINT, SIGPIPE = 2, 13  # the module signal takes long to import, and Windows has no SIGPIPE
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 EXAMPLES = """\
   zerograd train              train a small network on handwritten digits
@@ -36,6 +39,9 @@ EXAMPLES = """\
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (by default the program's own) and give back the exit code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed before the start: `>&-`
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - to the end
     try:
         code = _dispatch(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
@@ -52,11 +58,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             _tell(f"zerograd: {str(stop) or 'stopped. What was written so far is kept.'}")
         return BY_SIGNAL + int(getattr(stop, "signal", SIGINT))
     except BrokenPipeError:  # nobody reads any more, as after `| head`: that is no error to speak of
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left at its end
+        _drop_output()
+        return BY_SIGNAL + SIGPIPE
+    except OSError as error:
+        if error.filename is not None or error.errno not in NO_ROOM:  # it is not about the output
+            raise
+        _drop_output()
+        _tell(f"zerograd: Can't write the output: {error.strerror}.")
         return FAILED
     except SystemExit as request:  # argparse leaves this way after --help
         return int(request.code or FINE)
+
+
+def _drop_output() -> None:
+    """Let go what could not be written: Python would try again at its end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(text: str) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO, cast
 
 from zerograd.cli.parser import Parser, number, suggesting, whole_number
 from zerograd.errors import UsageError
@@ -107,7 +108,9 @@ def execute(arguments: argparse.Namespace) -> int:
 
     from rich.console import Console
 
-    console = Console()
+    from zerograd.training.outlet import Outlet
+
+    console = Console(file=cast(TextIO, Outlet(sys.stdout, told=sys.stderr)))
     if settings.forget_zero_grad:
         from zerograd.training.lesson_report import teach_zero_grad
 
@@ -128,8 +131,6 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _write(found: dict[str, Any]) -> None:
-    import sys
-
     sys.stdout.write(json.dumps(found, allow_nan=False) + "\n")
 
 

@@ -5,7 +5,6 @@ Elsewhere nothing is wrapped or changed, so a kernel can be cut out of the outpu
 
 from __future__ import annotations
 
-import os
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -38,13 +37,8 @@ def write(parts: Sequence[Part]) -> None:
 
 
 def write_plainly(text: str) -> None:
-    """Write text as it is. If nobody reads it any more (`| head`), the program ends without a word."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left at its end
-        raise SystemExit(1) from None
+    """Write text as it is."""
+    sys.stdout.write(text)
 
 
 def _in_colours(parts: Sequence[Part]) -> None:

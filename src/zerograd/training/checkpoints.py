@@ -6,23 +6,24 @@ best.pt is written before the last.pt that tells of it: whoever goes on from an 
 
 from __future__ import annotations
 
+import copy
 import io
-import os
 import shutil
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from zerograd.errors import RunError, UsageError
 from zerograd.files import replacing
-from zerograd.training.folder import RunFolder
+from zerograd.training.folder import CHECKPOINTS, RunFolder
 
-FOLDER, LAST, BEST = "checkpoints", "last.pt", "best.pt"
+LAST, BEST = "last.pt", "best.pt"
 
 SECONDS = 1.0
 """Epochs that are shorter share a checkpoint: this much work is the most that kill -9 can take."""
@@ -32,24 +33,35 @@ class Checkpoints:
     """The checkpoints in a run's folder. keep: how many by their steps, besides the last one and the best one."""
 
     def __init__(self, run: RunFolder, keep: int = 0) -> None:
-        self.folder = run.path / FOLDER
+        self.folder = run.path / CHECKPOINTS
         self.keep = keep
         self._run = run
-        self._last: tuple[bytes, int] | None = None
-        self._best: bytes | None = None
+        self._last: tuple[Mapping[str, Any], int] | None = None
+        self._best: Mapping[str, Any] | None = None
         self._written = -SECONDS
+
+    def begin(self, state: Mapping[str, Any], more: int = 0) -> None:
+        """Write the state before the first step. more: bytes that later ones will have besides.
+
+        Raises UsageError for a run that can't be kept, or for which there is no room, before anything is written.
+        """
+        data = loadable(state)
+        self._check_room(len(data) + more)
+        self._put(data, 0)
 
     def write(self, state: Mapping[str, Any], step: int, *, best: bool = False, at_once: bool = True) -> None:
         """Write the state after ``step`` steps. Raises RunError if the disk does not take it; nothing is lost then.
 
-        Unless ``at_once``, it waits in memory for the next one if there was one within a second; ``close()`` writes it
-        too. Where older ones are kept none waits.
+        Unless ``at_once``, a copy waits in memory for the next one if there was one within a second; ``close()`` writes
+        it too. Where older ones are kept none waits.
         """
-        data = packed(state)
-        self._last = data, step
+        due = at_once or self.keep or time.monotonic() - self._written >= SECONDS
+        if not due:
+            state = _copied(state)  # the next steps change its tensors
+        self._last = state, step
         if best:
-            self._best = data
-        if at_once or self.keep or time.monotonic() - self._written >= SECONDS:
+            self._best = state
+        if due:
             self._write()
 
     def close(self, kind: type[BaseException] | None, value: object, trace: TracebackType | None) -> None:  # noqa: ARG002
@@ -60,33 +72,37 @@ class Checkpoints:
     def _write(self) -> None:
         if self._last is None:
             return
-        (data, step), best, self._last, self._best = self._last, self._best, None, None
-        try:
+        (state, step), best, self._last, self._best = self._last, self._best, None, None
+        if best is not None and best is not state:
+            with self._told(), replacing(self.folder / BEST) as file:
+                file.write_bytes(packed(best))
+        self._put(packed(state), step, best=best is state)
+
+    def _put(self, data: memoryview, step: int, *, best: bool = False) -> None:
+        """Write one file, under all the names that it has."""
+        self._run.flush_record()  # a checkpoint never knows of an epoch that the record lacks
+        names = [self.folder / f"step-{step:08d}.pt"] if self.keep else []
+        with self._told():
             self.folder.mkdir(exist_ok=True)
-            if best is not None and best is not data:
-                with replacing(self.folder / BEST) as file:
-                    file.write_bytes(best)
-            with replacing(self.folder / LAST) as file:
-                with open(file, "wb") as stream:
-                    stream.write(data)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                if self.keep:
-                    _also(file, self.folder / f"step-{step:08d}.pt")
-                if best is data:
-                    _also(file, self.folder / BEST)
+            with replacing(self.folder / LAST, [*names, self.folder / BEST] if best else names) as file:
+                file.write_bytes(data)
+        self._written = time.monotonic()
+        for old in self.by_steps()[: -self.keep or None]:
+            old.unlink(missing_ok=True)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise RunError(
                 f"Can't write a checkpoint to {self.folder}: {error.strerror}. "
                 f"What was written before is whole: make room, then {self._run.go_on}"
             ) from error
-        self._written = time.monotonic()
-        for old in self.by_steps()[: -self.keep or None]:
-            old.unlink(missing_ok=True)
 
-    def check_room(self, state: Mapping[str, Any], more: int = 0) -> None:
-        """Refuse to begin where there is no room for what the run will write. more: bytes that are still to come."""
-        needed = (len(packed(state)) + more) * (3 + self.keep)  # the last, the best, and the next one beside them
+    def _check_room(self, size: int) -> None:
+        """Refuse to begin where there is no room for what the run will write."""
+        needed = size * (3 + self.keep)  # the last, the best, and the next one beside them
         free = shutil.disk_usage(self._run.path).free
         if free < needed:
             raise UsageError(
@@ -106,39 +122,42 @@ class Checkpoints:
         return sorted(self.folder.glob("step-*.pt"))
 
 
-def packed(state: Mapping[str, Any]) -> bytes:
+def packed(state: Mapping[str, Any]) -> memoryview:
     """A state as the bytes of a file: written at once, so that a full disk is an OSError and nothing else."""
     stream = io.BytesIO()
     torch.save(dict(state), stream)
-    return stream.getvalue()
+    return stream.getbuffer()
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The state in a file. Code in it is not run: weights_only=True."""
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return state
-
-
-def check_loadable(state: Mapping[str, Any]) -> None:
-    """Refuse a state that could be written but not be read without running code, such as functions in groups."""
+def loadable(state: Mapping[str, Any]) -> memoryview:
+    """``packed(state)``. Raises UsageError if reading it would run code, such as functions in groups."""
     try:
-        torch.load(io.BytesIO(packed(state)), weights_only=True)
+        data = packed(state)
+        torch.load(io.BytesIO(data), weights_only=True)
     except Exception as error:  # pickle's own errors are of many kinds
         reason = str(error).split("\n")[0]
         raise UsageError(
             "This run can't be kept: its optimizer, scheduler or model holds what is neither tensor nor number. "
             + reason
         ) from error
+    return data
 
 
-def _also(file: Path, name: Path) -> None:
-    """Give a file that is on the disk one more name, at once. A file system without links gets a copy."""
-    other = name.with_name(f".{name.name}.{os.getpid()}")
-    try:
-        os.link(file, other)
-        os.replace(other, name)
-    except OSError:
-        with replacing(name) as copy:
-            shutil.copyfile(file, copy)
-    finally:
-        other.unlink(missing_ok=True)
+def _copied(value: Any) -> Any:
+    """``copy.deepcopy(value)``, in a fifth of its time for what a state is made of."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        same = copy.copy(value)  # keeps what else it has: a module's versions are an attribute of its state dict
+        for name in same:
+            same[name] = _copied(same[name])
+        return same
+    if type(value) in (list, tuple):
+        return type(value)(map(_copied, value))
+    return value if value is None or isinstance(value, (str, int, float)) else copy.deepcopy(value)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The state in a file. Code in it is not run: weights_only=True."""
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state

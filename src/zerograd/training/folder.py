@@ -9,13 +9,13 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zerograd.errors import RunError, UsageError, nearest
-from zerograd.files import append_line, replacing, sweep
+from zerograd.files import append_line, flush, replacing, sweep
 from zerograd.training.record import Line, json_line, read_lines
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 MADE_BY_FIT = "zerograd.training.fit"
 CONFIG, RECORD, CURVES, MODEL = "config.json", "record.jsonl", "curves.png", "model.safetensors"
+CHECKPOINTS = "checkpoints"
 
 
 class RunFolder:
@@ -82,10 +83,14 @@ class RunFolder:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other processes from training in the same folder; the lock goes with the process, however it ends."""
+        """Keep other processes from training in the same folder; the lock goes with the process, however it ends.
+
+        What killed programs have left in the folder is removed then.
+        """
         try:
             import fcntl
         except ImportError:  # Windows
+            self._sweep()
             yield
             return
         with open(self.path / CONFIG) as file:
@@ -94,9 +99,13 @@ class RunFolder:
             except BlockingIOError as error:
                 raise UsageError(f"{self.path} is being trained by another process.") from error
             except OSError:  # a file system without locks
-                yield
-                return
+                pass
+            self._sweep()
             yield
+
+    def _sweep(self) -> None:
+        sweep(self.path, (CONFIG, RECORD, CURVES, MODEL))
+        sweep(self.path / CHECKPOINTS, ("*.pt",))
 
     @property
     def config(self) -> dict[str, Any]:
@@ -113,9 +122,7 @@ class RunFolder:
         return read_lines(self.path / RECORD) if (self.path / RECORD).exists() else []
 
     def cut(self, epochs: int) -> list[Line]:
-        """Leave the first epochs in the record: later ones will be written again. Removes what killed programs left."""
-        for folder in (self.path, self.path / "checkpoints"):
-            sweep(folder)
+        """Leave the first epochs in the record: later ones will be written again."""
         lines = [line for line in self.lines if line["epoch"] <= epochs]
         with self._written(RECORD) as file:
             file.write_text("".join(map(json_line, lines)), encoding="utf-8")
@@ -123,8 +130,15 @@ class RunFolder:
 
     def append_record(self, numbers: Mapping[str, float]) -> None:
         """One more line of the record."""
+        self._record(lambda path: append_line(path, json_line(numbers)))
+
+    def flush_record(self) -> None:
+        """Have the disk take all lines, so that not even a loss of power takes them."""
+        self._record(flush)
+
+    def _record(self, act: Callable[[Path], None]) -> None:
         try:
-            append_line(self.path / RECORD, json_line(numbers))
+            act(self.path / RECORD)
         except OSError as error:
             raise self._unwritten(RECORD, error) from error
 

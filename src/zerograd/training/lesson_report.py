@@ -18,7 +18,6 @@ from zerograd.training.progress import say
 from zerograd.training.random_state import own_randomness
 from zerograd.training.session import prepare, threads
 from zerograd.training.settings import Settings
-from zerograd.training.tasks import task_named
 
 EPOCHS = 200  # five would be too few to see where the wrong descent goes
 STEPS_SHOWN = 6
@@ -26,7 +25,7 @@ STEPS_SHOWN = 6
 
 def teach_zero_grad(settings: Settings, console: Console) -> None:
     """Descend twice from the same start, with zero_grad and without, and show what the gradient holds."""
-    with threads(settings.threads or task_named(settings.task).threads):
+    with threads(settings):
         _teach(settings, console)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import textwrap
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TextIO, cast
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -17,6 +18,7 @@ from rich.table import Table
 
 from zerograd.lifecycle.findings import Finding
 from zerograd.training.folder import RunFolder
+from zerograd.training.outlet import Outlet
 from zerograd.training.record import Line
 from zerograd.training.session import Run, Watcher
 
@@ -112,7 +114,12 @@ class Screen(Watcher):
         sentence = str(finding)
         for site in finding.sites:
             sentence = sentence.replace(site.file, Path(site.file).name)
-        say(Console(stderr=True), f"zerograd: {sentence}")
+        say(errors(), f"zerograd: {sentence}")
+
+
+def errors() -> Console:
+    """A console on the standard error."""
+    return Console(file=cast(TextIO, Outlet(sys.stderr)))
 
 
 def say(console: Console, text: str) -> None:

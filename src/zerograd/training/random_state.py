@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +19,8 @@ def randomness(generators: Sequence[torch.Generator] = ()) -> State:
     version, internal, gauss = random.getstate()
     state: State = {
         "torch": torch.get_rng_state(),
-        "python": (version, torch.tensor(internal), gauss),  # as a tensor: 625 numbers would be pickled one by one
+        # as a tensor: 625 numbers would be pickled one by one
+        "python": (version, torch.frombuffer(array("q", internal), dtype=torch.int64), gauss),
         "own": [generator.get_state() for generator in generators],
     }
     if torch.cuda.is_available():

@@ -14,7 +14,7 @@ from torch import nn
 from zerograd.errors import RunError
 from zerograd.lifecycle.findings import Finding
 from zerograd.lifecycle.guarding import Action, guard
-from zerograd.training.checkpoints import Checkpoints, check_loadable
+from zerograd.training.checkpoints import Checkpoints
 from zerograd.training.folder import RunFolder
 from zerograd.training.interrupts import Interrupts, Stopped
 from zerograd.training.job import Job, Progress, checkpoint, go_on_from
@@ -97,7 +97,7 @@ def carry_out(
                 lines.append(line)
                 progress.finished = progress.epoch > job.epochs or job.best.enough
                 if keeping is not None:
-                    keeping.run.append_record(line)  # first: a checkpoint never knows of an epoch that the record lacks
+                    keeping.run.append_record(line)
                 save(best=improved, at_once=progress.finished)
                 on_line(line)
                 _check_held_out(job, line)
@@ -129,6 +129,7 @@ def _recorded(
     except NonFiniteError as error:
         if keeping is not None:
             keeping.run.append_record(error.line)
+            keeping.run.flush_record()
         on_line(error.line)
         raise
 
@@ -146,10 +147,7 @@ def _begin(job: Job, keeping: Keeping | None, stack: ExitStack) -> tuple[Progres
     if keeping.resume:
         lines = keeping.run.cut(progress.epoch - 1)
     if state is None:
-        state = checkpoint(job, progress)
-        check_loadable(state)
-        checkpoints.check_room(state, keeping.more_bytes)
-        checkpoints.write(state, 0)
+        checkpoints.begin(checkpoint(job, progress), keeping.more_bytes)
     stack.push(checkpoints.close)
     return progress, lines, lambda **how: checkpoints.write(checkpoint(job, progress), progress.step, **how)
 

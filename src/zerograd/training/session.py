@@ -100,7 +100,7 @@ class Run:
             **{f"{name}_samples": len(self.held_out.get(name, ())) for name in ("valid", "test")},
             "parameters": sum(p.numel() for p in self.model.parameters()),
             **({"note": self.note} if self.note else {}),
-            "threads": settings.threads or task.threads,
+            "threads": thread_count(settings, task),
             "settings": {**settings.as_object(), "task": lasting_name(settings.task)},
             "versions": {
                 "zerograd": version("zerograd"),
@@ -163,11 +163,16 @@ def prepare(settings: Settings, *, epochs: int | None = None) -> Run:
     return Run(task, settings, job, batches, held_out, note, more_bytes)
 
 
+def thread_count(settings: Settings, task: Task) -> int:
+    """How many threads a run computes on: as many as were asked for, else the task's number."""
+    return settings.threads or task.threads
+
+
 @contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Let torch compute on ``count`` threads; afterwards on as many as before."""
+def threads(settings: Settings) -> Iterator[None]:
+    """Let torch compute on a run's threads; afterwards on as many as before."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(thread_count(settings, task_named(settings.task)))
     try:
         yield
     finally:
@@ -177,7 +182,7 @@ def threads(count: int) -> Iterator[None]:
 @contextmanager
 def surroundings(settings: Settings) -> Iterator[None]:
     """The random numbers and the threads of a run."""
-    with own_randomness(settings.seed), threads(settings.threads or task_named(settings.task).threads):
+    with own_randomness(settings.seed), threads(settings):
         yield
 
 
