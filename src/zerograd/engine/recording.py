@@ -1,4 +1,4 @@
-"""Modes that see every operation (FakeTensorMode, make_fx, counters of operations): a step under one goes through torch.
+"""Modes that see every operation (FakeTensorMode, make_fx, counters): a step under one goes through torch.
 
 A kernel writes by addresses, which no mode sees: a graph would lack the update, a counter would count nothing.
 """
