@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 import zerograd as optim
 from tests_ecosystem.common import BOTH, FEW, OPTIMIZERS, assert_same_run, network, optimizer, samples, torchs, weights
+from zerograd.lifecycle.light import Light
 
 HALF = 4
 """Steps before a run is saved and taken up again."""
@@ -114,7 +115,7 @@ def test_a_scaler_of_ones_own_leaves_the_unscaling_to_the_step_until_accelerate_
     run = Run(optim, name, scaled=True, dtype=torch.float32)
     inner, model = run.optimizer.optimizer, run.accelerator.unwrap_model(run.model)
     scaler, seen = torch.amp.GradScaler("cpu", init_scale=1024.0), []
-    inner.register_step_pre_hook(lambda *_: seen.append(hasattr(inner, "grad_scale")))
+    inner.register_step_pre_hook(Light(lambda *_: seen.append(hasattr(inner, "grad_scale"))))
     scaler.scale(model(torch.ones(2, 5)).sum()).backward()
     scaler.step(inner)
     run.optimizer.zero_grad()

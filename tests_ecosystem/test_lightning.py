@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 import zerograd as optim
 from tests_ecosystem.common import BOTH, FEW, OPTIMIZERS, assert_same_run, network, optimizer, samples, torchs, weights
+from zerograd.lifecycle.light import Light
 
 SCHEDULES: dict[str, Any] = {
     "StepLR each epoch": lambda opt: torch.optim.lr_scheduler.StepLR(opt, 1, gamma=0.5),
@@ -170,7 +171,7 @@ def test_the_step_hears_of_an_overflow_from_the_scaler(name: str, clip: float | 
     class Watched(Overflowing):
         def configure_optimizers(self) -> Any:
             made = super().configure_optimizers()
-            made.register_step_pre_hook(lambda *_: seen.append((float(made.found_inf), made.grad_scale)))
+            made.register_step_pre_hook(Light(lambda *_: seen.append((float(made.found_inf), made.grad_scale))))
             return made
 
     plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=1024.0))

@@ -182,7 +182,7 @@ bit the same. *refused, as torch*: both raise this exception. *works; torch*: Py
 takes the step.
 
 Columns without a dtype are float32. Differences of 1e-7 there, and of 1e-16 in float64, are single roundings. In
-float64 PyTorch keeps a learning rate that is a float32 tensor, and the scalar states of NAdam and ASGD, in float32. In
+float64 PyTorch keeps a learning rate that is a float32 tensor in float32, and both keep NAdam's product so. In
 bfloat16 and float16 it rounds after every operation, zerograd once a step: the differences are PyTorch's roundings.
 Muon and Adafactor compute in 16 bits as PyTorch does. PyTorch's Muon without nesterov divides a bfloat16 momentum by
 its norm, in place; zerograd leaves the momentum as it is. LBFGS minimises the squared distance to the same tensors.

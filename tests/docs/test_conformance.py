@@ -17,9 +17,9 @@ TOOL: dict[str, Any] = runpy.run_path(str(ROOT / "tools" / "make_conformance.py"
 PAGE = ROOT / "docs" / "conformance.md"
 
 LIMITS = {"float64": 1e-6, "bfloat16": 0.3, "float16": 0.1}
-"""Per column. float64: torch keeps NAdam's and ASGD's scalars in float32. 16 bits: torch rounds after every operation,
-to 2^-8 or 2^-11 of weights that RMSprop moves up to 8, in six steps. All others are float32: a hundred of its
-roundings, for RMSprop's centered difference and the roots of its small values."""
+"""Per column. float64: NAdam's product is a float32 state, which torch multiplies in float32. 16 bits: torch rounds
+after every operation, to 2^-8 or 2^-11 of weights that RMSprop moves up to 8, in six steps. All others are float32: a
+hundred of its roundings, for RMSprop's centered difference and the roots of its small values."""
 FLOAT32 = 1e-5
 TORCHS_MISTAKE = ("Muon", "`nesterov=False`", "bfloat16")
 """torch divides the momentum itself by its norm there; see tests/matrix/test_against_torch.py."""

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import zerograd as optim
 from engine.common import OWN, SHARED, noise, ours, torchs
+from zerograd.lifecycle.light import Light
 
 
 def run(make: Any, name: str, losses: list[float], *, unscale: bool) -> tuple[torch.Tensor, Any, float]:
@@ -109,7 +111,7 @@ def test_the_step_is_called_with_scaled_gradients_and_leaves_them_so() -> None:
         assert p.grad is not None
         seen.append((p.grad.clone(), float(optimizer.grad_scale), float(optimizer.found_inf)))
 
-    optimizer.register_step_pre_hook(look)
+    optimizer.register_step_pre_hook(Light(look))
     wanted = 2 * (p.detach() - 1)
     scaled_step(optimizer, [p])
     ((gradient, scale, found),) = seen
@@ -164,6 +166,50 @@ def test_a_scheduler_leaves_the_fast_path_open() -> None:
     optimizer = optim.SGD([p], lr=0.1)
     torch.optim.lr_scheduler.StepLR(optimizer, 1)
     assert takes_the_fast_path(optimizer, p)
+
+
+@pytest.mark.parametrize("way", ["hook before", "hook after", "global hook", "subclass"])
+def test_code_round_a_step_sees_unscaled_gradients_and_no_step_that_is_left_out(way: str) -> None:
+    """As with torch's classes: somebody's own clipping in there must not clip scaled gradients."""
+    seen: list[torch.Tensor] = []
+
+    def look(*_: Any) -> None:
+        assert p.grad is not None
+        seen.append(p.grad.clone())
+
+    class Child(optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            look()
+            return super().step(closure)
+
+    p = noise(0, 3).requires_grad_()
+    optimizer = (Child if way == "subclass" else optim.SGD)([p], lr=0.1)
+    handles = {
+        "hook before": optimizer.register_step_pre_hook,
+        "hook after": optimizer.register_step_post_hook,
+        "global hook": register_optimizer_step_pre_hook,
+    }
+    handle = handles[way](look) if way in handles else None
+    try:
+        before = p.detach().clone()
+        scaler = scaled_step(optimizer, [p])
+        scaler.update()
+        p.grad = None
+        scaler.scale((p * float("inf")).sum()).backward()
+        scaler.step(optimizer)
+    finally:
+        if handle is not None:
+            handle.remove()
+    assert len(seen) == 1
+    assert torch.equal(seen[0], 2 * (before - 1))
+
+
+def test_a_step_without_gradients_is_refused_as_with_torch() -> None:
+    p = noise(0, 3).requires_grad_()
+    scaler = torch.amp.GradScaler("cpu")
+    scaler.scale(torch.ones(1, requires_grad=True).sum()).backward()
+    with pytest.raises(AssertionError, match="No inf checks were recorded for this optimizer: the scaler found no"):
+        scaler.step(optim.SGD([p]))
 
 
 def test_who_counts_the_calls_of_step_sees_none_for_an_overflow() -> None:

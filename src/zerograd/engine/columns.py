@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zerograd.engine.recording import unrecorded
+
 State = MutableMapping[str, Any]
 
 
@@ -42,6 +44,7 @@ class Column:
         self._crowded = 8
         """From how many vectors on dead ones are looked for: each time for all would be quadratic."""
 
+    @unrecorded
     def read(self, params: Sequence[Tensor], states: Sequence[State], initial: float) -> list[float]:
         """The numbers of these parameters, whose states are given; one that has none yet gets ``initial``."""
         fresh: list[tuple[int, Tensor, State, float]] = []
@@ -91,6 +94,7 @@ class Column:
                     begin = i + 1
         return found
 
+    @unrecorded
     def write(self, params: Sequence[Tensor], numbers: Sequence[float]) -> None:
         """Set the numbers of parameters that were read before."""
         memories: dict[_Vector, np.ndarray[Any, Any]] = {}

@@ -26,6 +26,7 @@ from zerograd.engine.dtensors import has_dtensor, sharded_alike
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
 from zerograd.engine.matrix_buckets import MatrixBucket, joined, plain_numbers, shape_of, stack_dtype
 from zerograd.engine.programs import MatrixProgram
+from zerograd.engine.recording import check_countless, is_watched
 from zerograd.engine.scalar_states import (
     check_alike,
     counts_steps,
@@ -77,13 +78,14 @@ class Gathering:
         self._noisy = optimizer._state_choices.look()
         everyone = (p for group in optimizer.param_groups for p in group["params"])
         self._ordinals = {id(p): i for i, p in enumerate(everyone)} if self._noisy else {}
-        differentiable = self._differentiable = bool(optimizer.defaults.get("differentiable"))
+        self._differentiable = bool(optimizer.defaults.get("differentiable"))
+        eagerly_all = self._differentiable or is_watched()
         shares: list[Share] = []
         for index, group in enumerate(optimizer.param_groups):
             live = [(p, g) for p in group["params"] if (g := p.grad) is not None and id(p) not in without]
             if live:
                 hypers = optimizer._hypers(group)
-                compiled = not differentiable and any(p.is_cpu for p, _ in live)
+                compiled = not eagerly_all and any(p.is_cpu for p, _ in live)
                 program = optimizer._programs(group).find(hypers, whole=compiled)
                 choices = optimizer._state_choices.of(group, program.graph)
                 shares.append(Share(index, [p for p, _ in live], [g for _, g in live], hypers, program, choices))
@@ -95,7 +97,7 @@ class Gathering:
         for one in shares:
             check_tensors(optimizer, one.live, one.grads, one.hypers)
         try:
-            if not differentiable and optimizer.rule.elementwise:
+            if not eagerly_all and optimizer.rule.elementwise:
                 eager = eagerly(optimizer, shares) if quick and not self.again else []
                 shares = eager if eager and not heavy(eager) else divided(optimizer, shares)
             for one in shares:
@@ -123,6 +125,8 @@ class Gathering:
         """Sort the parameters of a share into buckets."""
         optimizer, graph, live = self.optimizer, share.program.graph, share.live
         counting = counts_steps(optimizer, graph)
+        if counting or graph.scalar_states:
+            check_countless(optimizer)
         stateful = counting or bool(graph.states)  # plain SGD has none
         plain = (
             not (stateful or share.kernels or self._differentiable or self._noisy_weights)

@@ -15,7 +15,7 @@ from torch.autograd import profiler
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from zerograd.engine.dynamo import untraced
-from zerograd.lifecycle.light import Light
+from zerograd.lifecycle.light import Light, all_hooks, are_light
 
 
 def hooked(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,7 +37,7 @@ def hooked(step: Callable[..., Any]) -> Callable[..., Any]:
                     out = step(self, *args, **kwargs)
                     only(self, (self, *args), kwargs)
                     return out
-                if not profiler._is_profiler_enabled and _are_light(self):
+                if not profiler._is_profiler_enabled and are_light(self):
                     return _with_light_hooks(step, self, args, kwargs)
                 return watched(self, *args, **kwargs)
             finally:
@@ -63,23 +63,8 @@ def _only_hook(optimizer: Any) -> Any:
     return None if others or len(after) != 1 or profiler._is_profiler_enabled else next(iter(after.values()))
 
 
-def _all_hooks(optimizer: Any) -> tuple[Any, ...]:
-    """The dictionaries of hooks in torch's order: before the step and after it, the global ones first and last."""
-    return (
-        _global_optimizer_pre_hooks,
-        optimizer._optimizer_step_pre_hooks,
-        optimizer._optimizer_step_post_hooks,
-        _global_optimizer_post_hooks,
-    )
-
-
-def _are_light(optimizer: Any) -> bool:
-    """Whether all hooks are the guard's, which need no profiler range round the step."""
-    return all(type(hook) is Light for hooks in _all_hooks(optimizer) for hook in hooks.values())
-
-
 def _with_light_hooks(step: Callable[..., Any], optimizer: Any, args: Any, kwargs: Any) -> Any:
-    before_all, before, after, after_all = _all_hooks(optimizer)
+    before_all, before, after, after_all = all_hooks(optimizer)
     args = (optimizer, *args)  # as torch hands them to its hooks
     for hook in (*before_all.values(), *before.values()):
         changed = hook(optimizer, args, kwargs)

@@ -267,9 +267,8 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def _column(self, name: str) -> Column:
         if name not in self._columns:
-            default = torch.get_default_dtype()  # as torch: step counts are float32 unless the default is float64
-            counts = torch.float64 if default == torch.float64 else torch.float32
-            self._columns[name] = Column(name, counts if name == "step" else torch.float64)
+            default = torch.get_default_dtype()  # as torch: numbers are float32 unless the default is float64
+            self._columns[name] = Column(name, torch.float64 if default == torch.float64 else torch.float32)
         return self._columns[name]
 
     @untraced

@@ -19,6 +19,7 @@ from zerograd.engine.gathering import Gathering
 from zerograd.engine.kernel_buckets import CompiledBucket
 from zerograd.engine.matrix_buckets import MatrixBucket
 from zerograd.engine.plan import Plan
+from zerograd.engine.recording import is_watched
 from zerograd.engine.validation import check_groups, check_keys
 from zerograd.kernels.reducing import Kernel, Partial, combined, like
 
@@ -47,7 +48,7 @@ def take(optimizer: RuleOptimizer, scale: float = 1.0) -> None:
 
 def _take(optimizer: RuleOptimizer, scale: float) -> None:
     plans = optimizer._plans
-    for plan in plans:
+    for plan in plans if not is_watched() else ():
         if _taken(optimizer, plan, scale):
             optimizer._irregular = max(0, optimizer._irregular - 1)
             if plan is not plans[0]:
@@ -81,7 +82,8 @@ def _taken(optimizer: RuleOptimizer, plan: Plan | EagerPlan, scale: float) -> bo
 def _gather(optimizer: RuleOptimizer, scale: float) -> None:
     """A step of which all, or what a plan leaves over, is gathered anew."""
     check_keys(optimizer)
-    plan = next((plan for plan in optimizer._plans if plan.rest and not plan.entangled() and plan.ready()), None)
+    plans = optimizer._plans if not is_watched() else []
+    plan = next((plan for plan in plans if plan.rest and not plan.entangled() and plan.ready()), None)
     score = optimizer._irregular
     if plan:
         score, plan.rests = plan.rests, plan.rests + 1
@@ -116,7 +118,7 @@ def _gather(optimizer: RuleOptimizer, scale: float) -> None:
     if optimizer._irregular > 2 * PATIENCE:
         optimizer._plans[:] = [plan for plan in optimizer._plans if plan.rest]  # asking them costs time too
     kind: type[Plan | EagerPlan] | None = Plan if gathered.lasting else EagerPlan if suits(gathered) else None
-    if not plan and kind is not None and gathered.again:
+    if not plan and kind is not None and gathered.again and not is_watched():
         optimizer._plans[:] = [kind(optimizer, gathered, measures), *optimizer._plans[: PLANS - 1]]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
+
 
 class Light:
     """A hook on steps. An optimizer whose hooks are all of this kind may call them without a profiler's range."""
@@ -17,3 +19,18 @@ class Light:
     def __call__(self, *arguments: Any) -> Any:
         """What the hook returns."""
         return self._hook(*arguments)
+
+
+def all_hooks(optimizer: Any) -> tuple[Any, ...]:
+    """The dictionaries of hooks in torch's order: before the step and after it, the global ones first and last."""
+    return (
+        _global_optimizer_pre_hooks,
+        optimizer._optimizer_step_pre_hooks,
+        optimizer._optimizer_step_post_hooks,
+        _global_optimizer_post_hooks,
+    )
+
+
+def are_light(optimizer: Any) -> bool:
+    """Whether all hooks are the guard's, which need no profiler range round the step."""
+    return all(type(hook) is Light for hooks in all_hooks(optimizer) for hook in hooks.values())

@@ -10,6 +10,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from zerograd.lifecycle.light import are_light
+
 _SCALERS = "torch.amp.grad_scaler"
 """The module that GradScaler is defined in, and with it every class made from it that leaves its ``step`` alone."""
 
@@ -18,19 +20,32 @@ class UnscalingSteps:
     """The attribute ``_step_supports_amp_scaling``: whether an optimizer's step unscales. Yes, if the scaler asks.
 
     Others ask in order to refuse what they do (Lightning: clipping), and then unscale first, which is fine too. No, if
-    somebody has put a function of his own in the place of the step, to see whether the scaler calls it: so Accelerate
-    tells a step that was left out. (torch's schedulers do too, and mark theirs.)
+    somebody's code comes before the step or after it, as it would see scaled gradients, and steps that are none: a
+    hook, a subclass with a step of its own, a function in the place of the step (so Accelerate tells a step that was
+    left out; torch's schedulers put one there too, and mark theirs).
     """
 
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._owner = owner
+
     def __get__(self, optimizer: Any, kind: type | None = None) -> bool:
-        own = None if optimizer is None else optimizer.__dict__.get("step")
-        counted = own is not None and not getattr(own, "_wrapped_by_lr_sched", False)
-        return not counted and sys._getframe(1).f_globals.get("__name__") == _SCALERS
+        if optimizer is None or sys._getframe(1).f_globals.get("__name__") != _SCALERS:
+            return False
+        own = optimizer.__dict__.get("step")
+        if own is not None and not getattr(own, "_wrapped_by_lr_sched", False):
+            return False
+        return type(optimizer).step is getattr(self._owner, "step", None) and are_light(optimizer)
 
 
 def step_scale(attributes: dict[str, Any]) -> float | None:
     """What the gradients of this step are multiplied by, from an optimizer's attributes; None if one is not finite."""
-    if float(attributes["found_inf"]) > 0:
+    found = attributes["found_inf"]
+    if isinstance(found, int):  # a sum over no device
+        raise AssertionError(
+            "No inf checks were recorded for this optimizer: the scaler found no gradients of its parameters; call "
+            "scaler.scale(loss).backward() first, for a loss that hangs on them"
+        )
+    if float(found) > 0:
         return None
     scale = attributes.get("grad_scale")
     return 1.0 if scale is None else 1.0 / float(scale)
