@@ -23,10 +23,8 @@ from zerograd.training.task import Task
 
 def optimizer_class(name: str) -> type[Optimizer]:
     """The optimizer of zerograd called ``name``, in capital or small letters."""
-    kinds = {
-        public: kind
-        for public, kind in vars(optim).items()
-        if isinstance(kind, type) and issubclass(kind, Optimizer) and kind is not Optimizer
+    kinds: dict[str, type[Optimizer]] = {
+        public: getattr(optim, public) for public in optim.__all__ if public != "Optimizer"
     }
     for public, kind in kinds.items():
         if public.casefold() == name.casefold():
