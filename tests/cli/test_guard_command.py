@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from zerograd.cli.main import main
+
 COMMAND = "import sys; from zerograd.cli.main import main; sys.exit(main())"
 
 LOOP = """
@@ -42,6 +44,11 @@ def test_a_right_program_makes_no_sound(script: Path, tmp_path: Path) -> None:
     done = ran(script, "--report", str(tmp_path / "found.json"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert json.loads((tmp_path / "found.json").read_text()) == []
+
+
+def test_a_script_that_is_missing_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["guard", "--action", "raise"]) == 2
+    assert capsys.readouterr().err == "zerograd: SCRIPT.py is missing. See zerograd guard --help.\n"
 
 
 def test_a_wrong_program_is_reported(script: Path, tmp_path: Path) -> None:

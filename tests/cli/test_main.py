@@ -34,11 +34,15 @@ def test_help_names_every_command(capsys):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_a_help_of_its_own(name, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
-    assert main([name, "--help"]) == 0
-    shown = capsys.readouterr().out
-    assert f"usage: zerograd {name}" in shown
-    assert max(map(len, shown.splitlines())) <= 80
+    words = []
+    for columns in (80, 60):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert main([name, "--help"]) == 0
+        shown = capsys.readouterr().out
+        assert f"usage: zerograd {name}" in shown
+        assert max(map(len, shown.splitlines())) <= columns
+        words.append(shown.split())
+    assert words[0] == words[1], "lines end between words, and none is lost"
 
 
 def test_no_command_at_all_is_wrong_usage(capsys):

@@ -142,6 +142,16 @@ def test_a_mean_of_more_mistakes_than_float16_can_add_is_exact():
     assert losses.zero_one_loss(wrong, torch.ones(4000)).item() == 1.0
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_a_loss_has_the_dtype_of_the_scores_and_16_bits_are_computed_in_32(loss, dtype):
+    x, weight = 100 * scores(8, CLASSES).to(dtype), torch.rand(CLASSES)
+    for target, options in ((numbers(8), {"weight": weight}), (torch.ones(8, CLASSES, dtype=torch.float64), {})):
+        ours = loss(x, target, **options)
+        assert ours.dtype == dtype
+        assert torch.equal(ours, loss(x.float(), target, **options).to(dtype))
+
+
 by_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 
 

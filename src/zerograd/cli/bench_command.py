@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 
 from zerograd.benchmarking.plans import FULL, PARTS, QUICK, check_parts
-from zerograd.cli.parser import Parser, suggesting
+from zerograd.cli.parser import Parser, path, suggesting
 from zerograd.training.extras import require_extra
 
 DESCRIPTION = """\
@@ -31,7 +30,7 @@ def add_arguments(parser: Parser) -> None:
     )
     suggesting(only, PARTS)
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="write PART.json and PART.png there (default: nothing is written)"
+        "--out", type=path, metavar="FOLDER", help="write PART.json and PART.png there (default: nothing is written)"
     )
     parser.add_shared("quiet", "json")
 

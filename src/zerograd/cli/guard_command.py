@@ -11,7 +11,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from zerograd.cli.parser import Parser
+from zerograd.cli.parser import Parser, path
 from zerograd.errors import UsageError, nearest
 
 DESCRIPTION = """\
@@ -36,7 +36,7 @@ def add_arguments(parser: Parser) -> None:
         "--action", choices=("warn", "raise"), default="warn", help="what to do about a hazard (default: warn)"
     )
     parser.add_argument(
-        "--report", type=Path, metavar="FILE.json", help="write what was found as a JSON list, empty if all is well"
+        "--report", type=path, metavar="FILE.json", help="write what was found as a JSON list, empty if all is well"
     )
     parser.add_shared("quiet", "json")
     parser.add_program("SCRIPT.py")

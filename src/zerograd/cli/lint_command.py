@@ -45,7 +45,7 @@ def add_arguments(parser: Parser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run `zerograd lint`."""
-    if arguments.rule:
+    if arguments.rule is not None:
         sys.stdout.write(_page(arguments.rule))
         return CLEAN
     paths = [Path(path) for path in arguments.paths]
@@ -53,7 +53,7 @@ def execute(arguments: argparse.Namespace) -> int:
     configuration = configured(
         start if start.is_dir() else start.parent, arguments.select, arguments.ignore, arguments.exclude
     )
-    if arguments.explain:
+    if arguments.explain is not None:
         sys.stdout.write(_explained(arguments.explain, configuration))
         return CLEAN
 

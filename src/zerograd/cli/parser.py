@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from zerograd.errors import UsageError, did_you_mean
 from zerograd.light import Any, NoReturn
@@ -34,7 +35,8 @@ class Parser(argparse.ArgumentParser):
         """The first word that is no option is a script, and all that follows is for it: ``script``, ``arguments``."""
         self._program = metavar
         super().add_argument("script", metavar=metavar, help="the program to run")
-        super().add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="what is handed to it")
+        rest = super().add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="what is handed to it")
+        rest.required = False  # argparse would miss it beside the script
 
     def add_shared(self, *names: str) -> None:
         """Options that several commands have, in the same words: "json", "quiet"."""
@@ -89,6 +91,25 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         options.setdefault("width", min(_columns() - 2, 98))
         super().__init__(prog, max_help_position=26, **options)
 
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """As it was written; on a narrow terminal in lines that end between words, what a command does below it."""
+        if max(map(len, text.splitlines()), default=0) <= width:
+            return super()._fill_text(text, width, indent)
+        import textwrap
+
+        below = " " * 6
+        shown: list[str] = []
+        for line in re.sub(r"(?<!\n)\n(?=[^ \n])", " ", text).split("\n"):  # a paragraph becomes one line
+            if not line.startswith("  "):
+                shown += textwrap.wrap(line, width) or [""]
+                continue
+            goes_on = line.startswith(" " * 10)  # it says more of the command above
+            words = re.split(r" {2,}", line.strip(), maxsplit=1)
+            command, meaning = ("", line.strip()) if goes_on else (words[0], "".join(words[1:]))
+            shown += textwrap.wrap(command, width, initial_indent="  ", subsequent_indent=below)
+            shown += textwrap.wrap(meaning, width, initial_indent=below, subsequent_indent=below)
+        return "\n".join(shown)
+
     def _format_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any) -> str:
         """In one line: the options stand below, each with what it does."""
         if usage is None:
@@ -112,6 +133,13 @@ def suggesting(action: argparse.Action, names: Iterable[str]) -> argparse.Action
     """Have a shell complete these names, although other values are taken too."""
     action.suggested = tuple(names)  # type: ignore[attr-defined]
     return action
+
+
+def path(text: str) -> Path:
+    """An option's value that must be the name of a file or folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("a name is missing: it is empty")
+    return Path(text)
 
 
 def number(text: str) -> float:

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from zerograd.cli.parser import Parser
+from zerograd.cli.parser import Parser, path
 from zerograd.errors import UsageError, did_you_mean
 
 DESCRIPTION = """\
@@ -25,7 +25,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 def add_arguments(parser: Parser) -> None:
     """What `zerograd plot` understands."""
     parser.description = DESCRIPTION
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the folders of runs")
+    parser.add_argument("runs", nargs="+", type=path, metavar="RUN", help="the folders of runs")
     parser.add_argument(
         "--metric",
         nargs="+",
@@ -33,7 +33,7 @@ def add_arguments(parser: Parser) -> None:
         help="numbers of the record, such as test_loss (default: train_loss, and a held-out accuracy or loss)",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("runs.png"), metavar="FILE", help=f"{', '.join(SUFFIXES)} (default: runs.png)"
+        "--out", type=path, default=Path("runs.png"), metavar="FILE", help=f"{', '.join(SUFFIXES)} (default: runs.png)"
     )
     parser.add_shared("quiet", "json")
 
@@ -56,5 +56,6 @@ def execute(arguments: argparse.Namespace) -> int:
             json.dumps({"out": str(out), "runs": [str(run) for run in arguments.runs], "metric": numbers}) + "\n"
         )
     elif not arguments.quiet:
-        sys.stdout.write(f"Saved in {out}: {', '.join(numbers)} of {len(arguments.runs)} runs\n")
+        count = len(arguments.runs)
+        sys.stdout.write(f"Saved in {out}: {', '.join(numbers)} of {count} run{'s' if count > 1 else ''}\n")
     return 0

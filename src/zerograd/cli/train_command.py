@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import Any, Literal, TextIO, cast
 
-from zerograd.cli.parser import Parser, number, suggesting, whole_number
+from zerograd.cli.parser import Parser, number, path, suggesting, whole_number
 from zerograd.errors import UsageError
 from zerograd.training.extras import require_extra
 from zerograd.training.settings import AMPS, NONFINITE, SCHEDULES, Settings
@@ -81,9 +80,9 @@ def add_arguments(parser: Parser) -> None:
 
     group = parser.add_argument_group("keeping")
     group.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="a new run folder (default: runs/TASK-NAME-1, -2, ...)"
+        "--out", type=path, metavar="FOLDER", help="a new run folder (default: runs/TASK-NAME-1, -2, ...)"
     )
-    group.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run, bit for bit as if never stopped")
+    group.add_argument("--resume", type=path, metavar="RUN", help="go on with a run, bit for bit as if never stopped")
     group.add_argument("--keep", type=whole_number, metavar="N", help="older checkpoints that stay (default: 0)")
     group.add_argument("--save-every", type=whole_number, metavar="STEPS", help="checkpoints within epochs too")
 

@@ -5,6 +5,7 @@ Elsewhere nothing is wrapped or changed, so a kernel can be cut out of the outpu
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,16 @@ def write_plainly(text: str) -> None:
     sys.stdout.write(text)
 
 
+def _narrowed(line: str, width: int) -> str:
+    """A line that is too long for a terminal, in several that end between words."""
+    if len(line) <= width:
+        return line
+    margin = re.match(" *", line)[0]  # type: ignore[index]  # it matches everything
+    return "\n".join(
+        textwrap.wrap(line, width, subsequent_indent=margin + "  ", break_long_words=False, break_on_hyphens=False)
+    )
+
+
 def _in_colours(parts: Sequence[Part]) -> None:
     from rich.console import Console
     from rich.syntax import Syntax
@@ -55,7 +66,7 @@ def _in_colours(parts: Sequence[Part]) -> None:
             text = Syntax(part.shown, part.language, theme="ansi_dark").highlight(part.shown)
             text.rstrip()
         else:
-            text = Text(part.shown)
+            text = Text("\n".join(_narrowed(line, console.width) for line in part.shown.split("\n")))
             for pattern, style in part.accents.items():
                 text.highlight_regex(pattern, style)
         console.print(text, soft_wrap=True)

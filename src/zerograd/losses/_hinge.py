@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import relu
 
 from zerograd.losses import _targets as asked
-from zerograd.losses._reducing import WeightedLoss, check_reduction, reduced
+from zerograd.losses._reducing import WeightedLoss, check_reduction, exact, reduced
 
 Multiclass = Literal["crammer_singer", "weston_watkins"]
 MULTICLASS = ("crammer_singer", "weston_watkins")
@@ -49,7 +49,7 @@ def hinge_loss(
         reduction: ``"mean"`` over the samples, as ``torch.nn.MultiMarginLoss``: weights don't enter the divisor.
 
     Returns:
-        One number; with ``"none"`` a tensor shaped like ``target``.
+        One number in the input's dtype (16 bits are computed in 32); with ``"none"`` a tensor shaped like ``target``.
 
     At the kink the gradient is 0, and of several strongest wrong classes each gets its part.
 
@@ -63,6 +63,7 @@ def hinge_loss(
     check_reduction(reduction)
     _check_options(margin, multiclass)
     asked.check_scores("hinge_loss", input)
+    dtype, input = input.dtype, exact(input)
     count: Tensor | int = target.numel()
     if asked.asks_for_classes("hinge_loss", input, target):
         dim = asked.class_dimension(input)
@@ -80,14 +81,14 @@ def hinge_loss(
         if weight is not None:
             asked.check_class_weights("hinge_loss", "weight", weight, classes)
             losses = losses * weight[target]
-        return reduced(losses.masked_fill(ignored, 0.0), reduction, count - ignored.sum())
+        return reduced(losses.masked_fill(ignored, 0.0), reduction, count - ignored.sum()).to(dtype)
     asked.check_labels("hinge_loss", target, -1, CURE)
     losses = relu(margin - target * input)
     losses = losses.square() if squared else losses
     if weight is not None:
         asked.check_weights("hinge_loss", weight, input)
         losses = losses * weight
-    return reduced(losses, reduction, count)
+    return reduced(losses, reduction, count).to(dtype)
 
 
 def _check_options(margin: float, multiclass: str) -> None:

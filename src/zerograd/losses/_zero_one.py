@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zerograd.losses import _targets as asked
-from zerograd.losses._reducing import WeightedLoss, check_reduction, reduced
+from zerograd.losses._reducing import WeightedLoss, check_reduction, exact, reduced
 
 NO_GRADIENT = (
     "zero_one_loss has no gradient to train with: it is flat, so its gradient is 0, except where an answer changes, "
@@ -32,13 +32,13 @@ def _count(
         dim = asked.class_dimension(input)
         input, target, ignored = asked.class_numbers("zero_one_loss", input, target, ignore_index)
         wrong = (input.argmax(dim) != target) | input.isnan().any(dim)
-        losses = wrong.to(dtype)
+        losses = exact(wrong.to(dtype))
         count = count - ignored.sum()
         if weight is not None:
             asked.check_class_weights("zero_one_loss", "weight", weight, input.shape[dim])
             weights = weight[target].masked_fill(ignored, 0.0)
             losses, count = losses * weights, weights.sum()
-        return reduced(losses.masked_fill(ignored, 0.0), reduction, count)
+        return reduced(losses.masked_fill(ignored, 0.0), reduction, count).to(dtype)
     if input.is_floating_point():
         low = -1 if asked.some_are(target, -1) else 0
         asked.check_labels("zero_one_loss", target, low, "With float scores a target is 0 or 1, or -1 or 1.")
@@ -47,11 +47,11 @@ def _count(
         raise TypeError(f"zero_one_loss: answers in {input.dtype} are compared with integers, not {target.dtype}.")
     else:
         wrong = input != target
-    losses = wrong.to(dtype)
+    losses = exact(wrong.to(dtype))
     if weight is not None:
         asked.check_weights("zero_one_loss", weight, input)
         losses, count = losses * weight, weight.expand(input.shape).sum()
-    return reduced(losses, reduction, count)
+    return reduced(losses, reduction, count).to(dtype)
 
 
 class _WithoutGradient(torch.autograd.Function):

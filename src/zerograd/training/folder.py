@@ -10,7 +10,7 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +31,9 @@ CHECKPOINTS = "checkpoints"
 class RunFolder:
     """A folder that belongs to one run. Make it with ``claim``, find it again with ``of``."""
 
-    def __init__(self, path: Path, made_by: object = None) -> None:
+    def __init__(self, path: Path, made_by: object = None, *, made: bool = False) -> None:
         self.path = path
+        self._made = made
         self.made_by_fit = made_by == MADE_BY_FIT
 
     @property
@@ -50,6 +51,7 @@ class RunFolder:
         try:
             if wanted.exists() and not wanted.is_dir():
                 raise UsageError(f"Can't write a run to {wanted}: it is a file. Name a folder with --out.")
+            made = out is None or not wanted.exists()
             path = wanted if out is not None else _next_free(RUNS, title)
             path.mkdir(parents=True, exist_ok=True)
             for name in (CONFIG, CURVES, MODEL, RECORD):
@@ -66,7 +68,15 @@ class RunFolder:
             raise UsageError(
                 f"Can't write a run to {wanted}: {error.strerror}. Name another folder with --out."
             ) from error
-        return cls(path, config.get("made_by"))
+        return cls(path, config.get("made_by"), made=made)
+
+    def release(self) -> None:
+        """Give a folder back in which nothing was trained: a refused run leaves nothing that the next one meets."""
+        with suppress(OSError):  # a folder that is not empty stays: what is in it is not ours
+            for name in (RECORD, CONFIG):
+                (self.path / name).unlink(missing_ok=True)
+            if self._made:
+                self.path.rmdir()
 
     @classmethod
     def of(cls, path: Path) -> RunFolder:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import inspect
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from torch.optim import Optimizer
 
 from zerograd import optim
 from zerograd.errors import UsageError, did_you_mean
+from zerograd.training.building import told_of
 from zerograd.training.job import AMP
 from zerograd.training.loop import switch_to
 from zerograd.training.samples import Data
@@ -23,10 +26,8 @@ from zerograd.training.task import Task
 
 def optimizer_class(name: str) -> type[Optimizer]:
     """The optimizer of zerograd called ``name``, in capital or small letters."""
-    kinds = {
-        public: kind
-        for public, kind in vars(optim).items()
-        if isinstance(kind, type) and issubclass(kind, Optimizer) and kind is not Optimizer
+    kinds: dict[str, type[Optimizer]] = {
+        public: getattr(optim, public) for public in optim.__all__ if public != "Optimizer"
     }
     for public, kind in kinds.items():
         if public.casefold() == name.casefold():
@@ -62,6 +63,17 @@ def all_hyperparameters(optimizer: Optimizer) -> dict[str, Any]:
     return {name: in_json(value) for name, value in optimizer.defaults.items()}
 
 
+@contextmanager
+def _refused(kind: type[Optimizer]) -> Iterator[None]:
+    try:
+        yield
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"{kind.__name__} can't train this model: {str(error).rstrip('.')}. "
+            "Choose another --optimizer, or other numbers for it."
+        ) from error
+
+
 def rehearse(
     kind: type[Optimizer], hyperparameters: dict[str, Any], model: nn.Module, task: Task, data: Data, amp: str | None
 ) -> tuple[int, list[str]]:
@@ -77,22 +89,27 @@ def rehearse(
             "and this loop takes one step for one backward. Choose another --optimizer."
         )
     model = copy.deepcopy(model)
-    try:
-        with torch.random.fork_rng(devices=[]):
+    name = f"the task {task.name!r}"
+    with torch.random.fork_rng(devices=[]):
+        with _refused(kind):
             optimizer = kind(model.parameters(), **hyperparameters)
-            switch_to("train", model, optimizer)
+        switch_to("train", model, optimizer)
+        with told_of(f"The samples of {name}"):
             inputs, targets = data.batch(torch.arange(min(2, len(data))))
-            with torch.autocast("cpu", dtype=AMP.get(amp or "bf16"), enabled=amp is not None):
+        with torch.autocast("cpu", dtype=AMP.get(amp or "bf16"), enabled=amp is not None):
+            with told_of(f"The model of {name}"):
                 outputs = model(inputs)
+            with told_of(f"The loss of {name}"):
                 loss = task.loss(outputs, targets)
+                if not isinstance(loss, Tensor) or loss.numel() != 1:
+                    raise TypeError("it must give one number, a tensor without dimensions")
+                if not loss.requires_grad:
+                    raise ValueError("it does not depend on the model's parameters; don't detach it")
+        with _refused(kind):
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise UsageError(
-            f"{kind.__name__} can't train this model: {str(error).rstrip('.')}. "
-            "Choose another --optimizer, or other numbers for it."
-        ) from error
     tensors = [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
     tally = Tally(task.metrics, task.count)
-    tally.add(loss.item(), outputs, targets)
+    with told_of(f"The metrics of {name}"):
+        tally.add(loss.item(), outputs, targets)
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors), list(tally.means())

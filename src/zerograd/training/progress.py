@@ -114,10 +114,10 @@ class Screen(Watcher):
         sentence = str(finding)
         for site in finding.sites:
             sentence = sentence.replace(site.file, Path(site.file).name)
-        say(errors(), f"zerograd: {sentence}")
+        say(error_console(), f"zerograd: {sentence}")
 
 
-def errors() -> Console:
+def error_console() -> Console:
     """A console on the standard error."""
     return Console(file=cast(TextIO, Outlet(sys.stderr)))
 

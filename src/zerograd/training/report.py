@@ -12,7 +12,7 @@ from rich.console import Console
 from zerograd.errors import RunError
 from zerograd.training.folder import RunFolder
 from zerograd.training.loop import NonFiniteError
-from zerograd.training.progress import Screen, errors, say
+from zerograd.training.progress import Screen, error_console, say
 from zerograd.training.running import Interrupted, Result
 from zerograd.training.session import Run, run_task
 from zerograd.training.settings import Settings
@@ -82,7 +82,7 @@ def train_and_keep(
         run, result = run_task(settings, Noting(outcome, console, quiet=quiet, guarded=guarded), resume=resume)
     except NonFiniteError as error:
         outcome.error = str(error)
-        say(errors(), f"zerograd: {error}")
+        say(error_console(), f"zerograd: {error}")
         return False
     except RunError as error:
         outcome.error = str(error)

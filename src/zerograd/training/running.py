@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from zerograd.errors import RunError
+from zerograd.errors import RunError, UsageError
 from zerograd.lifecycle.findings import Finding
 from zerograd.lifecycle.guarding import Action, guard
 from zerograd.training.checkpoints import Checkpoints
@@ -147,7 +147,12 @@ def _begin(job: Job, keeping: Keeping | None, stack: ExitStack) -> tuple[Progres
     if keeping.resume:
         lines = keeping.run.cut(progress.epoch - 1)
     if state is None:
-        checkpoints.begin(checkpoint(job, progress), keeping.more_bytes)
+        try:
+            checkpoints.begin(checkpoint(job, progress), keeping.more_bytes)
+        except UsageError:
+            if not keeping.resume:
+                keeping.run.release()
+            raise
     stack.push(checkpoints.close)
     return progress, lines, lambda **how: checkpoints.write(checkpoint(job, progress), progress.step, **how)
 

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from zerograd.errors import UsageError, did_you_mean
+from zerograd.errors import RunError, UsageError, did_you_mean
 from zerograd.lifecycle.guarding import Action
 from zerograd.training.batches import Batches, order
+from zerograd.training.building import built, told_of
 from zerograd.training.compiling import compiled
 from zerograd.training.folder import RunFolder
 from zerograd.training.job import Job
@@ -119,9 +120,7 @@ def prepare(settings: Settings, *, epochs: int | None = None) -> Run:
     task = task_named(settings.task)
     kind = optimizer_class(settings.optimizer if settings.optimizer is not None else task.optimizer)
     hyperparameters = chosen_hyperparameters(kind, task, settings)
-    model = task.model()
-    train, test = task.samples()
-    note = task.note() if task.note is not None else None
+    model, train, test, note = built(task)
 
     held_out: dict[str, Data] = {}
     if settings.valid:
@@ -146,7 +145,9 @@ def prepare(settings: Settings, *, epochs: int | None = None) -> Run:
         optimizer=optimizer,
         loss=task.loss,
         source=batches,
-        best=Best.by(settings.metric or f"{next(iter(held_out), 'train')}_loss", settings.patience),
+        best=Best.by(
+            f"{next(iter(held_out), 'train')}_loss" if settings.metric is None else settings.metric, settings.patience
+        ),
         epochs=epochs,
         scheduler=_scheduler(settings, task, optimizer, epochs * -(-len(batches) // settings.accumulate)),
         held_out={name: Batches(data, EVALUATION, None) for name, data in held_out.items()},
@@ -238,12 +239,16 @@ def run_task(settings: Settings, watcher: Watcher | None = None, *, resume: Path
 
 
 def finish(run: Run, folder: RunFolder) -> None:
-    """Keep the picture, drawn from the record, and the model."""
+    """Keep the model, and the picture, drawn from the record."""
     from zerograd.training.plots import training_curves
 
     picture = run.task.picture or training_curves
-    folder.write_curves(picture(folder.lines, run.title))
     folder.write_model(run.model)
+    try:
+        with told_of(f"The picture of the task {run.task.name!r}"):
+            folder.write_curves(picture(folder.lines, run.title))
+    except UsageError as error:
+        raise RunError(f"{error} The run is complete, and its model is saved.") from error
 
 
 def _split(data: Data, settings: Settings) -> tuple[Data, Data]:
@@ -259,7 +264,8 @@ def _scheduler(settings: Settings, task: Task, optimizer: Optimizer, steps: int)
     if settings.schedule is not None or settings.warmup:
         named = settings.schedule or task.schedule.__name__
         return schedule_named(named, optimizer, steps, settings.warmup)
-    return LambdaLR(optimizer, lambda step: task.schedule(step / steps))
+    with told_of(f"The schedule of the task {task.name!r}"):
+        return LambdaLR(optimizer, lambda step: task.schedule(step / steps))
 
 
 def _check_metric(job: Job, numbers: Sequence[str]) -> None:

@@ -11,7 +11,9 @@ from typing import Any, Literal
 from zerograd.errors import UsageError, did_you_mean
 from zerograd.training.tasks import check_task_name
 
-LARGEST_SEED = 2**63 - 1
+LARGEST = LARGEST_SEED = 2**63 - 1
+LARGEST_THREADS = 1024
+"""With very many torch ends without a word."""
 SCHEDULES = ("constant", "cosine", "linear", "onecycle", "step")
 AMPS = ("bf16", "fp16")
 NONFINITE = ("raise", "skip", "propagate")
@@ -66,7 +68,7 @@ class Settings:
         _at_least(1, "--patience", self.patience, "so many epochs without a better one are waited for.")
         _at_least(0, "--keep", self.keep, "so many older checkpoints are kept.")
         _at_least(1, "--save-every", self.save_every, "a checkpoint after so many steps.")
-        _at_least(1, "--threads", self.threads, "so many threads compute.")
+        _at_least(1, "--threads", self.threads, "so many threads compute.", LARGEST_THREADS)
         _one_of("--schedule", self.schedule, SCHEDULES)
         _one_of("--amp", self.amp, AMPS)
         _one_of("--nonfinite", self.nonfinite, NONFINITE)
@@ -97,13 +99,15 @@ def _finite(option: str, value: float | None, *, above: bool, hint: str) -> None
     raise UsageError(f"{option} must be a finite number{separator}{wanted}, not {value:g}. {hint}")
 
 
-def _at_least(least: int, option: str, value: int | None, meaning: str) -> None:
+def _at_least(least: int, option: str, value: int | None, meaning: str, most: int = LARGEST) -> None:
     if value is None:
         return
     if not isinstance(value, int):
         raise UsageError(f"{option} must be a whole number, not {value!r}: {meaning}")
     if value < least:
         raise UsageError(f"{option} must be {least} or more, not {value}: {meaning}")
+    if value > most:
+        raise UsageError(f"{option} must be at most {most}, not {value}: {meaning}")
 
 
 def _one_of(option: str, value: str | None, names: Iterable[str]) -> None:

@@ -64,11 +64,13 @@ def _is_own(name: str) -> bool:
 
 
 def _own_task(name: str) -> Task:
+    from zerograd.training.building import told_of
     from zerograd.training.task import Task
 
     where, _, wanted = (name, "", "") if name.endswith(".py") else name.rpartition(":")
     with _current_folder():
-        module = _file(Path(where)) if where.endswith(".py") else _module(where)
+        with told_of(f"The import of {where}"):
+            module = _file(Path(where)) if where.endswith(".py") else _module(where)
         wanted = wanted or next((each for each in DEFAULTS if hasattr(module, each)), "")
         if not wanted:
             raise UsageError(f"{where} has neither TASK nor task. Name one: {where}:NAME")
@@ -76,7 +78,8 @@ def _own_task(name: str) -> Task:
             names = [each for each, value in vars(module).items() if _may_be_meant(each, value, module)]
             raise UsageError(f"{where} has no {wanted!r}. {did_you_mean(wanted, names)}")
         found = getattr(module, wanted)
-        task = _called(found, name) if callable(found) and not isinstance(found, Task) else found
+        with told_of(f"The task {name}"):
+            task = _called(found, name) if callable(found) and not isinstance(found, Task) else found
     if not isinstance(task, Task):
         raise UsageError(
             f"{name} gives {type(task).__name__}; it must be a zerograd.training.Task, or a function that returns one."
