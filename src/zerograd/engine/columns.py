@@ -67,7 +67,8 @@ class Column:
                 numbers[at] = float(held.detach() if isinstance(held, Tensor) else held)
             fresh.append((at, p, state, numbers[at]))
         if fresh:
-            self._add(fresh)
+            for (at, *_), number in zip(fresh, self._add(fresh), strict=True):
+                numbers[at] = number
         return numbers
 
     @property
@@ -105,8 +106,11 @@ class Column:
                 memory = memories[vector] = vector.numbers.numpy()
             memory[place] = number
 
-    def _add(self, fresh: Sequence[tuple[int, Tensor, State, float]]) -> None:
-        """Give these parameters new places, in a vector of their own; a state that was put aside keeps its number."""
+    def _add(self, fresh: Sequence[tuple[int, Tensor, State, float]]) -> list[float]:
+        """Give these parameters new places, in a vector of their own; a state that was put aside keeps its number.
+
+        What they hold then, rounded to the dtype of the column.
+        """
         if len(self._vectors) >= self._crowded:
             self._drop_dead_vectors()
         with torch.inference_mode(False):
@@ -116,6 +120,7 @@ class Column:
             view = state[self.name] = vector.numbers[place]
             self._slots[id(p)] = vector, place
             vector.views.append(weakref.ref(view))
+        return vector.numbers.tolist()
 
     def _drop_dead_vectors(self) -> None:
         """Forget the vectors of which no state holds a number any more."""
