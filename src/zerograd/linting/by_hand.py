@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from zerograd.linting.modules import Module
 from zerograd.linting.scopes import chain
+from zerograd.linting.trees import walk_tree
 
 UPDATES = re.compile(r"[-+]=[^\n]*\.grad\b|\.(?:sub_|add_)\([^\n]*\.grad\b|\.data\s*=[^\n]*\.grad\b")
 CLEARS = re.compile(
@@ -30,15 +31,15 @@ class HandStep:
 def hand_steps(module: Module) -> Iterator[HandStep]:
     """The steps of a file that are written by hand, where nothing in the file clears a gradient."""
     text = module.source.text
-    if "backward" not in text or not UPDATES.search(text) or CLEARS.search(text):
+    if "backward" not in text or ".grad" not in text or not UPDATES.search(text) or CLEARS.search(text):
         return
-    for loop in ast.walk(module.tree):
+    for loop in walk_tree(module.tree):
         if isinstance(loop, (ast.For, ast.While)):
             yield from _of_loop(loop)
 
 
 def _of_loop(loop: ast.For | ast.While) -> Iterator[HandStep]:
-    inside = [node for statement in loop.body for node in ast.walk(statement)]
+    inside = [node for statement in loop.body for node in walk_tree(statement)]
     backward = next((node for node in inside if _is_backward(node)), None)
     if backward is None or any(_is_inner(node, backward) for node in inside):
         return
@@ -62,11 +63,11 @@ def _is_backward(node: ast.AST) -> bool:
 
 
 def _is_inner(node: ast.AST, backward: ast.AST) -> bool:
-    return isinstance(node, (ast.For, ast.While)) and any(inner is backward for inner in ast.walk(node))
+    return isinstance(node, (ast.For, ast.While)) and any(inner is backward for inner in walk_tree(node))
 
 
 def _names(nodes: list[ast.expr]) -> Iterator[str]:
-    return (part.id for node in nodes for part in ast.walk(node) if isinstance(part, ast.Name))
+    return (part.id for node in nodes for part in walk_tree(node) if isinstance(part, ast.Name))
 
 
 def _updated(node: ast.AST) -> str:
@@ -85,4 +86,4 @@ def _updated(node: ast.AST) -> str:
 
 
 def _reads_grad(node: ast.expr) -> bool:
-    return any(isinstance(part, ast.Attribute) and part.attr == "grad" for part in ast.walk(node))
+    return any(isinstance(part, ast.Attribute) and part.attr == "grad" for part in walk_tree(node))

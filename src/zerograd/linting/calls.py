@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 from zerograd.linting.graph import Event, Kind, Loop
 from zerograd.linting.holding import may_touch
 from zerograd.linting.paths import Frame, Path, name_of
-from zerograd.linting.receivers import is_a_schedulers, is_harmless, only_reports, steps_otherwise, suspicion
+from zerograd.linting.receivers import (
+    TOUCHING,
+    is_a_schedulers,
+    is_harmless,
+    only_reports,
+    steps_otherwise,
+    suspicion,
+)
 from zerograd.linting.scopes import Function, chain, make_function
 
 if TYPE_CHECKING:
@@ -24,7 +31,6 @@ LIBRARIES = frozenset(
         "torch np numpy F nn tf jax os math time plt random wandb tqdm logging sys dist xm json re itertools functools",
     )
 )
-TOUCHING = ("step", "zero", "update", "minimi", "backward", "clear", "reset", "sync", "accumul")
 KEYED = frozenset({"min", "max", "sorted", "sort", "map", "filter", "any", "all", "sum", "apply", "defaultdict"})
 """Callees that run the function which they are handed, and nothing else."""
 MODE = re.compile(r"^(?:is_?)?train(?:ing)?$|mode|phase")

@@ -60,7 +60,7 @@ def told_of(module: Module, configuration: Configuration) -> Iterator[Told]:
     for code, check_file in OF_THE_FILE.items():
         if code in configuration.codes:
             yield from check_file(module, binder)
-    for context in functions_of(module, binder):
+    for context in contexts(module, binder):
         for code, check in OF_THE_FLOW.items():
             if code in configuration.codes:
                 yield from check(context)

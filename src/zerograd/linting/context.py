@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, wraps
+from typing import Any, Literal, TypeVar
 
 from zerograd.hazards import Severity, find
 from zerograd.linting.binding import Binder
 from zerograd.linting.finding import Finding
 from zerograd.linting.flow import Activation, Flow
-from zerograd.linting.graph import Event, Graph
+from zerograd.linting.graph import Event, Graph, Loop
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.scopes import Function, Scope
 from zerograd.linting.state import STEP, View, related
 
-WORK = 40_000
+WORK = 30_000
 """So many expressions are looked at in one file; the functions after that are not checked."""
+
+T = TypeVar("T")
 
 Told = tuple[Finding, frozenset[int]]
 """A finding, and the lines of its file on which a comment counts for it."""
@@ -34,6 +37,8 @@ class Context:
     body: Sequence[ast.stmt]
     graph: Graph
     binder: Binder
+    sorts: dict[tuple[ast.expr, Loop], Literal["modulo", "boundary", "other"]] = field(default_factory=dict)
+    found: dict[object, list[Any]] = field(default_factory=dict)
 
     @cached_property
     def live(self) -> set[int]:
@@ -87,14 +92,26 @@ class Context:
         return f"{file}{cell}{place.line}"
 
 
+def shared(find_all: Callable[[Context], Iterator[T]]) -> Callable[[Context], list[T]]:
+    """What several rules ask of a function is looked for once."""
+
+    def kept(context: Context) -> list[T]:
+        if find_all not in context.found:
+            context.found[find_all] = list(find_all(context))
+        return context.found[find_all]
+
+    return wraps(find_all)(kept)
+
+
 def contexts(module: Module, binder: Binder) -> list[Context]:
     """The module itself and all its functions, as far as they have to do with gradients."""
     made: list[Context] = []
-    if not module.stepping:
+    if not module.stepping and not (module.clearing and module.going_back):
         return made
     roots: list[tuple[Function | None, Scope, Sequence[ast.stmt]]] = [(None, module.scope, module.tree.body)]
     for function in module.functions:
-        if module.steps(function.node) and isinstance(function.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        acts = module.steps(function.node) or module.cycles(function.node)
+        if acts and isinstance(function.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             roots.append((function, function.scope, function.node.body))
     left = WORK
     for known, scope, body in roots:

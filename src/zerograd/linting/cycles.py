@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from zerograd.linting.context import Context
+from zerograd.linting.context import Context, shared
 from zerograd.linting.graph import Event, Graph, Guard, Loop, walk
 from zerograd.linting.paths import Path
 from zerograd.linting.receivers import sounds_like_an_optimizer
 from zerograd.linting.scopes import Class
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
+from zerograd.linting.trees import walk_tree
 from zerograd.linting.windowing import is_constant, sort_of
 
 CLEARED = re.compile(r"(\w+)(?:\[[^\]\n]*\])?(?:\(\))?\s*\.\s*zero_grad\b")
@@ -45,6 +46,7 @@ class Cycle:
         return bool(self.cleared) and all(self.loop not in loops[node] for node in self.cleared)
 
 
+@shared
 def uncleared(context: Context) -> Iterator[Cycle]:
     """All cycles of a function in which an optimizer is not cleared on any way."""
     if context.module.hooked or context.module.lends_zero_grad:
@@ -204,5 +206,5 @@ def _is_handed_over(context: Context, view: View) -> bool:
 
 def _makes_its_loss(context: Context, backward: Event) -> bool:
     """Whether the loss is computed in the function: one that is handed the loss, too, is but a part of a step."""
-    used = {node.id for node in ast.walk(backward.node) if isinstance(node, ast.Name)}
+    used = {node.id for node in walk_tree(backward.node) if isinstance(node, ast.Name)}
     return not used & set(context.scope.parameters)

@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from zerograd.linting.context import Context
+from zerograd.linting.context import Context, shared
 from zerograd.linting.graph import Event, walk
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, OTHER, STEP, UNKNOWN, View
+from zerograd.linting.trees import walk_tree
 
 READ = re.compile(r"\.grad\b")
 
@@ -25,6 +26,7 @@ class Discarded:
     direct: bool
 
 
+@shared
 def discarded(context: Context) -> Iterator[Discarded]:
     """Steps that find clean gradients on every way, where a backward had made some."""
     for view in context.views:
@@ -79,7 +81,7 @@ def _is_of_a_loss_before(backward: Event, step: Event) -> bool:
     """Whether the loss was there before the step; another one, computed after it, is another network's matter."""
     if backward.module is not step.module:
         return False
-    used = {node.id for node in ast.walk(backward.node) if isinstance(node, ast.Name)}
+    used = {node.id for node in walk_tree(backward.node) if isinstance(node, ast.Name)}
     between = backward.module.source.lines[step.line : backward.line - 1]
     return not any(re.match(rf"\s*(?:\w+\s*,\s*)*{re.escape(name)}\b[^=]*=", line) for name in used for line in between)
 

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from zerograd.linting.binding import Binder
 from zerograd.linting.calls import Calls
 from zerograd.linting.collections_of import elements
-from zerograd.linting.gradients import handwork
+from zerograd.linting.gradients import Handwork, handwork
 from zerograd.linting.graph import Event, Graph, Guard, Loop
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import Frame, name_of
 from zerograd.linting.scopes import Function
+from zerograd.linting.trees import walk_tree
 
 NODES = 3000
 CALLS = 150
-EXPRESSIONS = 8_000
+EXPRESSIONS = 6_000
 DEPTH = 6
 TRIES: tuple[type[ast.Try], ...] = (ast.Try, getattr(ast, "TryStar", ast.Try))
 JUMPS = (ast.Continue, ast.Break, ast.Return, ast.Raise)
@@ -164,10 +165,9 @@ class Flow:
 
     def _simple(self, statement: ast.stmt, node: int) -> int | None:
         end: int | None = node
-        for child in ast.iter_child_nodes(statement):
-            if isinstance(child, ast.expr):
-                end = self.expression(child, end)
-        work = handwork(statement) if self.here.module.mentions(statement, "grad") else None
+        for child in self.here.module.calling.children(statement):
+            end = self.expression(child, end)
+        work = _handwork(self, statement)
         if work is not None and end is not None:
             end = self.new(end, Event("unknown", statement, self.here.module))
         if isinstance(statement, ast.Assign) and _makes_something(statement.value) and end is not None:
@@ -219,7 +219,7 @@ class Flow:
     def _known_elements(self, statement: ast.For | ast.AsyncFor, node: int) -> int | None:
         """A loop over optimizers or over parameters: each of them has its turn, so it is no loop in the graph."""
         if _is_handwork(self, statement):
-            work = handwork(statement)
+            work = _handwork(self, statement)
             if work is not None:
                 return self.new(node, _handmade(self, statement, work))
         turns = elements(statement.target, statement.iter, self.here.frame, self.binder)
@@ -288,7 +288,8 @@ class Flow:
 
     def expression(self, node: ast.expr | None, end: int | None) -> int | None:
         """The calls of an expression in the order in which they happen."""
-        if node is None or end is None or not self.here.module.touches(node):
+        parts = self.here.module.calling.parts(node) if node is not None and end is not None else None
+        if parts is None or node is None or end is None:
             return end
         self.seen += 1
         if self.seen > EXPRESSIONS or self.graph.overflown:
@@ -296,8 +297,6 @@ class Flow:
             return end
         if isinstance(node, ast.Call):
             return self.calls.call(node, end)
-        if isinstance(node, ast.Lambda):
-            return end
         if isinstance(node, ast.IfExp):
             start = self.expression(node.test, end)
             return self.joined([self.expression(node.body, start), self.expression(node.orelse, start)])
@@ -313,9 +312,8 @@ class Flow:
             inner = self.expression(node.value, end)
             return None if inner is None else self.new(inner, Event("unknown", node, self.here.module))
         current: int | None = end
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.expr):
-                current = self.expression(child, current)
+        for part in parts:
+            current = self.expression(part, current)
         return current
 
     def _comprehension(
@@ -358,16 +356,26 @@ def _is_used(self: Flow, target: Target) -> bool:
 
 
 def _is_handwork(self: Flow, statement: ast.stmt) -> bool:
-    return self.here.module.mentions(statement, "grad") and not any(
+    return self.here.module.mentions(statement, "grad") and not self.here.module.once("cycle", statement, _has_a_cycle)
+
+
+def _has_a_cycle(statement: ast.stmt) -> bool:
+    """Whether a statement has a part of a training cycle in it, or jumps away."""
+    return any(
         isinstance(inner, (ast.Break, ast.Return))
         or (isinstance(inner, ast.Attribute) and inner.attr in ("backward", "step", "zero_grad"))
-        for inner in ast.walk(statement)
+        for inner in walk_tree(statement)
     )
+
+
+def _handwork(self: Flow, statement: ast.stmt) -> Handwork | None:
+    module = self.here.module
+    return module.once("handwork", statement, handwork) if module.mentions(statement, "grad") else None
 
 
 def _handmade(self: Flow, statement: ast.For | ast.AsyncFor, work: str) -> Event:
     if work == "clear":
-        for call in ast.walk(statement.iter):
+        for call in walk_tree(statement.iter):
             if isinstance(call, ast.Attribute) and call.attr in ("parameters", "named_parameters"):
                 owner = self.binder.resolve(call.value, self.here.frame)
                 return Event("clear", statement, self.here.module, owner, of_module=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from typing import Literal
 
+from zerograd.linting.trees import walk_tree
+
 Handwork = Literal["clear", "assign"]
 NAMES = ("grad", "_grad")
 
@@ -12,7 +14,7 @@ NAMES = ("grad", "_grad")
 def handwork(statement: ast.stmt) -> Handwork | None:
     """What a statement does to ``.grad`` by hand: "clear" (None or zero), "assign" (anything else), or nothing."""
     found: Handwork | None = None
-    for node in ast.walk(statement):
+    for node in walk_tree(statement):
         done = _of(node)
         if done == "assign":
             return done
@@ -49,4 +51,4 @@ def _is_grad(node: ast.expr) -> bool:
 
 
 def _mentions_grad(node: ast.expr) -> bool:
-    return any(isinstance(part, ast.Attribute) and part.attr in NAMES for part in ast.walk(node))
+    return any(isinstance(part, ast.Attribute) and part.attr in NAMES for part in walk_tree(node))

@@ -10,6 +10,7 @@ from typing import Literal
 
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import Path
+from zerograd.linting.trees import walk_tree
 
 Kind = Literal["backward", "step", "clear", "unknown"]
 
@@ -56,22 +57,30 @@ class Loop:
     @cached_property
     def sets(self) -> set[str]:
         """The last names of all that is assigned in it."""
-        return {
-            node.id if isinstance(node, ast.Name) else node.attr
-            for node in ast.walk(self.node)
-            if isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Store)
-        }
+        return self.module.once("sets", self.node, _assigned)
 
     @cached_property
     def counters(self) -> set[str]:
         """The names that count its iterations: its targets, and what it adds to."""
-        found: set[str] = set()
-        if isinstance(self.node, (ast.For, ast.AsyncFor)):
-            found = {inner.id for inner in ast.walk(self.node.target) if isinstance(inner, ast.Name)}
-        for inner in ast.walk(self.node):
-            if isinstance(inner, ast.AugAssign) and isinstance(inner.op, ast.Add):
-                found.add(getattr(inner.target, "id", getattr(inner.target, "attr", "")))
-        return found - {""}
+        return self.module.once("counters", self.node, _counters)
+
+
+def _assigned(loop: ast.AST) -> set[str]:
+    return {
+        node.id if isinstance(node, ast.Name) else node.attr
+        for node in walk_tree(loop)
+        if isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Store)
+    }
+
+
+def _counters(loop: ast.AST) -> set[str]:
+    found: set[str] = set()
+    if isinstance(loop, (ast.For, ast.AsyncFor)):
+        found = {inner.id for inner in walk_tree(loop.target) if isinstance(inner, ast.Name)}
+    for inner in walk_tree(loop):
+        if isinstance(inner, ast.AugAssign) and isinstance(inner.op, ast.Add):
+            found.add(getattr(inner.target, "id", getattr(inner.target, "attr", "")))
+    return found - {""}
 
 
 @dataclass

@@ -9,7 +9,8 @@ from zerograd.linting.binding import Binder
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import Path, name_of
 from zerograd.linting.receivers import OTHER_CLASSES, is_harmless
-from zerograd.linting.scopes import Class
+from zerograd.linting.scopes import Class, Scope
+from zerograd.linting.trees import walk_tree
 
 LEFT_ALONE = frozenset({"zero_grad", "param_groups", "state_dict", "load_state_dict", "add_param_group", "state"})
 """What may be done with an optimizer that does not step."""
@@ -36,7 +37,12 @@ def steps(words: str, text: str) -> bool:
     """Whether a text has something that steps an optimizer of this name, or hands it to something to step."""
     before, _, name = words.rpartition(".")
     word = (re.escape(before) + r"\." if before else "") + "_?" + re.escape(name.lstrip("_"))
-    return bool(re.search(rf"\b{word}\b[\w\[\]\"'.]*\.\w*step|step\w*\([^)\n]*\b{word}\b", text))
+    bare = name.lstrip("_")
+    lines = [line for line in text.split("\n") if "step" in line and bare in line] if bare in text else []
+    if not lines:
+        return False
+    pattern = re.compile(rf"\b{word}\b[\w\[\]\"'.]*\.\w*step|step\w*\([^)\n]*\b{word}\b")
+    return any(map(pattern.search, lines))
 
 
 def words_of(path: Path) -> str:
@@ -80,16 +86,27 @@ def _parent_may_step(owner: Class, words: str, binder: Binder, around: ast.AST |
     return False
 
 
+def is_given_one_thing_twice(scope: Scope) -> bool:
+    """Whether a call in the file hands one thing over for two parameters, so that two optimizers may be one."""
+    name = getattr(scope.node, "name", "")
+    for given in re.findall(rf"\b{re.escape(name)}\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)", scope.module.source.text):
+        words = [word.strip() for word in given.split(",")]
+        if len(words) > len(set(words)):
+            return True
+    return False
+
+
 def are_used(node: ast.AST) -> bool:
     """Whether something in a function looks at gradients: for such a function backward is enough."""
     scaled = {
         part
-        for statement in ast.walk(node)
+        for statement in walk_tree(node)
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
         if getattr(statement.value.func, "attr", "").endswith("_")
-        for part in ast.walk(statement.value.func)
+        for part in walk_tree(statement.value.func)
     }
-    for current in ast.walk(node):
+    scaled |= {part for measured in walk_tree(node) if _is_measured(measured) for part in walk_tree(measured)}
+    for current in walk_tree(node):
         if isinstance(current, ast.Attribute) and current.attr in ("grad", "_grad") and current not in scaled:
             return True
         if isinstance(current, ast.Call):
@@ -99,10 +116,17 @@ def are_used(node: ast.AST) -> bool:
     return False
 
 
+def _is_measured(node: ast.AST) -> bool:
+    """Whether a gradient is only looked at: ``p.grad is None``, ``p.grad.data.norm(2)``."""
+    if isinstance(node, ast.Compare):
+        return isinstance(node.left, ast.Attribute) and isinstance(node.ops[0], (ast.Is, ast.IsNot))
+    return isinstance(node, ast.Attribute) and node.attr == "norm"
+
+
 def _is_left_alone(node: ast.AST, path: Path) -> bool:
     """Whether an optimizer is at most cleared, saved and handed to schedulers."""
     allowed: set[ast.AST] = set()
-    for current in ast.walk(node):
+    for current in walk_tree(node):
         if isinstance(current, ast.Attribute) and current.attr in LEFT_ALONE:
             allowed.add(current.value)
         elif isinstance(current, ast.Call):
@@ -114,7 +138,7 @@ def _is_left_alone(node: ast.AST, path: Path) -> bool:
             allowed.add(current.left)
         elif isinstance(current, ast.If):
             allowed.add(current.test)
-    return not any(_is(current, path) and current not in allowed for current in ast.walk(node))
+    return not any(_is(current, path) and current not in allowed for current in walk_tree(node))
 
 
 def _is(node: ast.AST, path: Path) -> bool:

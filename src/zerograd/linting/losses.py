@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from zerograd.linting.paths import name_of
 from zerograd.linting.receivers import is_harmless, snake
+from zerograd.linting.trees import walk_tree
 
 LOSS = re.compile(r"loss|(?:^|_)err(?:or)?(?:_|$)|(?:^|_)cost(?:_|$)|objective|criterion_out")
 READS = re.compile(
@@ -15,6 +16,7 @@ READS = re.compile(
     r"|scalar|info|debug|list|postfix|description|stack|cat|min|max|minimum|maximum|abs|sqrt|exp|adapt|len|extend|any|all"
     r"|gather|reduce|clamp|round|to|tolist|put|push|add_scalars|scalars|report|track|record|dict|zip|enumerate|int|bool)(?:_|$)"
 )
+GIVEN = re.compile(r"(?:^|_)(?:loss|objective)$")
 GRADIENTS = re.compile(
     r"backward|autograd|jacobian|[jv]jp|functional_call|perturb|\bes_|evolution|closure|ascend|_and_grad|grad_and|grads?\("
     r"|torch\.func\b|apply_grad"
@@ -28,7 +30,7 @@ CRITERION = re.compile(r"loss|criter|cross_entropy|(?:^|_)nll|(?:^|_)mse|(?:^|_)
 
 def computes_a_loss_for_nothing(tree: ast.AST) -> bool:
     """Whether statements compute a loss, and nothing in them may use it to make gradients."""
-    losses = set(_losses(tree))
+    losses = {*_losses(tree), *_given(tree)}
     if not losses:
         return False
     words = HARMLESS_GRADIENTS.sub("", ast.unparse(tree))
@@ -36,19 +38,25 @@ def computes_a_loss_for_nothing(tree: ast.AST) -> bool:
 
 
 def _losses(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+    for node in walk_tree(tree):
         if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) and LOSS.search(snake(node.target.id)):
             yield node.target.id
         if isinstance(node, ast.Assign) and not isinstance(node.value, (ast.Constant, ast.List, ast.Dict, ast.Tuple)):
             made = isinstance(node.value, ast.Call) and CRITERION.search(snake(name_of(node.value.func)))
             for target in node.targets:
-                for part in ast.walk(target):
+                for part in walk_tree(target):
                     if isinstance(part, ast.Name) and (made or LOSS.search(snake(part.id))):
                         yield part.id
 
 
+def _given(tree: ast.AST) -> Iterator[str]:
+    """The parameters of a function that are losses."""
+    if isinstance(tree, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        yield from (given.arg for given in tree.args.args if GIVEN.search(snake(given.arg)))
+
+
 def _calls(tree: ast.AST) -> Iterator[ast.Call]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return (node for node in walk_tree(tree) if isinstance(node, ast.Call))
 
 
 def _may_use(call: ast.Call, losses: set[str]) -> bool:

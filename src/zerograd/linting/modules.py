@@ -6,17 +6,25 @@ import ast
 import os
 import re
 from bisect import bisect_left
-from functools import cached_property
+from collections import defaultdict
+from collections.abc import Callable
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any, TypeVar
 
+from zerograd.linting.calling import Calling
 from zerograd.linting.reading import Source, UnreadableError, read_source
 from zerograd.linting.receivers import GRADIENT_HOOKS
 from zerograd.linting.scopes import Class, Function, Reader, Scope
+from zerograd.linting.trees import walk_tree
+
+T = TypeVar("T")
 
 TELLING = re.compile(
-    r"yield|backward|step|zero|^opt|_opt|optim|Opt|^_?grad$|closure|loop"
-    r"|(?i:train|fit|learn|backprop|bwd|grad|hook|callback|dispatch|minimi[sz]e|accumul|engine|trigger|execute)"
-    r"|^(?:run|on|before|after|call|fire|emit|sync)"
+    r"yield|backward|step|zero|^opt|_opt|optim|Opt|^_?grad$|closure|loop|^(?:run|on|before|after|call|fire|emit|sync)"
+)
+TELLING_IN_ANY_CASE = re.compile(
+    r"train|fit|learn|backprop|bwd|grad|hook|callback|dispatch|minimi[sz]e|accumul|engine|trigger|execute"
 )
 """Words of lines that may have to do with gradients. All other lines are not looked at closely."""
 WORD = re.compile(r"[^\W\d]\w*")
@@ -52,6 +60,12 @@ def used_names(text: str) -> tuple[set[str], set[str]]:
     return optimizers, {name for name, methods in used.items() if methods - {"step", "param_groups"}}
 
 
+@lru_cache(maxsize=4096)
+def is_telling(word: str) -> bool:
+    """Whether a line with this word may have to do with gradients."""
+    return bool(TELLING.search(word) or TELLING_IN_ANY_CASE.search(word.lower()))
+
+
 class Module:
     """A file: its tree, its scopes, and the lines that matter."""
 
@@ -68,14 +82,17 @@ class Module:
         self.optimizer_names, self.module_names = used_names(source.text)
         """Names with an optimizer's methods, and names with a module's."""
         self.lines = [(n, line) for n, line in enumerate(source.lines, start=1) if not line.lstrip().startswith("#")]
-        self.words = [(n, WORD.findall(line)) for n, line in self.lines]
         self.returning = [number for number, line in self.lines if "return" in line]
         self.stepping, self.step_names = self._spread(STEPPING, files.imported_names(self, "step_names"))
         """The lines that take a step or call a function that does, and the names of such functions."""
         self.acting, self.act_names = self._spread(ACTING, files.imported_names(self, "act_names"))
         """The same for all that is done to gradients."""
+        self.clearing = [number for number, line in self.lines if "zero_grad" in line]
+        self.going_back = [number for number, line in self.lines if "backward" in line]
         self.telling = self._telling()
         """The lines that have to be looked at closely: those, and calls that may do anything."""
+        self.calling = Calling(self)
+        self._answers: dict[tuple[str, ast.AST], Any] = {}
 
     def _spread(self, pattern: re.Pattern[str], names: set[str]) -> tuple[list[int], set[str]]:
         marked = {
@@ -97,18 +114,44 @@ class Module:
             if "__call__" in fresh:
                 marked |= {number for number, line in self.lines if "(" in line}
             else:
-                marked |= {number for number, words in self.words if not fresh.isdisjoint(words)}
+                marked.update(*(self.words[word] for word in fresh if word in self.words))
             found = sorted(marked)
         return found, known
 
     def _telling(self) -> list[int]:
-        if not self.stepping and not (self.imported and self.acting):
+        cycling = bool(self.clearing and self.going_back)
+        if not self.stepping and not cycling and not (self.imported and self.acting):
             return []
-        every = {word for _, words in self.words for word in words}
-        telling = {word for word in every if TELLING.search(word)} | self.optimizer_names
-        found = {number for number, words in self.words if not telling.isdisjoint(words)}
-        found |= {number for number, line in self.lines if "self(" in line}
+        found = {number for number, line in self.lines if "self(" in line}
+        found.update(*(at for word, at in self.words.items() if word in self.optimizer_names or is_telling(word)))
         return sorted(found.union(self.acting))
+
+    @cached_property
+    def scopes(self) -> list[Scope]:
+        """The scopes of the file, of all functions, and of what classes are nested in."""
+        return [self.scope, *(f.scope for f in self.functions), *(c.scope for c in self.classes)]
+
+    @cached_property
+    def bound_names(self) -> set[str]:
+        """All names that are bound in any scope."""
+        found: set[str] = set()
+        for scope in self.scopes:
+            found.update(scope.values, scope.parameters, scope.functions, scope.classes, scope.imports)
+        return found
+
+    @cached_property
+    def known_functions(self) -> set[str]:
+        """The names of the functions and methods of this file and of those that it imports."""
+        return {f.name for f in self.functions} | self.files.imported_names(self, "known_functions")
+
+    @cached_property
+    def words(self) -> dict[str, list[int]]:
+        """The lines of each word."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for number, line in self.lines:
+            for word in WORD.findall(line):
+                found[word].append(number)
+        return found
 
     @cached_property
     def lends_zero_grad(self) -> bool:
@@ -116,12 +159,22 @@ class Module:
         if not LENT.search(self.source.text):
             return False
         own = set()
-        for node in ast.walk(self.tree):
+        for node in walk_tree(self.tree):
             if isinstance(node, ast.Call):
                 own.add(node.func)
             elif isinstance(node, ast.Expr):
                 own.add(node.value)
-        return any(isinstance(n, ast.Attribute) and n.attr == "zero_grad" and n not in own for n in ast.walk(self.tree))
+        return any(
+            isinstance(n, ast.Attribute) and n.attr == "zero_grad" and n not in own for n in walk_tree(self.tree)
+        )
+
+    def once(self, question: str, node: ast.AST, answer: Callable[[Any], T]) -> T:
+        """What ``answer`` says about a node. It is asked once: functions are looked at as often as they are called."""
+        try:
+            found: T = self._answers[question, node]
+        except KeyError:
+            found = self._answers[question, node] = answer(node)
+        return found
 
     def mentions(self, node: object, word: str) -> bool:
         """Whether a word is in the lines of a node."""
@@ -139,6 +192,10 @@ class Module:
     def steps(self, node: object) -> bool:
         """Whether a node has a line that takes a step, or calls something of the file that does."""
         return within(self.stepping, node)
+
+    def cycles(self, node: object) -> bool:
+        """Whether a node has a line that clears and one that goes backward."""
+        return within(self.clearing, node) and within(self.going_back, node)
 
     def acts(self, node: object) -> bool:
         """Whether a node has a line that makes, uses or clears gradients, or calls something of the file that does."""

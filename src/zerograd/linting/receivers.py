@@ -48,6 +48,9 @@ HARMLESS = re.compile(
 )
 """Calls that may be handed an optimizer and leave its gradients alone."""
 
+TOUCHING = ("step", "zero", "update", "minimi", "backward", "clear", "reset", "sync", "accumul")
+"""Parts of the names of methods with which an optimizer may change gradients or use them."""
+
 STRONG = re.compile(
     r"train|^fit|_fit|learn(?!er|ed|able|ing)|optimi[sz]e|backw|backprop|bwd|(?:^|_)steps?(?:_|$)|grad|closure"
     r"|minimi[sz]e|accumul|zero|propagate"

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from zerograd.linting.context import Context
+from zerograd.linting.context import Context, shared
 from zerograd.linting.graph import Guard, Loop
 from zerograd.linting.state import BACKWARD, STEP, View
+from zerograd.linting.trees import walk_tree
 
 Sort = Literal["modulo", "boundary", "other"]
 
@@ -34,6 +35,7 @@ class Window:
     sort: Sort
 
 
+@shared
 def windows(context: Context) -> Iterator[Window]:
     """All windows of a function."""
     graph = context.graph
@@ -57,14 +59,21 @@ def windows(context: Context) -> Iterator[Window]:
 
 def sort_of(guard: Guard, loop: Loop, context: Context) -> Sort:
     """What a condition means for the iterations of a loop."""
+    key = guard.test, loop
+    if key not in context.sorts:
+        context.sorts[key] = _sort_of(guard, loop, context)
+    return context.sorts[key]
+
+
+def _sort_of(guard: Guard, loop: Loop, context: Context) -> Sort:
     test = spelt_out(guard.test, context)
     words = ast.unparse(test).lower()
     if NO_WINDOW.search(words):
         return "other"
     counters = loop.counters
-    for node in ast.walk(test):
+    for node in walk_tree(test):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
-            names = {part for inner in ast.walk(node.left) if (part := _name(inner))}
+            names = {part for inner in walk_tree(node.left) if (part := _name(inner))}
             if names & counters:
                 return "modulo"
     if BOUNDARY.search(ast.unparse(guard.test).lower()) or re.search(r"[-+] 1 == len\(|== len\(\w+\) - 1", words):
@@ -74,16 +83,23 @@ def sort_of(guard: Guard, loop: Loop, context: Context) -> Sort:
 
 def is_constant(guard: Guard, loop: Loop) -> bool:
     """Whether a condition is the same in every iteration of a loop: made of names that nothing in it sets."""
-    if guard.module is not loop.module or any(isinstance(node, ast.Call) for node in ast.walk(guard.test)):
+    if guard.module is not loop.module:
         return False
-    return not any(name in loop.sets for node in ast.walk(guard.test) if (name := _name(node)))
+    names = guard.module.once("names", guard.test, _names_without_calls)
+    return names is not None and names.isdisjoint(loop.sets)
+
+
+def _names_without_calls(test: ast.expr) -> frozenset[str] | None:
+    """The names in a condition; None if it calls anything."""
+    nodes = list(walk_tree(test))
+    return None if any(isinstance(node, ast.Call) for node in nodes) else frozenset(map(_name, nodes)) - {""}
 
 
 def spelt_out(test: ast.expr, context: Context) -> ast.expr:
     """A condition with names in it, as what was assigned to the names."""
 
     for _ in range(2):
-        names = {node.id for node in ast.walk(test) if isinstance(node, ast.Name) and _condition(node, context)}
+        names = {node.id for node in walk_tree(test) if isinstance(node, ast.Name) and _condition(node, context)}
         if names:
             test = Speller(context).visit(copy.deepcopy(test))
     return test

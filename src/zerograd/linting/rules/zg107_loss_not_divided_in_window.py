@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from zerograd.linting.context import Context, Told
 from zerograd.linting.graph import Loop
 from zerograd.linting.state import CLEAR
+from zerograd.linting.trees import walk_tree
 from zerograd.linting.windowing import windows
 
 DIVIDES = re.compile(
@@ -18,7 +19,7 @@ DIVIDES = re.compile(
 
 def _function_around(loop: Loop) -> ast.stmt | ast.expr:
     """The function that a loop is in, which need not be the one that is looked at; else the loop itself."""
-    around = [f.node for f in loop.module.functions if any(node is loop.node for node in ast.walk(f.node))]
+    around = [f.node for f in loop.module.functions if any(node is loop.node for node in walk_tree(f.node))]
     return min(around, key=lambda node: (node.end_lineno or 0) - node.lineno, default=loop.node)
 
 
@@ -36,7 +37,7 @@ def check(context: Context) -> Iterator[Told]:
         source = window.loop.module.source
         function = _function_around(window.loop)
         lines = "\n".join(source.lines[function.lineno - 1 : function.end_lineno])
-        divides = any(isinstance(node, (ast.Div, ast.FloorDiv)) for node in ast.walk(function))
+        divides = any(isinstance(getattr(node, "op", None), (ast.Div, ast.FloorDiv)) for node in walk_tree(function))
         if divides or DIVIDES.search(lines) or re.search(r"\*\s*\(?1\.?0?\s*/|_scale|scale_", lines):
             continue
         told.add(window.backward)

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 from zerograd.hazards import find
 from zerograd.linting.binding import Binder
-from zerograd.linting.context import Told
+from zerograd.linting.context import Context, Told
 from zerograd.linting.finding import Finding
-from zerograd.linting.idle import are_used, never_steps, steps, text_of
+from zerograd.linting.idle import are_used, is_given_one_thing_twice, never_steps, steps, text_of
 from zerograd.linting.modules import Module, within
 from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.scopes import Class, Scope
+from zerograd.linting.unstepped import unstepped
+from zerograd.linting.trees import walk_tree
 
 CLEARED = re.compile(r"((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
 STEPPED = re.compile(r"(\w+)\.step\(\s*\)")
@@ -40,6 +42,19 @@ def check(module: Module, binder: Binder) -> Iterator[Told]:
         if path not in told:
             told.add(path)
             yield _told(module, path, cycle)
+
+
+def check_flow(context: Context) -> Iterator[Told]:
+    """The same where a function runs backward, clears, and nothing in it or after it can have stepped."""
+    for found in unstepped(context):
+        backward, clear = found.view.event(found.backward), found.view.event(found.clear)
+        yield context.tell(
+            "ZG113",
+            backward,
+            f"backward {context.line(backward)}, zero {context.line(clear)}, and `{found.view.path}` does not step: "
+            f"the gradients are made for nothing; call `{found.view.path}.step()` after backward",
+            also=[clear],
+        )
 
 
 def _told(module: Module, path: Path, cycle: Cycle) -> Told:
@@ -86,7 +101,7 @@ def _is_judged_here(path: Path, scope: Scope, cycle: Cycle, own: str, binder: Bi
         return True
     if path.home is not scope and _is_made(path, binder):
         return True
-    if path.parts[0] in scope.parameters and not cycle.loops and _is_given_one_thing_twice(scope):
+    if path.parts[0] in scope.parameters and not cycle.loops and is_given_one_thing_twice(scope):
         return False
     return (path.home is scope or path.home.parent is None) and bool(cycle.loops or STEPPED.search(own))
 
@@ -97,16 +112,6 @@ def _is_made(path: Path, binder: Binder) -> bool:
     return bool(values) and all(
         value.how in ("is", "part") and isinstance(value.expression, ast.Call) for value in values
     )
-
-
-def _is_given_one_thing_twice(scope: Scope) -> bool:
-    """Whether a call in the file hands one thing over for two parameters, so that two optimizers may be one."""
-    name = getattr(scope.node, "name", "")
-    for given in re.findall(rf"\b{re.escape(name)}\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)", scope.module.source.text):
-        words = [word.strip() for word in given.split(",")]
-        if len(words) > len(set(words)):
-            return True
-    return False
 
 
 def _cycles(node: ast.AST) -> Iterator[Cycle]:
@@ -157,9 +162,9 @@ def _made(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
 
 
 def _in_a_loop(node: ast.AST) -> ast.Call | None:
-    for loop in ast.walk(node):
+    for loop in walk_tree(node):
         if isinstance(loop, LOOPS):
-            for call in ast.walk(loop):
+            for call in walk_tree(loop):
                 if isinstance(call, ast.Call) and getattr(call.func, "attr", "") in BACKWARD:
                     return call
     return None
