@@ -12,7 +12,8 @@ from zerograd.linting.graph import Event, walk
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, OTHER, STEP, UNKNOWN, View
 from zerograd.linting.trees import walk_tree
 
-READ = re.compile(r"\.grad\b")
+READ = re.compile(r"\.grad\b(?!(?:\.data|\.detach\(\))?\.(?:clamp_|clip_|mul_|div_|norm\b)|\s+is\s+(?:not\s+)?None)")
+"""A gradient that is looked at; one that is only clipped in place or measured is not copied by that."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import re
 from zerograd.linting.binding import Binder
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import Path, name_of
-from zerograd.linting.receivers import OTHER_CLASSES, is_harmless
+from zerograd.linting.receivers import OTHER_CLASSES, is_harmless, only_reports
 from zerograd.linting.scopes import Class, Scope
 from zerograd.linting.trees import walk_tree
 
@@ -22,7 +22,7 @@ OWN_CALL = re.compile(r"(?:self|super\(\))\.(\w*(?:step|update|apply|optimi[sz]e
 USES = re.compile(r"grads?$|gradients?$|grads?_|fisher|hessian|influence|importance")
 """Names of functions that use gradients without a step."""
 NO_USE = re.compile(
-    r"(?:zero|no|enable|requires|clip|accum\w*|set|retain|manual)_grad|grad_norm|gradient_accum|optimizer_grad|norm_|clip"
+    r"(?:zero|no|enable|requires|clip|scale|average|reduce|accum\w*|set|retain|manual)_grad|grad_norm|gradient_accum|optimizer_grad|norm_|clip"
 )
 
 
@@ -120,6 +120,8 @@ def _is_measured(node: ast.AST) -> bool:
     """Whether a gradient is only looked at: ``p.grad is None``, ``p.grad.data.norm(2)``."""
     if isinstance(node, ast.Compare):
         return isinstance(node.left, ast.Attribute) and isinstance(node.ops[0], (ast.Is, ast.IsNot))
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return node.func.attr in ("add_histogram", "add_scalar") or only_reports(name_of(node.func.value))
     return isinstance(node, ast.Attribute) and node.attr == "norm"
 
 

@@ -68,7 +68,7 @@ INNOCENT = re.compile(
     r"|log_|_log|print|_lr|lr_|train_test_split|train_loader|train_data|trainable|pretrain|get_|_iter|add_|^log|plot"
     r"|synchronize|gradient_checkpoint|tqdm|trange|display|write|save|load|range|format|callable|constraint|strain"
     r"|^accumulate$|meter|grad_scaler|gradscaler|eval|valid|test_step|nonzero|count_nonzero|no_sync|set_train|current_step"
-    r"|average_grad\w*|scale_grad\w*|no_backward_sync|reduce_grad\w*|sync\w*_grad\w*|clip_|^optimizers?$|^toggle|^untoggle"
+    r"|average_grad\w*|scale_grad\w*|no_backward_sync|grad(?:ient)?_pen\w*|reduce_grad\w*|sync\w*_grad\w*|clip_|^optimizers?$|^toggle|^untoggle"
     r"|step_size|_mode$|register_(?:forward_|backward_|full_backward_)?hook|timestep|time_step|num_steps|n_steps"
 )
 """The exceptions: such names sound like training and are none."""

@@ -22,6 +22,9 @@ PART = re.compile(r"grads?(?:_|$)|gradient|backward|loss|zero|bench|profil|time|
 """Names of functions that do a part of one, or are no training."""
 TAKES = re.compile(r"(?:^|_)(?:apply|update|step|optimi[sz]e|minimi[sz]e)(?:_|$)")
 """Methods that may take a step, where what they do is not known."""
+TAKES_NOTHING = re.compile(r"current|^get|^is_|num_|count|target|(?:^|_)lr|ema(?:_|$)")
+HANDED_ON = re.compile(r"^(?:__init__|setup|make|create|build|init|instantiate)")
+"""Calls that are handed an optimizer to hold or to wrap it."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,9 @@ def _pairs(view: View, clears: list[int]) -> Iterator[tuple[int, int]]:
 
 def _takes_over(node: ast.AST, context: Context) -> bool:
     """Whether a call of something that is not known may take the step: ``self.trainer.apply()``."""
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or not TAKES.search(node.func.attr):
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    if not TAKES.search(node.func.attr) or TAKES_NOTHING.search(node.func.attr):
         return False
     receiver = chain(node.func.value)
     last = receiver[-1] if receiver else ""
@@ -127,12 +132,15 @@ def _is_nobody_elses(context: Context, path: Path) -> bool:
         for ancestor in context.binder.ancestry(path.home):
             if steps(path.last, text_of(ancestor.scope.module, ancestor.node)):
                 return False
+    own = function.name if function is not None else ""
+    if own:
+        text = re.sub(rf"\b{re.escape(own)}\(", "(", text)  # a call of it is no step beside it
     if steps(path.last, text) or TAKES_OVER.search(text_of(context.module, _node(context))):
         return False
-    return not any(_may_step(node, path) for node in walk_tree(context.module.tree))
+    return not any(_may_step(node, path, own) for node in walk_tree(context.module.tree))
 
 
-def _may_step(node: ast.AST, path: Path) -> bool:
+def _may_step(node: ast.AST, path: Path, own: str) -> bool:
     """Whether a node is a loop that steps whatever it walks through, or hands the optimizer to something."""
     if isinstance(node, (ast.For, ast.AsyncFor)):
         names = {part.id for part in walk_tree(node.target) if isinstance(part, ast.Name)}
@@ -144,7 +152,7 @@ def _may_step(node: ast.AST, path: Path) -> bool:
     if not isinstance(node, ast.Call):
         return False
     name = name_of(node.func)
-    if is_harmless(name) or name[:1].isupper() or not name:
+    if not name or name == own or name[:1].isupper() or is_harmless(name) or HANDED_ON.search(name):
         return False
-    given = (*node.args, *(keyword.value for keyword in node.keywords))
-    return any(chain(argument)[-1:] == (path.last,) for argument in given)
+    given = [chain(argument) for argument in (*node.args, *(keyword.value for keyword in node.keywords))]
+    return any(words[-1:] == (path.last,) and not words[0][:1].isupper() for words in given)
