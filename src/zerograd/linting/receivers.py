@@ -23,7 +23,7 @@ CLASSES = frozenset(
 """Classes of optimizers that programs use by name."""
 
 OPTIMIZER_NAME = re.compile(r"(?:^|_)(?:optims?|optimi[sz]ers?|opts?)(?:[a-z]{0,2})?(?:_|\d|$)")
-NOT_AN_OPTIMIZER = re.compile(r"sched|scaler|warmup|annealer|(?:^|_)lrs?(?:_|$)|option|optimal|optional")
+NOT_AN_OPTIMIZER = re.compile(r"sched|hook|with_opt|scaler|warmup|annealer|(?:^|_)lrs?(?:_|$)|option|optimal|optional")
 
 SCHEDULER = re.compile(r"sched|warmup|anneal|decay")
 OTHER_STEPPERS = re.compile(
