@@ -5,7 +5,6 @@ used, so importing the package costs next to nothing and needs no torch.
 """
 
 from importlib import import_module
-from typing import Any
 
 __version__ = "0.1.0"
 
@@ -44,7 +43,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 _PUBLIC = sorted([*_HOME_OF, *_MODULES])
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _MODULES:
         return import_module(f"zerograd.{name}")
     if name == "__all__":  # for `from zerograd import *`: without the names that an older torch lacks

@@ -14,7 +14,6 @@ that very type, so that programs which catch it go on working.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -44,6 +43,8 @@ class UsageError(ZerogradError, ValueError):
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """The one of ``names`` that is spelt most like ``name``, or None if none is near."""
+    import difflib
+
     by_folded = {n.casefold(): n for n in names}
     found = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
     return by_folded[found[0]] if found else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from linting.fixtures import Program, programs, told
+from zerograd.linting import configuration
 from zerograd.linting.rules import CODES
 
 
@@ -23,3 +24,7 @@ def test_every_rule_has_wrong_programs_and_right_ones(code: str) -> None:
     marked = [program for program in programs() if code in {c for _, c in program.marked}]
     assert len(marked) >= 3
     assert sum(not program.marked for program in programs()) >= 60
+
+
+def test_the_codes_that_can_be_selected_are_those_of_the_rules() -> None:
+    assert configuration.CODES == CODES

@@ -77,8 +77,9 @@ def test_configuration(folder: Path) -> None:
     for line, code in (('ignore = ["ZG101"]', 0), ('select = ["ZG103"]', 0), ('exclude = ["wr*.py"]', 0), ("", 1)):
         (folder / "pyproject.toml").write_text(f"[tool.zerograd.lint]\n{line}\n")
         assert main(["lint", "."]) == code
-    (folder / "pyproject.toml").write_text("[tool.zerograd.lint]\nselekt = []\n")
-    assert main(["lint", "."]) == 2
+    for table in ("[tool.zerograd.lint]\nselekt = []\n", "[tool.zerograd]\nlint = 3\n", "[tool.zerograd.lint\n"):
+        (folder / "pyproject.toml").write_text(table)
+        assert main(["lint", "."]) == 2
 
 
 def test_standard_input() -> None:
@@ -131,6 +132,38 @@ def test_encodings_and_line_ends_that_are_python(folder: Path) -> None:
         assert {f.code for f in check_file(path, Configuration())} <= {"ZG101"}
 
 
+def test_the_caret_stands_under_the_call_where_signs_are_wide(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "wide.py").write_text(WRONG.replace("    net(x)", '    s = "日本"; net(x)'), encoding="utf-8")
+    main(["lint", "wide.py"])
+    _, line, caret, *_ = capsys.readouterr().out.splitlines()
+    assert caret.index("^") == line.index("net") + len("日本"), "each takes two columns of a terminal"
+
+
+def test_a_file_that_is_named_twice_is_checked_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "wrong.py").write_text(WRONG)
+    (folder / "loop").symlink_to(".")
+    main(["lint", "--json", "wrong.py", "./wrong.py", str(folder / "wrong.py"), "loop/wrong.py", "."])
+    assert [found["path"] for found in json.loads(capsys.readouterr().out)] == ["wrong.py"]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["wrnog.py"], "Did you mean 'wrong.py'?"),
+        (["--explain", "wrnog.py:3"], "Did you mean 'wrong.py'?"),
+        (["--explain", "wrong.py:99"], "wrong.py has 5 lines, and none of them is 99."),
+        (["--rule", "missing-zero-gard"], "Did you mean 'missing-zero-grad'?"),
+        (["--rule", "ZG13"], "Did you mean 'ZG113'?"),
+    ],
+)
+def test_a_wrong_name_is_answered_with_the_nearest_one(
+    words: list[str], hint: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "wrong.py").write_text(WRONG)
+    assert main(["lint", *words]) == 2
+    assert hint in capsys.readouterr().err
+
+
 def test_functions_of_other_files_are_built_in(folder: Path) -> None:
     (folder / "engine.py").write_text("def apply(loss, optimizer):\n    loss.backward()\n    optimizer.step()\n")
     (folder / "train.py").write_text(
@@ -181,11 +214,22 @@ def test_fuzz_nothing_raises_and_time_is_bounded() -> None:
         "".join("    " * depth + "for a in b:\n" for depth in range(90)) + "    " * 90 + "loss.backward(); opt.step()",
         "opt.step(); loss.backward()\nx = [" + "1," * 50_000 + "]",
         "def f(opt, x):\n    for a in x:\n        a.loss().backward()\n        opt.step()\n" * 1000,
+        WRONG + "x = '" + "a" * 300_000 + ".zero_grad('",
+        WRONG + "x = '" + "a[" * 50_000 + ".zero_grad('",
+        "x = " + "not " * 900 + "opt.step()",
+        "".join(f"opt{i} = opt{(i + 1) % 2000}\n" for i in range(2000)) + "loss.backward()\nopt5.step()",
+        "".join(
+            f"def f{i}(opt, x):\n    x.backward()\n    opt.step()\n    f{(i + 1) % 999}(opt, x)\n" for i in range(999)
+        ),
+        "def f(opt, x):\n    def g():\n        x.backward()\n    opt.step(g)\n" * 1000,
         "import torch\n"
         + "p = q\nq = p\n" * 9
         + "opt = torch.optim.SGD(p)\nnet.zero_grad()\nloss.backward()\nopt.step()",
     ],
-    ids=["parentheses", "sum", "loops", "literal", "functions", "names"],
+    ids=[
+        *("parentheses", "sum", "loops", "literal", "functions"),
+        *("word", "brackets", "not", "aliases", "ring", "closures", "names"),
+    ],
 )
 def test_what_is_deep_or_long_is_checked_or_said_to_be_unreadable(text: str, folder: Path) -> None:
     (folder / "odd.py").write_text(text)
@@ -218,12 +262,16 @@ def _seconds(text: str) -> float:
     return time.process_time() - start
 
 
-def test_it_starts_without_torch_and_rich() -> None:
+def test_it_starts_without_what_it_does_not_need(tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text(WRONG)
     program = (
         "import sys; from zerograd.cli.main import main; main(['lint', sys.argv[1]]);"
-        "print([m for m in ('torch', 'rich', 'numpy', 'llvmlite') if m in sys.modules])"
+        "print([m for m in ('torch', 'rich', 'numpy', 'llvmlite', 'dataclasses', 'typing', 'tokenize', 'json',"
+        "'multiprocessing', 'importlib.metadata', 'tomllib', 'copy', 'difflib') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program, __file__], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "wrong.py")], capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines()[-1] == "[]"
 
 

@@ -12,7 +12,7 @@ from structure.source import PACKAGE, ROOT, Module, family, imports, modules
 PARTS = [module for module in modules() if module.name != PACKAGE]
 
 FLOORS = [
-    {"errors", "files", "hazards"},
+    {"errors", "files", "hazards", "light"},
     {"algebra"},
     {"rules", "formats", "matrix"},
     {"kernels", "lifecycle"},
@@ -20,6 +20,7 @@ FLOORS = [
     {"optim", "groups", "schedules", "losses", "lr_scheduler", "safetensors_io", "swa_utils", "compat"},
     {"training", "racing", "benchmarking", "describing"},
     {"cli"},
+    {"__main__"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 NAMES = FLOOR["optim"]
@@ -31,6 +32,7 @@ THIRD_PARTY = {
     "errors": set(),
     "files": set(),
     "hazards": set(),
+    "light": set(),
     "algebra": set(),
     "linting": set(),
     "kernels": {"torch", "numpy", "llvmlite", "triton"},

@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 from zerograd.cli.parser import Parser
-from zerograd.errors import UsageError, did_you_mean
-from zerograd.linting.checking import check_paths, check_source
-from zerograd.linting.configuration import Configuration, configured, files_of
+from zerograd.errors import UsageError, nearest
+from zerograd.linting.configuration import Configuration, configured, files_of, no_such_file
 from zerograd.linting.finding import Finding
 from zerograd.linting.reading import Source, UnreadableError, decoded, read_source
 
@@ -58,6 +57,7 @@ def execute(arguments: argparse.Namespace) -> int:
         sys.stdout.write(_explained(arguments.explain, configuration))
         return CLEAN
 
+    from zerograd.linting.checking import check_paths
     from zerograd.linting.report import as_json, as_text
 
     named = [path for path in paths if str(path) != STDIN]
@@ -73,6 +73,8 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _of_stdin(configuration: Configuration) -> list[Finding]:
+    from zerograd.linting.checking import check_source
+
     try:
         text = decoded(sys.stdin.buffer.read())
     except UnreadableError as error:
@@ -86,7 +88,9 @@ def _page(name: str) -> str:
     try:
         return find(name.upper() if name.upper() in NAMES else name).page()
     except KeyError:
-        raise UsageError(f"There is no rule {name!r}. {did_you_mean(name.upper(), NAMES)}") from None
+        near = nearest(name, [*NAMES, *NAMES.values()])
+        hint = f"Did you mean {near!r}? " if near else ""
+        raise UsageError(f"There is no rule {name!r}. {hint}Valid codes: {', '.join(NAMES)}.") from None
 
 
 def _explained(place: str, configuration: Configuration) -> str:
@@ -97,9 +101,12 @@ def _explained(place: str, configuration: Configuration) -> str:
         raise UsageError(f"--explain takes FILE:LINE, such as train.py:41, not {place!r}.")
     path = Path(name)
     if not path.is_file():
-        raise UsageError(f"There is no file {name!r}.")
+        raise UsageError(no_such_file(path))
     try:
-        return explained(read_source(path), int(line), configuration)
+        source = read_source(path)
+        if not 0 < int(line) <= len(source.lines):
+            raise UsageError(f"{name} has {len(source.lines)} lines, and none of them is {line}.")
+        return explained(source, int(line), configuration)
     except UnreadableError as error:
         raise UsageError(f"{name}: {error.message}.") from None
 

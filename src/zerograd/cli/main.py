@@ -7,10 +7,7 @@ Exit codes: 0 all is well, 1 something was found or failed, 2 the command was no
 from __future__ import annotations
 
 import os
-import shutil
-import signal
 import sys
-import textwrap
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -29,7 +26,7 @@ COMMANDS = {
     "completion": "a script that has your shell complete all of this",
 }
 
-FINE, FAILED, WRONG_USAGE, BY_SIGNAL = 0, 1, 2, 128
+FINE, FAILED, WRONG_USAGE, BY_SIGNAL, SIGINT = 0, 1, 2, 128, 2
 
 EXAMPLES = """\
   zerograd train              train a small network on handwritten digits
@@ -53,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with suppress(OSError):  # after SIGHUP there is no terminal any more
             sys.stderr.write("\n")
             _tell(f"zerograd: {str(stop) or 'stopped. What was written so far is kept.'}")
-        return BY_SIGNAL + int(getattr(stop, "signal", signal.SIGINT))
+        return BY_SIGNAL + int(getattr(stop, "signal", SIGINT))
     except BrokenPipeError:  # nobody reads any more, as after `| head`: that is no error to speak of
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left at its end
@@ -65,6 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _tell(text: str) -> None:
     """Say what went wrong in one line; on a terminal in lines that end between words."""
     if sys.stderr.isatty():
+        import shutil
+        import textwrap
+
         text = textwrap.fill(
             text, shutil.get_terminal_size().columns - 1, break_long_words=False, break_on_hyphens=False
         )

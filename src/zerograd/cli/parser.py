@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
 
 from zerograd.errors import UsageError, did_you_mean
+from zerograd.light import Any, NoReturn
 
 NEGATIVE = re.compile(r"^-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|^-(inf|nan)$", re.IGNORECASE)
 """Words that are numbers and not options: argparse itself takes -1 for one, but not -1e-3."""
@@ -84,8 +86,8 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Options in one column, what they do in the next; never wider than is good to read."""
 
     def __init__(self, prog: str, **options: Any) -> None:
+        options.setdefault("width", min(_columns() - 2, 98))
         super().__init__(prog, max_help_position=26, **options)
-        self._width = min(self._width, 98)
 
     def _format_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any) -> str:
         """In one line: the options stand below, each with what it does."""
@@ -95,6 +97,15 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
             ]
             usage = " ".join(["%(prog)s", *words, "[options]"])
         return super()._format_usage(usage, actions, groups, prefix)
+
+
+def _columns() -> int:
+    """How wide the terminal is, as ``shutil`` finds it: argparse asks for each option, and importing it takes long."""
+    try:
+        columns = int(os.environ.get("COLUMNS", 0))
+        return columns if columns > 0 else os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
+    except (ValueError, OSError, AttributeError):
+        return 80
 
 
 def suggesting(action: argparse.Action, names: Iterable[str]) -> argparse.Action:

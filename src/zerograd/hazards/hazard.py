@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the linter starts without dataclasses and typing
+    from typing import Literal
 
-Severity = Literal["error", "warning", "info"]
+    Severity = Literal["error", "warning", "info"]
+else:
+    Severity = str
 """error: a mistake on every path. warning: likely one. info: advice, which fails no build by itself."""
 
 
-@dataclass(frozen=True)
 class Hazard:
     """One entry of the catalogue.
 
@@ -17,13 +19,16 @@ class Hazard:
     what: what it is. why: what it does to training. example: a program that has it. instead: the same put right.
     """
 
-    code: str
-    name: str
-    severity: Severity
-    what: str
-    why: str
-    example: str
-    instead: str
+    def __init__(
+        self, *, code: str, name: str, severity: Severity, what: str, why: str, example: str, instead: str
+    ) -> None:
+        self.code = code
+        self.name = name
+        self.severity: Severity = severity
+        self.what = what
+        self.why = why
+        self.example = example
+        self.instead = instead
 
     def page(self) -> str:
         """The entry as Markdown, with headings that all entries share."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from zerograd.light import dataclass
 from zerograd.linting.modules import Module
+from zerograd.linting.patterns import pattern
 from zerograd.linting.scopes import chain
 from zerograd.linting.trees import walk_tree
 
-UPDATES = re.compile(r"[-+]=[^\n]*\.grad\b|\.(?:sub_|add_)\([^\n]*\.grad\b|\.data\s*=[^\n]*\.grad\b")
-CLEARS = re.compile(
+UPDATES = pattern(r"[-+]=[^\n]*\.grad\b|\.(?:sub_|add_)\([^\n]*\.grad\b|\.data\s*=[^\n]*\.grad\b")
+CLEARS = pattern(
     r"zero_|\.grad\s*=[^=]|set_to_none|del \w[\w.]*\.grad|autograd\.grad|clear_grad|reset_grad|zero_?grads?\b|detach_"
     r"|zero_gradients|no_grads|functional_call|\.step\s*\("
 )
@@ -30,7 +30,7 @@ class HandStep:
 
 def hand_steps(module: Module) -> Iterator[HandStep]:
     """The steps of a file that are written by hand, where nothing in the file clears a gradient."""
-    text = module.source.text
+    text = module.text
     if "backward" not in text or ".grad" not in text or not UPDATES.search(text) or CLEARS.search(text):
         return
     for loop in walk_tree(module.tree):

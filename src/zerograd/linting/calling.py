@@ -8,8 +8,8 @@ from __future__ import annotations
 import ast
 import builtins
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
 
+from zerograd.light import TYPE_CHECKING
 from zerograd.linting.receivers import TOUCHING, is_harmless, suspicion
 from zerograd.linting.scopes import chain
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import TYPE_CHECKING
 
+from zerograd.light import TYPE_CHECKING
 from zerograd.linting.graph import Event, Kind, Loop
 from zerograd.linting.holding import may_touch
 from zerograd.linting.paths import Frame, Path, name_of
+from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import (
     TOUCHING,
     is_a_schedulers,
@@ -33,7 +34,7 @@ LIBRARIES = frozenset(
 )
 KEYED = frozenset({"min", "max", "sorted", "sort", "map", "filter", "any", "all", "sum", "apply", "defaultdict"})
 """Callees that run the function which they are handed, and nothing else."""
-MODE = re.compile(r"^(?:is_?)?train(?:ing)?$|mode|phase")
+MODE = pattern(r"^(?:is_?)?train(?:ing)?$|mode|phase")
 CLOSURE_TWICE = frozenset({"LBFGS", "FullBatchLBFGS", "LBFGSNew"})
 
 
@@ -215,7 +216,9 @@ class Calls:
                 return self.event("backward", node, end)
             return end
         suspicious = may_touch(node, suspicion(name), self.frame, self.binder)
-        if (name == "train" and _is_a_mode(node)) or (isinstance(node.func, ast.Attribute) and only_reports(parts[-2] if len(parts) > 1 else "")):
+        if (name == "train" and _is_a_mode(node)) or (
+            isinstance(node.func, ast.Attribute) and only_reports(parts[-2] if len(parts) > 1 else "")
+        ):
             suspicious = False
         if parts == ("self",) and node.args and isinstance(node.args[0], ast.Constant):
             suspicious = True
@@ -261,4 +264,9 @@ def _is_a_mode(node: ast.Call) -> bool:
     given = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg == "mode")]
     if len(given) > 1 or len(given) != len(node.args) + len(node.keywords):
         return False
-    return all(isinstance(value, ast.Constant) or (chain(value) and MODE.search(chain(value)[-1])) or isinstance(value, (ast.Compare, ast.UnaryOp)) for value in given)
+    return all(
+        isinstance(value, ast.Constant)
+        or (chain(value) and MODE.search(chain(value)[-1]))
+        or isinstance(value, (ast.Compare, ast.UnaryOp))
+        for value in given
+    )

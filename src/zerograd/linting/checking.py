@@ -6,14 +6,16 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from zerograd.linting.binding import Binder
+from zerograd.light import TYPE_CHECKING
 from zerograd.linting.configuration import Configuration
-from zerograd.linting.context import Context, Told, contexts
 from zerograd.linting.finding import Finding
-from zerograd.linting.modules import RELEVANT, Files, Module
-from zerograd.linting.reading import Source, UnreadableError, read_source
-from zerograd.linting.rules import OF_THE_FILE, OF_THE_FLOW
+from zerograd.linting.reading import RELEVANT, Source, UnreadableError, read_source
 from zerograd.linting.suppression import comments, kept, unused
+
+if TYPE_CHECKING:
+    from zerograd.linting.binding import Binder
+    from zerograd.linting.context import Context, Told
+    from zerograd.linting.modules import Files, Module
 
 UNREADABLE = "ZG000"
 """The code of a file that can't be read or is no Python."""
@@ -28,22 +30,31 @@ def check_source(
 ) -> list[Finding]:
     """All findings of a source, in order. What is no Python is a finding, too."""
     configuration = configuration or Configuration()
-    files = files or Files()
     try:
         if not RELEVANT.search(source.text):
             source.parse()
             return unused(comments(source), configuration.codes, source)
+        files = files or _files()
         module = files.load(source)
+        told = _once(list(told_of(module, configuration)))
     except UnreadableError as error:
         return [
             Finding.at(
                 source, error.line, max(error.column - 1, 0), UNREADABLE, "warning", f"unreadable: {error.message}"
             )
         ]
-    told = _once(list(told_of(module, configuration)))
+    except RecursionError:
+        message = "unreadable: nested too deeply to be checked"
+        return [Finding.at(source, 1, 0, UNREADABLE, "warning", message)]
     marks = comments(source)
     own = kept([pair for pair in told if pair[0].path == source.path], marks)
     return sorted({*own, *_of_others(told, module, files), *unused(marks, configuration.codes, source)})
+
+
+def _files(roots: tuple[Path, ...] = ()) -> Files:
+    from zerograd.linting.modules import Files
+
+    return Files(roots)
 
 
 def _of_others(told: Sequence[Told], module: Module, files: Files) -> Iterator[Finding]:
@@ -56,6 +67,10 @@ def _of_others(told: Sequence[Told], module: Module, files: Files) -> Iterator[F
 
 def told_of(module: Module, configuration: Configuration) -> Iterator[Told]:
     """What the rules say, before comments are looked at."""
+    from zerograd.linting.binding import Binder
+    from zerograd.linting.context import contexts
+    from zerograd.linting.rules import OF_THE_FILE, OF_THE_FLOW
+
     binder = Binder()
     for code, check_file in OF_THE_FILE.items():
         if code in configuration.codes:
@@ -68,6 +83,8 @@ def told_of(module: Module, configuration: Configuration) -> Iterator[Told]:
 
 def functions_of(module: Module, binder: Binder) -> list[Context]:
     """The functions of a module in which an optimizer steps."""
+    from zerograd.linting.context import contexts
+
     return [context for context in contexts(module, binder) if context.optimizers]
 
 
@@ -88,10 +105,7 @@ def check_file(path: Path, configuration: Configuration, files: Files | None = N
     except UnreadableError as error:
         empty = Source(str(path), "")
         return [Finding.at(empty, error.line, 0, UNREADABLE, "warning", f"unreadable: {error.message}")]
-    try:
-        return check_source(source, configuration, files)
-    except RecursionError:
-        return [Finding.at(source, 1, 0, UNREADABLE, "warning", "unreadable: nested too deeply to be checked")]
+    return check_source(source, configuration, files)
 
 
 def check_paths(
@@ -100,7 +114,7 @@ def check_paths(
     """All findings of files, in the order of the files. ``roots``: folders in which imports are followed."""
     count = min(os.cpu_count() or 1, 8) if workers is None else workers
     if len(paths) < SMALL or count < 2:
-        files = Files(roots)
+        files = _files(roots)
         return _merged(check_file(path, configuration, files) for path in paths)
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
@@ -120,7 +134,7 @@ _here: dict[str, tuple[Configuration, Files]] = {}
 
 
 def _begin(configuration: Configuration, roots: tuple[Path, ...]) -> None:
-    _here["share"] = configuration, Files(roots)
+    _here["share"] = configuration, _files(roots)
 
 
 def _check_piece(paths: list[Path]) -> list[list[Finding]]:

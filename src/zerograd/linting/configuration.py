@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
-from zerograd.errors import UsageError, did_you_mean
-from zerograd.linting.rules import CODES
+from zerograd.errors import UsageError, did_you_mean, nearest
+from zerograd.hazards import NAMES
+from zerograd.light import Any, dataclass
+
+CODES = tuple(code for code in NAMES if code < "ZG8")
+"""The codes of the rules; hazards from ZG801 on show while a program runs. ``rules`` holds what is checked."""
 
 KEYS = ("select", "ignore", "exclude")
 SKIPPED = frozenset({"__pycache__", "node_modules", "build", "dist", "site-packages", ".git", ".venv", "venv"})
@@ -82,6 +85,8 @@ def _table(file: Path) -> dict[str, Any]:
     if "tool.zerograd" not in text:
         return {}
     table = _parsed(text, file)
+    if not isinstance(table, dict):
+        raise UsageError(f"tool.zerograd.lint in {file} must be a table, not {table!r}.")
     unknown = [key for key in table if key not in KEYS]
     if unknown:
         raise UsageError(f"[tool.zerograd.lint] in {file} has no key {unknown[0]!r}. {did_you_mean(unknown[0], KEYS)}")
@@ -127,17 +132,24 @@ def files_of(paths: Sequence[Path], configuration: Configuration) -> list[Path]:
 
     Raises UsageError for a path that does not exist.
     """
-    found: dict[Path, None] = {}
+    found: dict[str, Path] = {}
     for path in paths:
         if path.is_dir():
             for file in sorted(path.rglob("*")):
                 inner = file.relative_to(path).parts[:-1]
                 hidden = any(part in SKIPPED or part.startswith(".") for part in inner)
                 if file.suffix in SUFFIXES and not hidden and file.is_file() and not configuration.leaves_out(file):
-                    found[file] = None
+                    found.setdefault(os.path.realpath(file), file)
         elif path.exists():
             if not configuration.leaves_out(path):
-                found[path] = None
+                found.setdefault(os.path.realpath(path), path)
         else:
-            raise UsageError(f"There is no file or folder {str(path)!r}.")
-    return list(found)
+            raise UsageError(no_such_file(path))
+    return list(found.values())
+
+
+def no_such_file(path: Path) -> str:
+    """What is said of a path that does not exist, with the name beside it that is spelt most like it."""
+    folder = path.parent
+    near = nearest(path.name, os.listdir(folder)) if folder.is_dir() and os.access(folder, os.R_OK) else None
+    return f"There is no file or folder {str(path)!r}." + (f" Did you mean {str(folder / near)!r}?" if near else "")

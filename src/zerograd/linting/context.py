@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property, wraps
-from typing import Any, Literal, TypeVar
 
 from zerograd.hazards import Severity, find
+from zerograd.light import Any, Literal, TypeVar, dataclass, field
 from zerograd.linting.binding import Binder
 from zerograd.linting.finding import Finding
 from zerograd.linting.flow import Activation, Flow
@@ -21,6 +20,8 @@ from zerograd.linting.state import STEP, View, related
 WORK = 30_000
 """So many expressions are looked at in one file; the functions after that are not checked."""
 
+Sort = Literal["modulo", "boundary", "other"]
+"""What a condition means for the iterations of a loop."""
 T = TypeVar("T")
 
 Told = tuple[Finding, frozenset[int]]
@@ -37,7 +38,7 @@ class Context:
     body: Sequence[ast.stmt]
     graph: Graph
     binder: Binder
-    sorts: dict[tuple[ast.expr, Loop], Literal["modulo", "boundary", "other"]] = field(default_factory=dict)
+    sorts: dict[tuple[ast.expr, Loop], Sort] = field(default_factory=dict)
     found: dict[object, list[Any]] = field(default_factory=dict)
 
     @cached_property

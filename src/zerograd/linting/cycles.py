@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from zerograd.light import dataclass
 from zerograd.linting.context import Context, shared
 from zerograd.linting.graph import Event, Graph, Guard, Loop, walk
+from zerograd.linting.modules import Module
 from zerograd.linting.paths import Path
+from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import sounds_like_an_optimizer
-from zerograd.linting.scopes import Class
+from zerograd.linting.scopes import Class, Function
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
 from zerograd.linting.trees import walk_tree
 from zerograd.linting.windowing import is_constant, sort_of
 
-CLEARED = re.compile(r"(\w+)(?:\[[^\]\n]*\])?(?:\(\))?\s*\.\s*zero_grad\b")
-BY_HAND = re.compile(
+CLEARED = pattern(r"\b(\w+)(?:\[[^\]\n]*\])?(?:\(\))?\s*\.\s*zero_grad\b")
+BY_HAND = pattern(
     r"\._?grad\b(?:\.\w+)*\s*=[^=]|\._?grad\.(?:\w+\.)*(?:zero_|fill_|copy_|detach_)|set_to_none|zero_grads|grad_zero"
     r"|clear_grad|reset_grad|zero_gradients|del \w+\.grad|clean_grad|zerograd\("
 )
 
-OPTIMIZER = re.compile(r"\boptim\b|Optim")
+OPTIMIZER = pattern(r"\boptim\b|Optim")
 
 
 @dataclass(frozen=True)
@@ -163,14 +164,37 @@ def _over_calls(context: Context, view: View, node: int) -> Iterator[Cycle]:
 
 def _text_around(context: Context) -> str:
     """The file without the other functions that run a cycle of their own: what they clear is before their backward."""
-    lines = list(context.module.source.lines)
-    for function in context.module.functions:
-        first, last = function.node.lineno, function.node.end_lineno or function.node.lineno
-        own = "\n".join(context.module.source.lines[first - 1 : last])
-        mine = context.function is not None and first <= context.function.node.lineno <= last
-        if not mine and "backward" in own and ".step(" in own:
-            lines[first - 1 : last] = [""] * (last - first + 1)
-    return "\n".join(lines)
+    module = context.module
+    cycles, outside = module.once("cycles", module.tree, lambda _: _own_cycles(module))
+    if context.function is None:
+        return outside
+    line = context.function.node.lineno
+    spans = module.once("spans", module.tree, lambda _: list(map(_span, module.functions)))
+    start, end = min((span for span in spans if span[0] <= line <= span[1]), default=(line, line))
+    lines = module.rows[start - 1 : end]
+    for first, last in cycles:
+        if start <= first and last <= end and not first <= line <= last:
+            lines[first - start : last - start + 1] = [""] * (last - first + 1)
+    return f"{outside}\n" + "\n".join(lines)
+
+
+def _own_cycles(module: Module) -> tuple[set[tuple[int, int]], str]:
+    """Where the functions are that run a cycle of their own, and the file without them."""
+    rows = module.rows
+    found: set[tuple[int, int]] = set()
+    for function in module.functions:
+        first, last = _span(function)
+        own = rows[first - 1 : last]
+        if any("backward" in row for row in own) and any(".step(" in row for row in own):
+            found.add((first, last))
+    left = list(rows)
+    for first, last in found:
+        left[first - 1 : last] = [""] * (last - first + 1)
+    return found, "\n".join(row for row in left if row)
+
+
+def _span(function: Function) -> tuple[int, int]:
+    return function.node.lineno, function.node.end_lineno or function.node.lineno
 
 
 def _lives_on(context: Context, view: View) -> bool:
@@ -194,8 +218,7 @@ def _lives_on(context: Context, view: View) -> bool:
 def _is_declared(context: Context, home: Class, path: Path) -> bool:
     """Whether a class says that its instances have such an attribute, and that it is an optimizer."""
     return len(path.parts) == 2 and any(
-        path.parts[1] in owner.annotations
-        and OPTIMIZER.search(ast.unparse(owner.annotations[path.parts[1]]))
+        path.parts[1] in owner.annotations and OPTIMIZER.search(ast.unparse(owner.annotations[path.parts[1]]))
         for owner in context.binder.ancestry(home)
     )
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from zerograd.hazards import Severity
+from zerograd.light import dataclass
 from zerograd.linting.reading import Source
 
 
@@ -38,6 +37,3 @@ class Finding:
             "severity": self.severity,
             "message": words,
         }
-
-    def moved_to(self, path: str) -> Finding:
-        return replace(self, path=path)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
+from zerograd.light import dataclass, field
 from zerograd.linting.binding import Binder
 from zerograd.linting.calls import Calls
 from zerograd.linting.collections_of import elements

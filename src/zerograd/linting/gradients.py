@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-from typing import Literal
 
+from zerograd.light import Literal
 from zerograd.linting.trees import walk_tree
 
 Handwork = Literal["clear", "assign"]

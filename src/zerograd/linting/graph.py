@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
 
+from zerograd.light import Literal, dataclass, field
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import Path
 from zerograd.linting.trees import walk_tree

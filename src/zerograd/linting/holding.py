@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-from typing import Literal
 
+from zerograd.light import Literal
 from zerograd.linting.binding import Binder
 from zerograd.linting.losses import LOSS
 from zerograd.linting.paths import DEPTH, Frame, Path, frame_of

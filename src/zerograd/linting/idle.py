@@ -8,29 +8,31 @@ import re
 from zerograd.linting.binding import Binder
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import Path, name_of
+from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import OTHER_CLASSES, is_harmless, only_reports
 from zerograd.linting.scopes import Class, Scope
 from zerograd.linting.trees import walk_tree
 
 LEFT_ALONE = frozenset({"zero_grad", "param_groups", "state_dict", "load_state_dict", "add_param_group", "state"})
 """What may be done with an optimizer that does not step."""
-TAKES_OVER = re.compile(r"closure|autograd\.grad|def on_|optimizer_step")
+TAKES_OVER = pattern(r"closure|autograd\.grad|def on_|optimizer_step")
 PLAIN_BASES = frozenset({"object", "Module", "LightningModule", "ABC", "Generic", "Protocol"})
 """Base classes of other packages that never step an attribute of their own accord."""
-OWN_CALL = re.compile(r"(?:self|super\(\))\.(\w*(?:step|update|apply|optimi[sz]e|train|learn|hook|on_|grad)\w*)\(")
+OWN_CALL = pattern(r"(?:self|super\(\))\.(\w*(?:step|update|apply|optimi[sz]e|train|learn|hook|on_|grad)\w*)\(")
 """Methods that may take a step, called by an object of its own."""
-USES = re.compile(r"grads?$|gradients?$|grads?_|fisher|hessian|influence|importance")
+USES = pattern(r"grads?$|gradients?$|grads?_|fisher|hessian|influence|importance")
 """Names of functions that use gradients without a step."""
-NO_USE = re.compile(
-    r"(?:zero|no|enable|requires|clip|scale|average|reduce|accum\w*|set|retain|manual)_grad|grad_norm|gradient_accum|optimizer_grad|norm_|clip"
+NO_USE = pattern(
+    r"(?:zero|no|enable|requires|clip|scale|average|reduce|accum\w*|set|retain|manual)_grad|grad_norm|gradient_accum"
+    r"|optimizer_grad|norm_|clip"
 )
 
 
 def text_of(module: Module, node: ast.AST) -> str:
     """The lines of a node; of the whole file for the module itself."""
     if isinstance(node, ast.Module):
-        return module.source.text
-    return "\n".join(module.source.lines[getattr(node, "lineno", 1) - 1 : getattr(node, "end_lineno", 0)])
+        return module.text
+    return "\n".join(module.rows[getattr(node, "lineno", 1) - 1 : getattr(node, "end_lineno", 0)])
 
 
 def steps(words: str, text: str) -> bool:
@@ -41,8 +43,8 @@ def steps(words: str, text: str) -> bool:
     lines = [line for line in text.split("\n") if "step" in line and bare in line] if bare in text else []
     if not lines:
         return False
-    pattern = re.compile(rf"\b{word}\b[\w\[\]\"'.]*\.\w*step|step\w*\([^)\n]*\b{word}\b")
-    return any(map(pattern.search, lines))
+    stepping = re.compile(rf"\b{word}\b[\w\[\]\"'.]*\.\w*step|step\w*\([^)\n]*\b{word}\b")
+    return any(map(stepping.search, lines))
 
 
 def words_of(path: Path) -> str:
@@ -59,9 +61,9 @@ def never_steps(module: Module, path: Path, binder: Binder, around: ast.AST | No
     if "[" in words or "*" in words or TAKES_OVER.search(own) or steps(words, own):
         return False
     if len(path.parts) > 2:
-        return not steps(words, module.source.text) and _is_left_alone(node, path)
+        return not steps(words, module.text) and _is_left_alone(node, path)
     if isinstance(path.home, Class):
-        others = set(re.findall(rf"(\w+)\.{re.escape(path.parts[-1])}\b", module.source.text))
+        others = set(re.findall(rf"(\w+)\.{re.escape(path.parts[-1])}\b", module.text))
         if others - {"self", path.parts[-2]}:
             return False
     return _is_left_alone(node, path)
@@ -89,7 +91,7 @@ def _parent_may_step(owner: Class, words: str, binder: Binder, around: ast.AST |
 def is_given_one_thing_twice(scope: Scope) -> bool:
     """Whether a call in the file hands one thing over for two parameters, so that two optimizers may be one."""
     name = getattr(scope.node, "name", "")
-    for given in re.findall(rf"\b{re.escape(name)}\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)", scope.module.source.text):
+    for given in re.findall(rf"\b{re.escape(name)}\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)", scope.module.text):
         words = [word.strip() for word in given.split(",")]
         if len(words) > len(set(words)):
             return True

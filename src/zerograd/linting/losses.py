@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
 from zerograd.linting.paths import name_of
+from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import is_harmless, snake
 from zerograd.linting.trees import walk_tree
 
-LOSS = re.compile(r"loss|(?:^|_)err(?:or)?(?:_|$)|(?:^|_)cost(?:_|$)|objective|criterion_out")
-READS = re.compile(
+LOSS = pattern(r"loss|(?:^|_)err(?:or)?(?:_|$)|(?:^|_)cost(?:_|$)|objective|criterion_out")
+READS = pattern(
     r"(?:^|_)(?:item|detach|append|print|update|add|log|logs|write|float|mean|sum|format|set|isnan|isfinite|cpu|numpy|str"
     r"|scalar|info|debug|list|postfix|description|stack|cat|min|max|minimum|maximum|abs|sqrt|exp|adapt|len|extend|any|all"
     r"|gather|reduce|clamp|round|to|tolist|averager?|expand|size|view|reshape|squeeze|unsqueeze|type|clone|norm|square|pow|mul|sub|div|where|eq|as|like|put|push|add_scalars|scalars|report|track|record|dict|zip|enumerate|int|bool)(?:_|$)"
 )
-GIVEN = re.compile(r"(?:^|_)(?:loss|objective)$")
-GRADIENTS = re.compile(
+GIVEN = pattern(r"(?:^|_)(?:loss|objective)$")
+GRADIENTS = pattern(
     r"backward|autograd|jacobian|[jv]jp|functional_call|perturb|\bes_|evolution|closure|ascend|_and_grad|grad_and|grads?\("
     r"|torch\.func\b|apply_grad"
 )
-HARMLESS_GRADIENTS = re.compile(
+HARMLESS_GRADIENTS = pattern(
     r"zero_grad|no_grad|no_backward_sync|\w*backward_grad_sync|grad(?:ient)?_pen\w*|(?:scale|average|reduce|sync\w*)_grad\w*|clip_grad\w*|requires_grad\w*|set_grad_enabled|enable_grad|autograd\.(?:Variable|set_detect_anomaly"
     r"|detect_anomaly|profiler)|register_\w*hook"
 )
-CRITERION = re.compile(r"loss|criter|cross_entropy|(?:^|_)nll|(?:^|_)mse|(?:^|_)bce|(?:^|_)elbo|(?:^|_)objective")
+CRITERION = pattern(r"loss|criter|cross_entropy|(?:^|_)nll|(?:^|_)mse|(?:^|_)bce|(?:^|_)elbo|(?:^|_)objective")
 
 
 def computes_a_loss_for_nothing(tree: ast.AST) -> bool:

@@ -10,37 +10,38 @@ from collections import defaultdict
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
 
+from zerograd.light import Any, TypeVar
 from zerograd.linting.calling import Calling
-from zerograd.linting.reading import Source, UnreadableError, read_source
+from zerograd.linting.patterns import pattern
+from zerograd.linting.reading import RELEVANT, Source, UnreadableError, read_source
 from zerograd.linting.receivers import GRADIENT_HOOKS
 from zerograd.linting.scopes import Class, Function, Reader, Scope
 from zerograd.linting.trees import walk_tree
 
 T = TypeVar("T")
 
-TELLING = re.compile(
+TELLING = pattern(
     r"yield|backward|step|zero|^opt|_opt|optim|Opt|^_?grad$|closure|loop|^(?:run|on|before|after|call|fire|emit|sync)"
 )
-TELLING_IN_ANY_CASE = re.compile(
+TELLING_IN_ANY_CASE = pattern(
     r"train|fit|learn|backprop|bwd|grad|hook|callback|dispatch|minimi[sz]e|accumul|engine|trigger|execute"
 )
 """Words of lines that may have to do with gradients. All other lines are not looked at closely."""
-WORD = re.compile(r"[^\W\d]\w*")
+WORD = pattern(r"[^\W\d]\w*")
 
-ACTING = re.compile(r"\.\s*step\b|zero_grad|backward|_step\s*\(|\._?grad\b[^=\n]*=|\.grad\b.*_\(|autograd\.grad")
-STEPPING = re.compile(r"\.\s*step\b|optimizer_step")
+ACTING = pattern(r"\.\s*step\b|zero_grad|backward|_step\s*\(|\._?grad\b[^=\n]*=|\.grad\b.*_\(|autograd\.grad")
+STEPPING = pattern(r"\.\s*step\b|optimizer_step")
 TOO_COMMON = frozenset({"forward", "__init__", "get", "main", "__enter__", "__exit__", "__iter__", "__next__"})
 ITSELF = {"forward": "self.forward("}
 """Of the names that are too common, those that are followed where an object calls its own method."""
-RELEVANT = re.compile(r"zero_grad|backward|\bstep\b|optim", re.IGNORECASE)
-"""What a file has, somewhere, that has to do with gradients at all."""
-USED = re.compile(r"\.\s*(zero_grad|param_groups|step|parameters|named_parameters|train|eval)\b")
-RECEIVER = re.compile(r"(\w+)(?:\[[^\]]*\])?\s*$")
+USED = pattern(r"\.\s*(zero_grad|param_groups|step|parameters|named_parameters|train|eval)\b")
+RECEIVER = pattern(r"(\w+)(?:\[[^\]]*\])?\s*$")
 LONGEST = 80
-DECLARED = re.compile(r"(\w+)\s*[:,]\s*[\w.]*\bOptimizer\b")
-LENT = re.compile(r"\.\s*zero_grad\b(?!\s*\()")
+DATA = 2000
+"""A line of more characters is no program that somebody reads."""
+DECLARED = pattern(r"(\w+)\s*[:,]\s*[\w.]*\bOptimizer\b")
+LENT = pattern(r"\.\s*zero_grad\b(?!\s*\()")
 ROUNDS = 6
 
 
@@ -78,10 +79,12 @@ class Module:
         self.scope: Scope = reader.read(self.tree)
         self.functions: list[Function] = reader.functions
         self.classes: list[Class] = reader.classes
-        self.hooked = bool(GRADIENT_HOOKS.search(source.text))
-        self.optimizer_names, self.module_names = used_names(source.text)
+        self.rows, self.text = _without_data(source)
+        """The lines, and the text, in which words are looked for."""
+        self.hooked = bool(GRADIENT_HOOKS.search(self.text))
+        self.optimizer_names, self.module_names = used_names(self.text)
         """Names with an optimizer's methods, and names with a module's."""
-        self.lines = [(n, line) for n, line in enumerate(source.lines, start=1) if not line.lstrip().startswith("#")]
+        self.lines = [(n, line) for n, line in enumerate(self.rows, start=1) if not line.lstrip().startswith("#")]
         self.returning = [number for number, line in self.lines if "return" in line]
         self.stepping, self.step_names = self._spread(STEPPING, files.imported_names(self, "step_names"))
         """The lines that take a step or call a function that does, and the names of such functions."""
@@ -156,7 +159,7 @@ class Module:
     @cached_property
     def lends_zero_grad(self) -> bool:
         """Whether the method zero_grad is handed to something, which may call it at any time."""
-        if not LENT.search(self.source.text):
+        if not LENT.search(self.text):
             return False
         own = set()
         for node in walk_tree(self.tree):
@@ -200,6 +203,14 @@ class Module:
     def acts(self, node: object) -> bool:
         """Whether a node has a line that makes, uses or clears gradients, or calls something of the file that does."""
         return within(self.acting, node)
+
+
+def _without_data(source: Source) -> tuple[list[str], str]:
+    """Lines and text without what is too long for a line of a program: pictures and tables, written as strings."""
+    if not any(len(line) > DATA for line in source.lines):
+        return source.lines, source.text
+    rows = [line if len(line) <= DATA else "" for line in source.lines]
+    return rows, "\n".join(rows)
 
 
 def within(numbers: list[int], node: object) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING
 
+from zerograd.light import TYPE_CHECKING
 from zerograd.linting.paths import Frame, Path, frame_of, name_of
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
 
+from zerograd.light import dataclass, field
 from zerograd.linting.scopes import Class, Function, Scope
 
 DEPTH = 8
@@ -12,12 +12,21 @@ SAME = frozenset({"to", "cuda", "cpu", "train", "eval", "double", "half", "float
 WRAPPERS = frozenset({"DataParallel", "DistributedDataParallel", "DDP", "FSDP", "compile", "unwrap_model", "prepare"})
 
 
-@dataclass(frozen=True)
 class Path:
     """Something that lives through a run: a name of a scope or an instance's attribute. ``home``: scope or class."""
 
-    home: Scope | Class
-    parts: tuple[str, ...]
+    __slots__ = ("_hash", "home", "parts")
+
+    def __init__(self, home: Scope | Class, parts: tuple[str, ...]) -> None:
+        self.home = home
+        self.parts = parts
+        self._hash = hash((home, parts))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Path) and self.home is other.home and self.parts == other.parts
 
     def __str__(self) -> str:
         return ".".join(self.parts).replace(".[", "[").replace("[?", "[").replace(".()", "()")

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import ast
-import io
-import json
 import re
-import tokenize
 import warnings
 from bisect import bisect_right
-from dataclasses import dataclass, field
 from pathlib import Path
 
-MAGIC = re.compile(r"^(\s*)(?:[%!?].*|.*[^\s#'\"]\?{1,2}\s*|\w[\w, ]*=\s*[!%].*)$")
+from zerograd.light import dataclass, field
+from zerograd.linting.patterns import pattern
+
+MAGIC = pattern(r"^(\s*)(?:[%!?].*|.*[^\s#'\"]\?{1,2}\s*|\w[\w, ]*=\s*[!%].*)$")
 """A line of a notebook that is IPython's and not Python's."""
 
-LANGUAGE_CELL = re.compile(r"^\s*%%(?!time|capture|timeit|prun)")
+DECLARES = pattern(rb"coding|\A\xef\xbb\xbf")
+"""What a file has at its beginning that may be in another encoding than UTF-8, or has a mark of it."""
+
+RELEVANT = pattern(r"zero_grad|backward|\bstep\b|optim", re.IGNORECASE)
+"""What a file has, somewhere, that has to do with gradients at all."""
+
+LANGUAGE_CELL = pattern(r"^\s*%%(?!time|capture|timeit|prun)")
 
 
 class UnreadableError(Exception):
@@ -92,15 +97,32 @@ def read_source(path: Path) -> Source:
 def decoded(data: bytes) -> str:
     """The text of a file in the encoding that it declares. Raises UnreadableError."""
     try:
+        if not DECLARES.search(b"\n".join(data.split(b"\n", 2)[:2])):
+            return _with_plain_lines(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        pass  # said in the words below, which Python has for it
+    import io
+    import tokenize
+
+    try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         text = io.TextIOWrapper(io.BytesIO(data), encoding, newline=None).read()
     except (SyntaxError, UnicodeError, LookupError) as error:
         raise UnreadableError(f"can't be decoded: {error}") from None
-    return text.replace("\f", " ")  # a form feed is a line for splitlines and none for Python
+    return _with_plain_lines(text)
+
+
+def _with_plain_lines(text: str) -> str:
+    """A form feed is a line for splitlines and none for Python."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\f", " ")
 
 
 def notebook(path: str, text: str) -> Source:
     """The code cells of a notebook, one below the other, without IPython's own lines."""
+    import json
+
     try:
         document = json.loads(text)
         cells = document["cells"]

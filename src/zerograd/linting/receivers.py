@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Literal
+
+from zerograd.light import Literal
+from zerograd.linting.patterns import pattern
 
 CLASSES = frozenset(
     re.findall(
@@ -22,24 +24,24 @@ CLASSES = frozenset(
 )
 """Classes of optimizers that programs use by name."""
 
-OPTIMIZER_NAME = re.compile(r"(?:^|_)(?:optims?|optimi[sz]ers?|opts?)(?:[a-z]{0,2})?(?:_|\d|$)")
-NOT_AN_OPTIMIZER = re.compile(r"sched|hook|with_opt|scaler|warmup|annealer|(?:^|_)lrs?(?:_|$)|option|optimal|optional")
+OPTIMIZER_NAME = pattern(r"(?:^|_)(?:optims?|optimi[sz]ers?|opts?)(?:[a-z]{0,2})?(?:_|\d|$)")
+NOT_AN_OPTIMIZER = pattern(r"sched|hook|with_opt|scaler|warmup|annealer|(?:^|_)lrs?(?:_|$)|option|optimal|optional")
 
-SCHEDULER = re.compile(r"sched|warmup|anneal|decay")
-OTHER_STEPPERS = re.compile(
+SCHEDULER = pattern(r"sched|warmup|anneal|decay")
+OTHER_STEPPERS = pattern(
     r"sched|warmup|anneal|decay|(?:^|_)lrs?(?:_|\d|$)|(?:^|_)envs?(?:_|\d|$)|game|world|sim(?:ulator)?$|robot"
     r"|prof|tracer|meter|timer|clock|writer|logger|(?:^|_)p?bar$|progress|ema|swa|early|stopper|noise|scaler|diffusion"
     r"|updater|averager|target|pipe|sampler|solver_step|walker|physics|gym|board|player|cell|lstm|gru|rnn|decoder|counter|metric|monitor|wandb"
 )
 """Receivers whose ``step`` is not an optimizer's."""
 
-MODULE_NAME = re.compile(
+MODULE_NAME = pattern(
     r"(?:^|_)(?:model|net|network|module|agent|policy|actor|critic|generator|discriminator|gan)\d*(?:_|$)"
 )
 
-OTHER_CLASSES = re.compile(r"Scheduler|LR$|Scaler|Warmup|profile|Env$|Env[A-Z]|Meter|Writer|EMA")
+OTHER_CLASSES = pattern(r"Scheduler|LR$|Scaler|Warmup|profile|Env$|Env[A-Z]|Meter|Writer|EMA")
 
-HARMLESS = re.compile(
+HARMLESS = pattern(
     r"lr|learning_rate|sched|save|load|checkpoint|ckpt|log|print|state_dict|isinstance|issubclass|len|type|attr"
     r"|unscale|clip|scale_loss|warm|adjust|decay|prepare|str|repr|^id$|list|dict|zip|enumerate|tuple|^set|^get"
     r"|no_grad|enable_grad|set_grad|requires_grad|grad_norm|norm|inference|broadcast|freeze|eval|valid|test|infer"
@@ -51,19 +53,19 @@ HARMLESS = re.compile(
 TOUCHING = ("step", "zero", "update", "minimi", "backward", "clear", "reset", "sync", "accumul")
 """Parts of the names of methods with which an optimizer may change gradients or use them."""
 
-STRONG = re.compile(
+STRONG = pattern(
     r"train|^fit|_fit|learn(?!er|ed|able|ing)|optimi[sz]e|backw|backprop|bwd|(?:^|_)steps?(?:_|$)|grad|closure"
     r"|minimi[sz]e|accumul|zero|propagate"
 )
 """Calls that say themselves that they do something to gradients."""
 
-WEAK = re.compile(
+WEAK = pattern(
     r"hooks?(?:_|$)|callback|dispatch|^run|_run|sync|engine|^on_|^before_|^after_|emit|fire|^call$|^trigger|^invoke"
     r"|^execute|_loop|loop_"
 )
 """Calls that may do anything, if they can get at an optimizer."""
 
-INNOCENT = re.compile(
+INNOCENT = pattern(
     r"no_grad|enable_grad|set_grad|requires_grad|clip_grad|grad_norm|unscale|inference|zeros|learning_rate|is_grad"
     r"|log_|_log|print|_lr|lr_|train_test_split|train_loader|train_data|trainable|pretrain|get_|_iter|add_|^log|plot"
     r"|synchronize|gradient_checkpoint|tqdm|trange|display|write|save|load|range|format|callable|constraint|strain"
@@ -73,10 +75,12 @@ INNOCENT = re.compile(
 )
 """The exceptions: such names sound like training and are none."""
 
-REPORTERS = re.compile(r"logger|writer|tracker|recorder|reporter|wandb|mlflow|tensorboard|(?:^|_)tb(?:_|$)|meter|metric|progress")
+REPORTERS = pattern(
+    r"logger|writer|tracker|recorder|reporter|wandb|mlflow|tensorboard|(?:^|_)tb(?:_|$)|meter|metric|progress"
+)
 """Receivers that only write down what they are told, whatever their methods are called."""
 
-GRADIENT_HOOKS = re.compile(r"register_step_p\w+_hook|register_post_accumulate_grad_hook|register_optimizer_step")
+GRADIENT_HOOKS = pattern(r"register_step_p\w+_hook|register_post_accumulate_grad_hook|register_optimizer_step")
 
 
 @lru_cache(maxsize=4096)

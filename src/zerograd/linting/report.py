@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 
@@ -26,7 +25,16 @@ def _shown(finding: Finding) -> str:
     line = finding.shown.replace("\t", " ")
     if not line.strip() or len(line) > WIDEST:
         return head
-    return f"{head}    {line}\n    {' ' * (finding.column - 1)}^\n"
+    return f"{head}    {line}\n    {' ' * _width(line[: finding.column - 1])}^\n"
+
+
+def _width(text: str) -> int:
+    """How many columns of a terminal a text takes: the signs of Chinese and Japanese take two, accents none."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(sign) else 2 if east_asian_width(sign) in "WF" else 1 for sign in text)
 
 
 def _summary(findings: Sequence[Finding], files: int) -> str:
@@ -40,4 +48,6 @@ def _summary(findings: Sequence[Finding], files: int) -> str:
 
 def as_json(findings: Sequence[Finding]) -> str:
     """A list of objects: path, line, column, code, severity, message."""
+    import json
+
     return json.dumps([finding.as_object() for finding in findings], indent=2) + "\n"

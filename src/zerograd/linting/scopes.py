@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+
+from zerograd.light import TYPE_CHECKING, dataclass, field
 
 if TYPE_CHECKING:
     from zerograd.linting.modules import Module
@@ -199,9 +199,7 @@ class Reader:
             elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
                 made.annotations[statement.target.id] = statement.annotation
                 if statement.value is not None:
-                    made.attributes.setdefault((statement.target.id,), []).append(
-                        Value(statement.value, "is", scope)
-                    )
+                    made.attributes.setdefault((statement.target.id,), []).append(Value(statement.value, "is", scope))
             elif isinstance(statement, ast.ClassDef):
                 self._class(statement, Scope(node, self.module, scope))
 

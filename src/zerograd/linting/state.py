@@ -8,10 +8,9 @@ one kind (a must analysis).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
 
+from zerograd.light import Final, dataclass, field
 from zerograd.linting.binding import Binder
 from zerograd.linting.graph import Event, Graph, Loop, walk
 from zerograd.linting.paths import Path

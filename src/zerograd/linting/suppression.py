@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import re
-import tokenize
-from dataclasses import dataclass, field
-
+from zerograd.light import dataclass, field
 from zerograd.linting.finding import Finding
+from zerograd.linting.patterns import pattern
 from zerograd.linting.reading import Source
 
-MARK = re.compile(r"#\s*zerograd:\s*(ignore|accumulate)\b(?:\s*\[([^\]]*)\])?")
+MARK = pattern(r"#\s*zerograd:\s*(ignore|accumulate)\b(?:\s*\[([^\]]*)\])?")
 UNUSED = "ZG100"
 """The code of a comment that suppresses nothing."""
 
@@ -36,6 +33,9 @@ def comments(source: Source) -> list[Comment]:
     """All comments to the linter. Strings that look like one are none."""
     if "zerograd:" not in source.text:
         return []
+    import io
+    import tokenize
+
     found = []
     try:
         for token in tokenize.generate_tokens(io.StringIO(source.text).readline):

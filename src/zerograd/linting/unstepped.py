@@ -5,25 +5,26 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from zerograd.light import dataclass
 from zerograd.linting.context import Context
 from zerograd.linting.graph import Graph, walk
 from zerograd.linting.idle import TAKES_OVER, are_used, is_given_one_thing_twice, steps, text_of
 from zerograd.linting.paths import Path, frame_of, name_of
+from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import is_harmless, only_reports, sounds_like_an_optimizer, steps_otherwise
 from zerograd.linting.scopes import Class, chain
 from zerograd.linting.state import BACKWARD, CLEAR, OTHER, UNKNOWN, View, related
 from zerograd.linting.trees import walk_tree
 
-WHOLE = re.compile(r"step|train|update|learn|fit|optimi[sz]e|epoch|batch|^main|^run|iter|loop|^__call__$|^forward$")
+WHOLE = pattern(r"step|train|update|learn|fit|optimi[sz]e|epoch|batch|^main|^run|iter|loop|^__call__$|^forward$")
 """Names of functions that do the whole of a step, so that no caller is left to take it."""
-PART = re.compile(r"grads?(?:_|$)|gradient|backward|loss|zero|bench|profil|time|find|warm|dummy|attack|test|accumulate")
+PART = pattern(r"grads?(?:_|$)|gradient|backward|loss|zero|bench|profil|time|find|warm|dummy|attack|test|accumulate")
 """Names of functions that do a part of one, or are no training."""
-TAKES = re.compile(r"(?:^|_)(?:apply|update|step|optimi[sz]e|minimi[sz]e)(?:_|$)")
+TAKES = pattern(r"(?:^|_)(?:apply|update|step|optimi[sz]e|minimi[sz]e)(?:_|$)")
 """Methods that may take a step, where what they do is not known."""
-TAKES_NOTHING = re.compile(r"current|^get|^is_|num_|count|target|(?:^|_)lr|ema(?:_|$)")
-HANDED_ON = re.compile(r"^(?:__init__|setup|make|create|build|init|instantiate)")
+TAKES_NOTHING = pattern(r"current|^get|^is_|num_|count|target|(?:^|_)lr|ema(?:_|$)")
+HANDED_ON = pattern(r"^(?:__init__|setup|make|create|build|init|instantiate)")
 """Calls that are handed an optimizer to hold or to wrap it."""
 
 
@@ -125,7 +126,7 @@ def _is_cleared_again(view: View, backward: int) -> bool:
 
 def _is_nobody_elses(context: Context, path: Path) -> bool:
     """Whether no other function of the file, and no caller, can be the one to take the step."""
-    function, text = context.function, context.module.source.text
+    function, text = context.function, context.module.text
     if function is not None and (PART.search(function.name) or not WHOLE.search(function.name)):
         return False
     if isinstance(path.home, Class):

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import ast
-import copy
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 
-from zerograd.linting.context import Context, shared
+from zerograd.light import dataclass
+from zerograd.linting.context import Context, Sort, shared
 from zerograd.linting.graph import Guard, Loop
+from zerograd.linting.patterns import pattern
 from zerograd.linting.state import BACKWARD, STEP, View
 from zerograd.linting.trees import walk_tree
 
-Sort = Literal["modulo", "boundary", "other"]
-
-BOUNDARY = re.compile(r"accum|sync|update|boundary|last_batch|is_last|last_step|last_iter|do_step|should_step|final")
-NO_WINDOW = re.compile(
+BOUNDARY = pattern(r"accum|sync|update|boundary|last_batch|is_last|last_step|last_iter|do_step|should_step|final")
+NO_WINDOW = pattern(
     r"finite|isnan|isinf|skip|overflow|\bnan|inf_|found_inf|warmup|freeze|\b(?:is_|in_)?train(?:ing)?\b|\b(?:use_)?amp\b|fp16"
     r"|scaler|tpu|xla|cuda"
 )
@@ -101,6 +98,8 @@ def spelt_out(test: ast.expr, context: Context) -> ast.expr:
     for _ in range(2):
         names = {node.id for node in walk_tree(test) if isinstance(node, ast.Name) and _condition(node, context)}
         if names:
+            import copy
+
             test = Speller(context).visit(copy.deepcopy(test))
     return test
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
 from zerograd.linting.context import Context, Told
+from zerograd.linting.patterns import pattern
 from zerograd.linting.state import BACKWARD, STEP, UNKNOWN
 from zerograd.linting.windowing import Window, spelt_out, windows
 
-FLUSHED = re.compile(r" or |len\(|last|final|end")
+FLUSHED = pattern(r" or |len\(|last|final|end")
 
 
 def check(context: Context) -> Iterator[Told]:
@@ -19,7 +19,7 @@ def check(context: Context) -> Iterator[Told]:
         if window.sort != "modulo" or window.step in told or not _ends_with_the_data(window):
             continue
         view = window.view
-        text = window.loop.module.source.text
+        text = window.loop.module.text
         if (
             FLUSHED.search(ast.unparse(spelt_out(window.guard.test, context)))
             or "drop_last" in text

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 from zerograd.linting.context import Context, Told
 from zerograd.linting.graph import Loop
+from zerograd.linting.patterns import pattern
 from zerograd.linting.state import CLEAR
 from zerograd.linting.trees import walk_tree
 from zerograd.linting.windowing import windows
 
-DIVIDES = re.compile(
+DIVIDES = pattern(
     r"reduction\s*=\s*['\"](?:sum|none)|\.sum\(|accumulate\(|\.div_?\(|true_divide|\.mul_?\(|divide_by|normali[sz]"
 )
 

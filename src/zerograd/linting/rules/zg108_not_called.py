@@ -11,14 +11,15 @@ from zerograd.linting.binding import Binder
 from zerograd.linting.context import Told
 from zerograd.linting.finding import Finding
 from zerograd.linting.modules import Module
+from zerograd.linting.patterns import pattern
 
 METHODS = frozenset({"zero_grad", "step", "backward", "train", "eval", "update"})
-BARE = re.compile(r"\.\s*(?:zero_grad|step|backward|train|eval|update)\s*(?:[;#].*)?$", re.MULTILINE)
-EXPECTED = re.compile(r"raises|suppress|warns")
+BARE = pattern(r"\.\s*(?:zero_grad|step|backward|train|eval|update)\s*(?:[;#].*)?$", re.MULTILINE)
+EXPECTED = pattern(r"raises|suppress|warns")
 
 
 def check(module: Module, binder: Binder) -> Iterator[Told]:  # noqa: ARG001
-    if not BARE.search(module.source.text):
+    if not BARE.search(module.text):
         return
     for statement in _statements(module.tree):
         node = statement.value

@@ -44,7 +44,9 @@ def _finds_nothing(context: Context, view: View, node: int) -> bool:
     around = [at for at in view.kinds if loop is None or loop in loops[at]]
     kinds = {view.kinds[at] for at in around if at not in context.graph.handlers}
     made = {at for at in view.of(CLEAR) if view.event(at).made}
-    cleared = bool(before - made) and before - made <= set(clears)  # what is not known cannot lie between that clear and the step
+    cleared = bool(before - made) and before - made <= set(
+        clears
+    )  # what is not known cannot lie between that clear and the step
     if (clears and not any(at in clears for at in around)) or (UNKNOWN in kinds and not cleared):
         return False
     event = view.event(node)
@@ -73,7 +75,7 @@ def _is_all_there_is(context: Context, view: View) -> bool:
         view.alone
         and view.path.home is context.scope
         and context.binder.constructor(view.path) is not None
-        and "backward" not in context.module.source.text
+        and "backward" not in context.module.text
         and not view.of(UNKNOWN)
     )
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from zerograd.hazards import find
+from zerograd.light import dataclass
 from zerograd.linting.binding import Binder
 from zerograd.linting.context import Context, Told
 from zerograd.linting.finding import Finding
 from zerograd.linting.idle import are_used, is_given_one_thing_twice, never_steps, steps, text_of
 from zerograd.linting.modules import Module, within
 from zerograd.linting.paths import Path, frame_of
+from zerograd.linting.patterns import pattern
 from zerograd.linting.scopes import Class, Scope
-from zerograd.linting.unstepped import unstepped
 from zerograd.linting.trees import walk_tree
+from zerograd.linting.unstepped import unstepped
 
-CLEARED = re.compile(r"((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
-STEPPED = re.compile(r"(\w+)\.step\(\s*\)")
+CLEARED = pattern(r"\b((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
+STEPPED = pattern(r"(\w+)\.step\(\s*\)")
 BACKWARD = ("backward", "manual_backward")
 LOOPS = (ast.For, ast.AsyncFor, ast.While)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
@@ -35,7 +35,7 @@ class Cycle:
 
 
 def check(module: Module, binder: Binder) -> Iterator[Told]:
-    if "backward" not in module.source.text or module.hooked:
+    if "backward" not in module.text or module.hooked:
         return
     told: set[Path] = set()
     for path, cycle in (*_cleared(module, binder), *_made(module, binder)):
@@ -140,7 +140,7 @@ def _cycles(node: ast.AST) -> Iterator[Cycle]:
 
 def _made(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
     """Optimizers that are made beside a loop with backward in it, and then forgotten."""
-    text = module.source.text
+    text = module.text
     paths = [
         Path(scope, (name,))
         for scope in (module.scope, *(function.scope for function in module.functions))
