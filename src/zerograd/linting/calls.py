@@ -12,7 +12,15 @@ from zerograd.light import TYPE_CHECKING
 from zerograd.linting.graph import Event, Kind, Loop
 from zerograd.linting.holding import may_touch
 from zerograd.linting.paths import Frame, Path, name_of
-from zerograd.linting.receivers import TOUCHING, is_a_schedulers, is_harmless, steps_otherwise, suspicion
+from zerograd.linting.patterns import pattern
+from zerograd.linting.receivers import (
+    TOUCHING,
+    is_a_schedulers,
+    is_harmless,
+    only_reports,
+    steps_otherwise,
+    suspicion,
+)
 from zerograd.linting.scopes import Function, chain, make_function
 
 if TYPE_CHECKING:
@@ -24,6 +32,9 @@ LIBRARIES = frozenset(
         "torch np numpy F nn tf jax os math time plt random wandb tqdm logging sys dist xm json re itertools functools",
     )
 )
+KEYED = frozenset({"min", "max", "sorted", "sort", "map", "filter", "any", "all", "sum", "apply", "defaultdict"})
+"""Callees that run the function which they are handed, and nothing else."""
+MODE = pattern(r"^(?:is_?)?train(?:ing)?$|mode|phase")
 CLOSURE_TWICE = frozenset({"LBFGS", "FullBatchLBFGS", "LBFGSNew"})
 
 
@@ -205,7 +216,9 @@ class Calls:
                 return self.event("backward", node, end)
             return end
         suspicious = may_touch(node, suspicion(name), self.frame, self.binder)
-        if name == "train" and not node.keywords and all(isinstance(a, ast.Constant) for a in node.args):
+        if (name == "train" and _is_a_mode(node)) or (
+            isinstance(node.func, ast.Attribute) and only_reports(parts[-2] if len(parts) > 1 else "")
+        ):
             suspicious = False
         if parts == ("self",) and node.args and isinstance(node.args[0], ast.Constant):
             suspicious = True
@@ -213,7 +226,7 @@ class Calls:
             return self.event("unknown", node, end)
         for argument in self._arguments(node):
             if isinstance(argument, ast.Lambda) or self._is_telling_function(argument):
-                if self.flow.here.module.touches(argument) and not is_harmless(name):
+                if self._may_run(argument, name) and not is_harmless(name):
                     return self.event("unknown", node, end)
                 continue
             path = self.path(argument) if chain(argument) else None
@@ -234,8 +247,26 @@ class Calls:
                 listed.append(argument)
         return listed
 
+    def _may_run(self, argument: ast.expr, name: str) -> bool:
+        """Whether a function that is handed over has to do with gradients; ``max(xs, key=...)`` only if it says so."""
+        module = self.flow.here.module
+        return module.acts(argument) if name in KEYED else module.touches(argument)
+
     def _is_telling_function(self, node: ast.expr) -> bool:
         if not chain(node) or not self.flow.here.module.touches(node):
             return False
         function = self._function(node)
         return function is not None and function[0].scope.module.acts(function[0].node)
+
+
+def _is_a_mode(node: ast.Call) -> bool:
+    """Whether ``model.train(x)`` sets the mode of a module: with nothing, a constant, or a condition."""
+    given = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg == "mode")]
+    if len(given) > 1 or len(given) != len(node.args) + len(node.keywords):
+        return False
+    return all(
+        isinstance(value, ast.Constant)
+        or (chain(value) and MODE.search(chain(value)[-1]))
+        or isinstance(value, (ast.Compare, ast.UnaryOp))
+        for value in given
+    )

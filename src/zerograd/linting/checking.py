@@ -68,13 +68,14 @@ def _of_others(told: Sequence[Told], module: Module, files: Files) -> Iterator[F
 def told_of(module: Module, configuration: Configuration) -> Iterator[Told]:
     """What the rules say, before comments are looked at."""
     from zerograd.linting.binding import Binder
+    from zerograd.linting.context import contexts
     from zerograd.linting.rules import OF_THE_FILE, OF_THE_FLOW
 
     binder = Binder()
     for code, check_file in OF_THE_FILE.items():
         if code in configuration.codes:
             yield from check_file(module, binder)
-    for context in functions_of(module, binder):
+    for context in contexts(module, binder):
         for code, check in OF_THE_FLOW.items():
             if code in configuration.codes:
                 yield from check(context)

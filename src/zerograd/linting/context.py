@@ -107,11 +107,12 @@ def shared(find_all: Callable[[Context], Iterator[T]]) -> Callable[[Context], li
 def contexts(module: Module, binder: Binder) -> list[Context]:
     """The module itself and all its functions, as far as they have to do with gradients."""
     made: list[Context] = []
-    if not module.stepping:
+    if not module.stepping and not (module.clearing and module.going_back):
         return made
     roots: list[tuple[Function | None, Scope, Sequence[ast.stmt]]] = [(None, module.scope, module.tree.body)]
     for function in module.functions:
-        if module.steps(function.node) and isinstance(function.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        acts = module.steps(function.node) or module.cycles(function.node)
+        if acts and isinstance(function.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             roots.append((function, function.scope, function.node.body))
     left = WORK
     for known, scope, body in roots:

@@ -9,6 +9,7 @@ from zerograd.light import dataclass
 from zerograd.linting.context import Context, shared
 from zerograd.linting.graph import Event, Graph, Guard, Loop, walk
 from zerograd.linting.modules import Module
+from zerograd.linting.paths import Path
 from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import sounds_like_an_optimizer
 from zerograd.linting.scopes import Class, Function
@@ -21,6 +22,8 @@ BY_HAND = pattern(
     r"\._?grad\b(?:\.\w+)*\s*=[^=]|\._?grad\.(?:\w+\.)*(?:zero_|fill_|copy_|detach_)|set_to_none|zero_grads|grad_zero"
     r"|clear_grad|reset_grad|zero_gradients|del \w+\.grad|clean_grad|zerograd\("
 )
+
+OPTIMIZER = pattern(r"\boptim\b|Optim")
 
 
 @dataclass(frozen=True)
@@ -198,8 +201,10 @@ def _lives_on(context: Context, view: View) -> bool:
     """Whether an optimizer is the same one at the next call: an attribute, a global name, or a parameter."""
     home = view.path.home
     if isinstance(home, Class):
-        known = bool(context.binder.values(view.path))
+        known = bool(context.binder.values(view.path)) or _is_declared(context, home, view.path)
         return known and context.function is not None and context.function.name != "__init__"
+    if home is not context.scope and home.parent is not None:
+        return context.binder.constructor(view.path) is not None  # a function around, which has made it
     if home.parent is None:
         return context.binder.constructor(view.path) is not None
     given = context.binder.values(view.path)
@@ -208,6 +213,14 @@ def _lives_on(context: Context, view: View) -> bool:
         for value in given
     )
     return own or _is_handed_over(context, view)  # Lightning's self.optimizers() gives the same ones every time
+
+
+def _is_declared(context: Context, home: Class, path: Path) -> bool:
+    """Whether a class says that its instances have such an attribute, and that it is an optimizer."""
+    return len(path.parts) == 2 and any(
+        path.parts[1] in owner.annotations and OPTIMIZER.search(ast.unparse(owner.annotations[path.parts[1]]))
+        for owner in context.binder.ancestry(home)
+    )
 
 
 def _is_handed_over(context: Context, view: View) -> bool:

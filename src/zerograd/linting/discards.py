@@ -13,7 +13,8 @@ from zerograd.linting.patterns import pattern
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, OTHER, STEP, UNKNOWN, View
 from zerograd.linting.trees import walk_tree
 
-READ = pattern(r"\.grad\b")
+READ = pattern(r"\.grad\b(?!(?:\.data|\.detach\(\))?\.(?:clamp_|clip_|mul_|div_|norm\b)|\s+is\s+(?:not\s+)?None)")
+"""A gradient that is looked at; one that is only clipped in place or measured is not copied by that."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,11 @@ def discarded(context: Context) -> Iterator[Discarded]:
     for view in context.views:
         for step in view.of(STEP):
             last = view.before(step, BACKWARD, FOREIGN, STEP, CLEAR, UNKNOWN)
-            clears = sorted(last - {-1})
-            if not view.are(clears, CLEAR) or any(view.event(node).made for node in clears):
+            made = {node for node in last - {-1} if view.kinds[node] == CLEAR and view.event(node).made}
+            clears = sorted(last - made - {-1})
+            if not view.are(clears, CLEAR):
                 continue
+            last = last - made | ({-1} if made else set())  # a new optimizer says nothing of what the loop does
             found = _thrown_away(context, view, step, clears)
             if -1 in last and (found is None or view.common_loop(found.backward, found.clear, step) is None):
                 continue  # what was before the function is not known; in a loop that matters only once

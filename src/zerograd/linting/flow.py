@@ -239,14 +239,17 @@ class Flow:
         return end
 
     def _try(self, statement: ast.Try, node: int) -> int | None:
-        """Handlers begin a path of their own: what was done before one is not known."""
+        """Handlers begin a path of their own: what was done before one is not known, if anything was."""
         if statement.finalbody:
             self.here.finals.append(statement.finalbody)
+        first = len(self.graph.events)
         end = self.body([*statement.body, *statement.orelse], node)
+        quiet = all(event is None for event in self.graph.events[first:])
         ends = [end]
         for handler in statement.handlers:
-            start = self.new(None, Event("unknown", statement, self.here.module))
-            self.graph.handlers.append(start)
+            start = self.new(node) if quiet else self.new(None, Event("unknown", statement, self.here.module))
+            if not quiet:
+                self.graph.handlers.append(start)
             ends.append(self.body(handler.body, start))
         if statement.finalbody:
             self.here.finals.pop()

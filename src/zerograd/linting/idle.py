@@ -9,8 +9,8 @@ from zerograd.linting.binding import Binder
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import Path, name_of
 from zerograd.linting.patterns import pattern
-from zerograd.linting.receivers import OTHER_CLASSES, is_harmless
-from zerograd.linting.scopes import Class
+from zerograd.linting.receivers import OTHER_CLASSES, is_harmless, only_reports
+from zerograd.linting.scopes import Class, Scope
 from zerograd.linting.trees import walk_tree
 
 LEFT_ALONE = frozenset({"zero_grad", "param_groups", "state_dict", "load_state_dict", "add_param_group", "state"})
@@ -23,7 +23,8 @@ OWN_CALL = pattern(r"(?:self|super\(\))\.(\w*(?:step|update|apply|optimi[sz]e|tr
 USES = pattern(r"grads?$|gradients?$|grads?_|fisher|hessian|influence|importance")
 """Names of functions that use gradients without a step."""
 NO_USE = pattern(
-    r"(?:zero|no|enable|requires|clip|accum\w*|set|retain|manual)_grad|grad_norm|gradient_accum|optimizer_grad|norm_|clip"
+    r"(?:zero|no|enable|requires|clip|scale|average|reduce|accum\w*|set|retain|manual)_grad|grad_norm|gradient_accum"
+    r"|optimizer_grad|norm_|clip"
 )
 
 
@@ -42,8 +43,8 @@ def steps(words: str, text: str) -> bool:
     lines = [line for line in text.split("\n") if "step" in line and bare in line] if bare in text else []
     if not lines:
         return False
-    pattern = re.compile(rf"\b{word}\b[\w\[\]\"'.]*\.\w*step|step\w*\([^)\n]*\b{word}\b")
-    return any(map(pattern.search, lines))
+    stepping = re.compile(rf"\b{word}\b[\w\[\]\"'.]*\.\w*step|step\w*\([^)\n]*\b{word}\b")
+    return any(map(stepping.search, lines))
 
 
 def words_of(path: Path) -> str:
@@ -87,6 +88,16 @@ def _parent_may_step(owner: Class, words: str, binder: Binder, around: ast.AST |
     return False
 
 
+def is_given_one_thing_twice(scope: Scope) -> bool:
+    """Whether a call in the file hands one thing over for two parameters, so that two optimizers may be one."""
+    name = getattr(scope.node, "name", "")
+    for given in re.findall(rf"\b{re.escape(name)}\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)", scope.module.text):
+        words = [word.strip() for word in given.split(",")]
+        if len(words) > len(set(words)):
+            return True
+    return False
+
+
 def are_used(node: ast.AST) -> bool:
     """Whether something in a function looks at gradients: for such a function backward is enough."""
     scaled = {
@@ -96,6 +107,7 @@ def are_used(node: ast.AST) -> bool:
         if getattr(statement.value.func, "attr", "").endswith("_")
         for part in walk_tree(statement.value.func)
     }
+    scaled |= {part for measured in walk_tree(node) if _is_measured(measured) for part in walk_tree(measured)}
     for current in walk_tree(node):
         if isinstance(current, ast.Attribute) and current.attr in ("grad", "_grad") and current not in scaled:
             return True
@@ -104,6 +116,15 @@ def are_used(node: ast.AST) -> bool:
             if USES.search(name) and not NO_USE.search(name):
                 return True
     return False
+
+
+def _is_measured(node: ast.AST) -> bool:
+    """Whether a gradient is only looked at: ``p.grad is None``, ``p.grad.data.norm(2)``."""
+    if isinstance(node, ast.Compare):
+        return isinstance(node.left, ast.Attribute) and isinstance(node.ops[0], (ast.Is, ast.IsNot))
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return node.func.attr in ("add_histogram", "add_scalar") or only_reports(name_of(node.func.value))
+    return isinstance(node, ast.Attribute) and node.attr == "norm"
 
 
 def _is_left_alone(node: ast.AST, path: Path) -> bool:

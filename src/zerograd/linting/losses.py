@@ -14,14 +14,15 @@ LOSS = pattern(r"loss|(?:^|_)err(?:or)?(?:_|$)|(?:^|_)cost(?:_|$)|objective|crit
 READS = pattern(
     r"(?:^|_)(?:item|detach|append|print|update|add|log|logs|write|float|mean|sum|format|set|isnan|isfinite|cpu|numpy|str"
     r"|scalar|info|debug|list|postfix|description|stack|cat|min|max|minimum|maximum|abs|sqrt|exp|adapt|len|extend|any|all"
-    r"|gather|reduce|clamp|round|to|tolist|put|push|add_scalars|scalars|report|track|record|dict|zip|enumerate|int|bool)(?:_|$)"
+    r"|gather|reduce|clamp|round|to|tolist|averager?|expand|size|view|reshape|squeeze|unsqueeze|type|clone|norm|square|pow|mul|sub|div|where|eq|as|like|put|push|add_scalars|scalars|report|track|record|dict|zip|enumerate|int|bool)(?:_|$)"
 )
+GIVEN = pattern(r"(?:^|_)(?:loss|objective)$")
 GRADIENTS = pattern(
     r"backward|autograd|jacobian|[jv]jp|functional_call|perturb|\bes_|evolution|closure|ascend|_and_grad|grad_and|grads?\("
     r"|torch\.func\b|apply_grad"
 )
 HARMLESS_GRADIENTS = pattern(
-    r"zero_grad|no_grad|clip_grad\w*|requires_grad\w*|set_grad_enabled|enable_grad|autograd\.(?:Variable|set_detect_anomaly"
+    r"zero_grad|no_grad|no_backward_sync|\w*backward_grad_sync|grad(?:ient)?_pen\w*|(?:scale|average|reduce|sync\w*)_grad\w*|clip_grad\w*|requires_grad\w*|set_grad_enabled|enable_grad|autograd\.(?:Variable|set_detect_anomaly"
     r"|detect_anomaly|profiler)|register_\w*hook"
 )
 CRITERION = pattern(r"loss|criter|cross_entropy|(?:^|_)nll|(?:^|_)mse|(?:^|_)bce|(?:^|_)elbo|(?:^|_)objective")
@@ -29,7 +30,7 @@ CRITERION = pattern(r"loss|criter|cross_entropy|(?:^|_)nll|(?:^|_)mse|(?:^|_)bce
 
 def computes_a_loss_for_nothing(tree: ast.AST) -> bool:
     """Whether statements compute a loss, and nothing in them may use it to make gradients."""
-    losses = set(_losses(tree))
+    losses = {*_losses(tree), *_given(tree)}
     if not losses:
         return False
     words = HARMLESS_GRADIENTS.sub("", ast.unparse(tree))
@@ -46,6 +47,12 @@ def _losses(tree: ast.AST) -> Iterator[str]:
                 for part in walk_tree(target):
                     if isinstance(part, ast.Name) and (made or LOSS.search(snake(part.id))):
                         yield part.id
+
+
+def _given(tree: ast.AST) -> Iterator[str]:
+    """The parameters of a function that are losses."""
+    if isinstance(tree, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        yield from (given.arg for given in tree.args.args if GIVEN.search(snake(given.arg)))
 
 
 def _calls(tree: ast.AST) -> Iterator[ast.Call]:

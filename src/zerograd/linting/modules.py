@@ -90,6 +90,8 @@ class Module:
         """The lines that take a step or call a function that does, and the names of such functions."""
         self.acting, self.act_names = self._spread(ACTING, files.imported_names(self, "act_names"))
         """The same for all that is done to gradients."""
+        self.clearing = [number for number, line in self.lines if "zero_grad" in line]
+        self.going_back = [number for number, line in self.lines if "backward" in line]
         self.telling = self._telling()
         """The lines that have to be looked at closely: those, and calls that may do anything."""
         self.calling = Calling(self)
@@ -120,7 +122,8 @@ class Module:
         return found, known
 
     def _telling(self) -> list[int]:
-        if not self.stepping and not (self.imported and self.acting):
+        cycling = bool(self.clearing and self.going_back)
+        if not self.stepping and not cycling and not (self.imported and self.acting):
             return []
         found = {number for number, line in self.lines if "self(" in line}
         found.update(*(at for word, at in self.words.items() if word in self.optimizer_names or is_telling(word)))
@@ -192,6 +195,10 @@ class Module:
     def steps(self, node: object) -> bool:
         """Whether a node has a line that takes a step, or calls something of the file that does."""
         return within(self.stepping, node)
+
+    def cycles(self, node: object) -> bool:
+        """Whether a node has a line that clears and one that goes backward."""
+        return within(self.clearing, node) and within(self.going_back, node)
 
     def acts(self, node: object) -> bool:
         """Whether a node has a line that makes, uses or clears gradients, or calls something of the file that does."""

@@ -25,13 +25,13 @@ CLASSES = frozenset(
 """Classes of optimizers that programs use by name."""
 
 OPTIMIZER_NAME = pattern(r"(?:^|_)(?:optims?|optimi[sz]ers?|opts?)(?:[a-z]{0,2})?(?:_|\d|$)")
-NOT_AN_OPTIMIZER = pattern(r"sched|scaler|warmup|annealer|(?:^|_)lrs?(?:_|$)|option|optimal|optional")
+NOT_AN_OPTIMIZER = pattern(r"sched|hook|with_opt|scaler|warmup|annealer|(?:^|_)lrs?(?:_|$)|option|optimal|optional")
 
 SCHEDULER = pattern(r"sched|warmup|anneal|decay")
 OTHER_STEPPERS = pattern(
     r"sched|warmup|anneal|decay|(?:^|_)lrs?(?:_|\d|$)|(?:^|_)envs?(?:_|\d|$)|game|world|sim(?:ulator)?$|robot"
     r"|prof|tracer|meter|timer|clock|writer|logger|(?:^|_)p?bar$|progress|ema|swa|early|stopper|noise|scaler|diffusion"
-    r"|pipe|sampler|solver_step|walker|physics|gym|board|player|cell|lstm|gru|rnn|decoder|counter|metric|monitor|wandb"
+    r"|updater|averager|target|pipe|sampler|solver_step|walker|physics|gym|board|player|cell|lstm|gru|rnn|decoder|counter|metric|monitor|wandb"
 )
 """Receivers whose ``step`` is not an optimizer's."""
 
@@ -46,7 +46,7 @@ HARMLESS = pattern(
     r"|unscale|clip|scale_loss|warm|adjust|decay|prepare|str|repr|^id$|list|dict|zip|enumerate|tuple|^set|^get"
     r"|no_grad|enable_grad|set_grad|requires_grad|grad_norm|norm|inference|broadcast|freeze|eval|valid|test|infer"
     r"|toggle|assert|info|warn|debug|write|display|plot|draw|show|num_|count|summary|record|append|extend|format|join"
-    r"|initialize|wandb|compile|wrap|cast|move|^to_|^to$|device|register|count|watch|add_scalar|metric|acc|item"
+    r"|^add$|initialize|wandb|compile|wrap|cast|move|^to_|^to$|device|register|count|watch|add_scalar|metric|acc|item"
 )
 """Calls that may be handed an optimizer and leave its gradients alone."""
 
@@ -70,10 +70,15 @@ INNOCENT = pattern(
     r"|log_|_log|print|_lr|lr_|train_test_split|train_loader|train_data|trainable|pretrain|get_|_iter|add_|^log|plot"
     r"|synchronize|gradient_checkpoint|tqdm|trange|display|write|save|load|range|format|callable|constraint|strain"
     r"|^accumulate$|meter|grad_scaler|gradscaler|eval|valid|test_step|nonzero|count_nonzero|no_sync|set_train|current_step"
-    r"|average_grad\w*|reduce_grad\w*|sync\w*_grad\w*|clip_|^optimizers?$|^toggle|^untoggle"
+    r"|average_grad\w*|scale_grad\w*|no_backward_sync|grad(?:ient)?_pen\w*|reduce_grad\w*|sync\w*_grad\w*|clip_|^optimizers?$|^toggle|^untoggle"
     r"|step_size|_mode$|register_(?:forward_|backward_|full_backward_)?hook|timestep|time_step|num_steps|n_steps"
 )
 """The exceptions: such names sound like training and are none."""
+
+REPORTERS = pattern(
+    r"logger|writer|tracker|recorder|reporter|wandb|mlflow|tensorboard|(?:^|_)tb(?:_|$)|meter|metric|progress"
+)
+"""Receivers that only write down what they are told, whatever their methods are called."""
 
 GRADIENT_HOOKS = pattern(r"register_step_p\w+_hook|register_post_accumulate_grad_hook|register_optimizer_step")
 
@@ -112,6 +117,12 @@ def suspicion(name: str) -> Suspicion:
     if INNOCENT.search(words):
         return ""
     return "strong" if STRONG.search(words) else "weak" if WEAK.search(words) else ""
+
+
+@lru_cache(maxsize=4096)
+def only_reports(name: str) -> bool:
+    """Whether a receiver only writes down what it is told."""
+    return bool(REPORTERS.search(snake(name)))
 
 
 @lru_cache(maxsize=4096)

@@ -76,6 +76,7 @@ class Class:
     scope: Scope
     methods: dict[str, Function] = field(default_factory=dict)
     attributes: dict[tuple[str, ...], list[Value]] = field(default_factory=dict)
+    annotations: dict[str, ast.expr] = field(default_factory=dict)
 
 
 def chain(node: ast.expr) -> tuple[str, ...]:
@@ -195,6 +196,10 @@ class Reader:
                 for target in statement.targets:
                     if isinstance(target, ast.Name):
                         made.attributes.setdefault((target.id,), []).append(Value(statement.value, "is", scope))
+            elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+                made.annotations[statement.target.id] = statement.annotation
+                if statement.value is not None:
+                    made.attributes.setdefault((statement.target.id,), []).append(Value(statement.value, "is", scope))
             elif isinstance(statement, ast.ClassDef):
                 self._class(statement, Scope(node, self.module, scope))
 

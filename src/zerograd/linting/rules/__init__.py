@@ -37,6 +37,7 @@ OF_THE_FLOW: dict[str, Callable[[Context], Iterator[Told]]] = {
     "ZG109": zg109_zero_once_outside_step_loop.check,
     "ZG110": zg110_step_without_backward.check,
     "ZG111": zg111_double_step.check,
+    "ZG113": zg113_missing_step.check_flow,
 }
 OF_THE_FILE: dict[str, Callable[[Module, Binder], Iterator[Told]]] = {
     "ZG101": zg101_missing_zero_grad.check_by_hand,

@@ -39,11 +39,14 @@ def _finds_nothing(context: Context, view: View, node: int) -> bool:
     if not clears and not _is_all_there_is(context, view):
         return False
     loop = loops[node][-1] if loops[node] else None
-    if loop is None and (context.function is None or -1 in before):
+    if loop is None and (context.function is None or (-1 in before and not _is_cleared_next(view, node))):
         return False
     around = [at for at in view.kinds if loop is None or loop in loops[at]]
     kinds = {view.kinds[at] for at in around if at not in context.graph.handlers}
-    cleared = bool(before) and before <= set(clears)  # what is not known cannot lie between that clear and the step
+    made = {at for at in view.of(CLEAR) if view.event(at).made}
+    cleared = bool(before - made) and before - made <= set(
+        clears
+    )  # what is not known cannot lie between that clear and the step
     if (clears and not any(at in clears for at in around)) or (UNKNOWN in kinds and not cleared):
         return False
     event = view.event(node)
@@ -59,6 +62,11 @@ def _finds_nothing(context: Context, view: View, node: int) -> bool:
         and view.are(before, CLEAR)
         and not any(at in before for start in view.of(FOREIGN) for at in view.after(start, CLEAR, STEP, UNKNOWN, OTHER))
     )
+
+
+def _is_cleared_next(view: View, node: int) -> bool:
+    """Whether a whole run of the function is: step, then clear. What it finds was made by nobody that is known."""
+    return view.are(view.after(node, BACKWARD, FOREIGN, CLEAR, STEP, UNKNOWN), CLEAR)
 
 
 def _is_all_there_is(context: Context, view: View) -> bool:

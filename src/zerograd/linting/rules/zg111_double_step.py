@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 from zerograd.linting.context import Context, Told
-from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN
+from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
 
 
 def check(context: Context) -> Iterator[Told]:
@@ -17,9 +18,10 @@ def check(context: Context) -> Iterator[Told]:
             if not view.are(following, STEP) or not again or min(again) in told:
                 continue
             before = view.before(node, BACKWARD, FOREIGN, STEP, CLEAR, UNKNOWN)
-            if not {view.kinds.get(at, "") for at in before} <= {BACKWARD, CLEAR, ""} or not view.of(BACKWARD):
-                continue
             second = min(again)
+            allowed = {BACKWARD, CLEAR, UNKNOWN, ""} if _is_repeated(view, node, second) else {BACKWARD, CLEAR, ""}
+            if not {view.kinds.get(at, "") for at in before} <= allowed or not view.of(BACKWARD):
+                continue
             told.add(second)
             first, repeated = view.event(node), view.event(second)
             yield context.tell(
@@ -30,3 +32,14 @@ def check(context: Context) -> Iterator[Told]:
                 f"remove one of the steps, or run backward between them",
                 also=[first],
             )
+
+
+def _is_repeated(view: View, first: int, second: int) -> bool:
+    """Whether one call stands there twice, one right below the other: then nothing before it matters."""
+    one, two = view.event(first), view.event(second)
+    return (
+        one.module is two.module
+        and view.graph.guards[first] == view.graph.guards[second]
+        and two.line - one.line == 1
+        and ast.unparse(one.node) == ast.unparse(two.node)
+    )

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
 from zerograd.hazards import find
 from zerograd.light import dataclass
 from zerograd.linting.binding import Binder
-from zerograd.linting.context import Told
+from zerograd.linting.context import Context, Told
 from zerograd.linting.finding import Finding
-from zerograd.linting.idle import are_used, never_steps, steps, text_of
+from zerograd.linting.idle import are_used, is_given_one_thing_twice, never_steps, steps, text_of
 from zerograd.linting.modules import Module, within
 from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.patterns import pattern
 from zerograd.linting.scopes import Class, Scope
 from zerograd.linting.trees import walk_tree
+from zerograd.linting.unstepped import unstepped
 
 CLEARED = pattern(r"\b((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
 STEPPED = pattern(r"(\w+)\.step\(\s*\)")
@@ -42,6 +42,19 @@ def check(module: Module, binder: Binder) -> Iterator[Told]:
         if path not in told:
             told.add(path)
             yield _told(module, path, cycle)
+
+
+def check_flow(context: Context) -> Iterator[Told]:
+    """The same where a function runs backward, clears, and nothing in it or after it can have stepped."""
+    for found in unstepped(context):
+        backward, clear = found.view.event(found.backward), found.view.event(found.clear)
+        yield context.tell(
+            "ZG113",
+            backward,
+            f"backward {context.line(backward)}, zero {context.line(clear)}, and `{found.view.path}` does not step: "
+            f"the gradients are made for nothing; call `{found.view.path}.step()` after backward",
+            also=[clear],
+        )
 
 
 def _told(module: Module, path: Path, cycle: Cycle) -> Told:
@@ -88,7 +101,7 @@ def _is_judged_here(path: Path, scope: Scope, cycle: Cycle, own: str, binder: Bi
         return True
     if path.home is not scope and _is_made(path, binder):
         return True
-    if path.parts[0] in scope.parameters and not cycle.loops and _is_given_one_thing_twice(scope):
+    if path.parts[0] in scope.parameters and not cycle.loops and is_given_one_thing_twice(scope):
         return False
     return (path.home is scope or path.home.parent is None) and bool(cycle.loops or STEPPED.search(own))
 
@@ -99,16 +112,6 @@ def _is_made(path: Path, binder: Binder) -> bool:
     return bool(values) and all(
         value.how in ("is", "part") and isinstance(value.expression, ast.Call) for value in values
     )
-
-
-def _is_given_one_thing_twice(scope: Scope) -> bool:
-    """Whether a call in the file hands one thing over for two parameters, so that two optimizers may be one."""
-    name = getattr(scope.node, "name", "")
-    for given in re.findall(rf"\b{re.escape(name)}\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)", scope.module.text):
-        words = [word.strip() for word in given.split(",")]
-        if len(words) > len(set(words)):
-            return True
-    return False
 
 
 def _cycles(node: ast.AST) -> Iterator[Cycle]:
