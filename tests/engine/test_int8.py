@@ -149,7 +149,7 @@ def test_groups_of_another_size_are_converted_and_damaged_scales_refused() -> No
     again = decoded(held["momentum_buffer"], held[key], BMF34)
     assert torch.allclose(again, exact, rtol=1 / 32, atol=exact.abs().max().item() / 2000)  # once, to the nearest
     before = copy.deepcopy(optimizer.state_dict())
-    cast = {**state, "momentum_buffer": state["momentum_buffer"].float()}  # as torch's own loader casts all that it gets
+    cast = {**state, "momentum_buffer": state["momentum_buffer"].float()}  # as torch.optim casts
     for bad, told in (
         ({k: v for k, v in state.items() if k != key}, "scales are missing"),
         (cast, "were cast"),

@@ -54,7 +54,7 @@ def refuse_broken(held: Any, names: Iterable[str], caller: str) -> None:
             )
         if value.dtype != torch.uint8 and scales:
             raise ValueError(
-                f"{caller}: {name} is {str(value.dtype)}, and {scales[0]} beside it is of codes (torch.uint8): they "
+                f"{caller}: {name} is {value.dtype!s}, and {scales[0]} beside it is of codes (torch.uint8): they "
                 "were cast, as torch.optim's load_state_dict casts all that it is given. Load what was saved; for "
                 "torch.optim, convert it with zerograd.plain_state_dict. If it is a state that was never in 8 bits, "
                 "delete the scales. Nothing was loaded"
