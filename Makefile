@@ -44,7 +44,7 @@ check: setup  ## format, lint, types, stubs
 bench: setup  ## time the update half against torch.optim, into benchmarks/results; about six minutes
 	$(BIN)/python -m benchmarks
 
-quality: setup  ## train with 8-bit states and with float32 ones, into benchmarks/quality/results; about ten minutes
+quality: setup  ## train with 8-bit states and with float32 ones, into benchmarks/quality/results; about twelve minutes
 	$(BIN)/python -m benchmarks.quality
 
 stubs: setup  ## write the committed .pyi files anew

@@ -149,12 +149,17 @@ def test_groups_of_another_size_are_converted_and_damaged_scales_refused() -> No
     again = decoded(held["momentum_buffer"], held[key], BMF34)
     assert torch.allclose(again, exact, rtol=1 / 32, atol=exact.abs().max().item() / 2000)  # once, to the nearest
     before = copy.deepcopy(optimizer.state_dict())
+    cast = {**state, "momentum_buffer": state["momentum_buffer"].float()}  # as torch.optim casts
     for bad, told in (
+        ({k: v for k, v in state.items() if k != key}, "scales are missing"),
+        (cast, "were cast"),
         ({**state, key: state[key][:5]}, "float32 of shape"),
         ({**{k: v for k, v in state.items() if k != key}, "momentum_buffer_scale_bmf99_128": state[key]}, "not known"),
     ):
-        with pytest.raises(ValueError, match=told):
-            optimizer.load_state_dict({**saved, "state": {**saved["state"], 0: bad}})
+        for loads in (optimizer, optim.SGD(own, momentum=0.9)):
+            with pytest.raises(ValueError, match=told):
+                loads.load_state_dict({**saved, "state": {**saved["state"], 0: bad}})
+            assert loads is optimizer or not loads.state
     assert all(torch.equal(v, before["state"][0][k]) for k, v in optimizer.state_dict()["state"][0].items())
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
+import zerograd
 from engine.common import FLAGS, OWN, SHARED, noise, ours
 
 
@@ -51,3 +52,15 @@ def test_a_sharded_model_ends_where_a_plain_one_does(name: str) -> None:
             if value.dim():
                 assert isinstance(value, DTensor), key
                 assert value.placements == p.placements
+
+
+def test_states_of_sharded_parameters_stay_plain_with_8_bits_and_it_is_told_why() -> None:
+    (plain, _), (sharded, optimizer) = (
+        trained("AdamW", sharded=one, state_format=zerograd.Int8(smallest=0))
+        if one
+        else trained("AdamW", sharded=False)
+        for one in (False, True)
+    )
+    for p, q in zip(plain, sharded, strict=True):
+        torch.testing.assert_close(p, q, rtol=2e-5, atol=2e-6)  # as above
+    assert "shards may cut through groups" in str(zerograd.describe(optimizer))

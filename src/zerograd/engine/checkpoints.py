@@ -20,7 +20,7 @@ from zerograd.algebra.states import Scalar
 from zerograd.engine.incompatible import IncompatibleKeys, misfits, refusal
 from zerograd.engine.matching import Match, matched
 from zerograd.engine.state_formats import Choices
-from zerograd.engine.storing import stored
+from zerograd.engine.storing import refuse_broken, stored
 
 if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
@@ -85,8 +85,9 @@ def _state(
             if p in optimizer.state:
                 state[p] = optimizer.state[p]
         elif key in saved:
-            held = settled(p, saved[key], rules[id(p)])
-            state[p] = stored(held, p, wanted[id(p)], f"{type(optimizer).__name__}.load_state_dict()")
+            caller, rule = f"{type(optimizer).__name__}.load_state_dict()", rules[id(p)]
+            refuse_broken(saved[key], (n for n, spec in rule.states.items() if not isinstance(spec, Scalar)), caller)
+            state[p] = stored(settled(p, saved[key], rule), p, wanted[id(p)], caller)
     for key, held in saved.items():
         if key not in match.known:
             state[key] = held

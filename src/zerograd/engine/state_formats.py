@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Spec = Policy | tuple[tuple[str, Policy | None], ...] | None
 """What ``state_format`` was given, in a form that can be compared: one policy for all states, or pairs with names."""
 
+_SHARDED = "a DTensor, whose shards may cut through groups that share a scale"
+
 
 def checked(value: Any, rule: Rule, optimizer: str) -> Spec:
     """The argument ``state_format``. Raises ValueError for a format or a state that there is not, TypeError for what is
@@ -89,7 +91,7 @@ class Choices:
         key = None if has_dtensor(p) else (p.shape, p.dtype)
         found = self._made.get(key)
         if found is None:
-            choices = (Choice(None, "a DTensor"),) * len(self.names) if key is None else self._chosen(*key)
+            choices = (Choice(None, _SHARDED),) * len(self.names) if key is None else self._chosen(*key)
             found = self._made[key] = choices, tuple(choice.form for choice in choices)
         return found
 

@@ -6,7 +6,7 @@ rounded once to the nearest if it has to be stored in 8 or 16 bits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -35,6 +35,30 @@ def stored(held: Any, p: Tensor, choices: Choices | None, caller: str) -> Any:
         if form is not None and isinstance(value, Tensor) and value.dtype.is_floating_point:
             result.update(_in_form(name, value, form))
     return result
+
+
+def refuse_broken(held: Any, names: Iterable[str], caller: str) -> None:
+    """Raises ValueError for codes without scales, and for scales beside what are no codes: some program took one of
+    them away, or made numbers of the codes, and both would be read as numbers up to 255. names: of tensor states."""
+    if not isinstance(held, dict):
+        return
+    for name in names:
+        value = held.get(name)
+        if not isinstance(value, Tensor):
+            continue
+        scales = [key for key in held if _read(name, key, caller) is not None]
+        if value.dtype == torch.uint8 and not scales:
+            raise ValueError(
+                f"{caller}: {name} is in 8 bits (torch.uint8), and its scales are missing; load the whole state dict, "
+                "as state_dict() made it. Nothing was loaded"
+            )
+        if value.dtype != torch.uint8 and scales:
+            raise ValueError(
+                f"{caller}: {name} is {value.dtype!s}, and {scales[0]} beside it is of codes (torch.uint8): they "
+                "were cast, as torch.optim's load_state_dict casts all that it is given. Load what was saved; for "
+                "torch.optim, convert it with zerograd.plain_state_dict. If it is a state that was never in 8 bits, "
+                "delete the scales. Nothing was loaded"
+            )
 
 
 def _in_form(name: str, value: Tensor, form: Format) -> dict[str, Tensor]:
@@ -82,7 +106,8 @@ def plain_state_dict(state_dict: Mapping[str, Any]) -> dict[str, Any]:
 
     So a checkpoint of ``state_format="int8"`` loads into torch's optimizer of the same name, which knows no codes, or
     into any program that reads torch's. zerograd's own ``load_state_dict`` needs no such help. What is in no 8-bit
-    format stays the very object that it is, and nothing is changed. Raises ValueError for codes without their scales.
+    format stays the very object that it is, and nothing is changed. Raises ValueError for codes without their scales,
+    and for scales beside what are no codes.
 
     >>> import torch, zerograd
     >>> w = torch.ones(64, 128, requires_grad=True)
@@ -98,14 +123,9 @@ def plain_state_dict(state_dict: Mapping[str, Any]) -> dict[str, Any]:
     for key, held in state_dict["state"].items():
         states[key] = held
         if isinstance(held, Mapping):
-            plain = dict(held)
-            for name, codes, form, group, scales in _in_blocks(held, "plain_state_dict()"):
+            plain, caller = dict(held), f"plain_state_dict(): parameter {key}"
+            refuse_broken(plain, held, caller)
+            for name, codes, form, group, scales in _in_blocks(held, caller):
                 plain[name] = blocks.decoded(codes, plain.pop(scales), form, group)
-            lost = [n for n, v in plain.items() if isinstance(v, Tensor) and v.dtype == torch.uint8]
-            if lost:
-                raise ValueError(
-                    f"plain_state_dict(): {lost[0]} of parameter {key} is in 8 bits, and its scales are missing; "
-                    "give it the whole state dict, as state_dict() made it"
-                )
             states[key] = plain
     return {**state_dict, "state": states}
