@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
 import zerograd
@@ -23,7 +23,7 @@ def group() -> Iterator[None]:
     dist.destroy_process_group()
 
 
-def trained(name: str, *, sharded: bool, **hypers: Any) -> tuple[list[torch.Tensor], Any]:
+def trained(name: str, *, sharded: bool, every: int = 1, **hypers: Any) -> tuple[list[torch.Tensor], Any]:
     model = nn.Sequential(nn.Linear(3, 5), nn.Linear(5, 2))
     with torch.no_grad():
         for i, p in enumerate(model.parameters()):
@@ -32,9 +32,13 @@ def trained(name: str, *, sharded: bool, **hypers: Any) -> tuple[list[torch.Tens
         fully_shard(model, mesh=dist.device_mesh.init_device_mesh("cpu", (1,)))
     optimizer = ours(name, model.parameters(), **hypers)
     for step in range(4):
-        optimizer.zero_grad()
+        last = (step + 1) % every == 0
+        if isinstance(model, FSDPModule):
+            model.set_requires_gradient_sync(last)  # until then there is no gradient on the parameters at all
         model(noise(50 + step, 4, 3)).square().mean().backward()
-        optimizer.step()
+        if last:
+            optimizer.step()
+            optimizer.zero_grad()
     params = list(model.parameters())
     assert all(isinstance(p, DTensor) == sharded for p in params)
     return [p.full_tensor().detach() if isinstance(p, DTensor) else p.detach() for p in params], optimizer
@@ -64,3 +68,8 @@ def test_states_of_sharded_parameters_stay_plain_with_8_bits_and_it_is_told_why(
     for p, q in zip(plain, sharded, strict=True):
         torch.testing.assert_close(p, q, rtol=2e-5, atol=2e-6)  # as above
     assert "shards may cut through groups" in str(zerograd.describe(optimizer))
+
+
+def test_gradients_that_are_only_exchanged_at_the_end_of_a_window() -> None:
+    plain, sharded = (trained("AdamW", sharded=sharded, every=2)[0] for sharded in (False, True))
+    torch.testing.assert_close(plain, sharded, rtol=2e-5, atol=2e-6)  # as above
