@@ -11,12 +11,12 @@ from zerograd.linting.binding import Binder
 from zerograd.linting.context import Context, Told
 from zerograd.linting.finding import Finding
 from zerograd.linting.idle import are_used, is_given_one_thing_twice, never_steps, steps, text_of
+from zerograd.linting.left_behind import unstepped
 from zerograd.linting.modules import Module, within
 from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.patterns import pattern
 from zerograd.linting.scopes import Class, Scope
 from zerograd.linting.trees import walk_tree
-from zerograd.linting.unstepped import unstepped
 
 CLEARED = pattern(r"\b((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
 STEPPED = pattern(r"(\w+)\.step\(\s*\)")
