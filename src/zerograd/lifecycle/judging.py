@@ -7,10 +7,11 @@ wrong one does in every cycle: a step before the first backward, a flush that fi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from zerograd.lifecycle.findings import Finding, place, sites_of, some, times
+from zerograd.lifecycle.lives import KEPT, Pass
 from zerograd.lifecycle.sites import Trail
 
 CALM = 8
@@ -18,6 +19,9 @@ CALM = 8
 
 REGULAR = 4
 """After so many cycles in a row with the same number of passes thrown away, it is the program's rule."""
+
+SURE = 3
+"""So many steps from one place, each of which found nothing, are no accident."""
 
 
 @dataclass
@@ -34,6 +38,16 @@ class Suspicion:
     passes: int = 0
 
 
+@dataclass
+class Idle:
+    """Steps from one place in the program, all of which found nothing, and the backward passes before them."""
+
+    finding: Callable[[], Finding]
+    count: int = 0
+    passes: list[Pass] = field(default_factory=list)
+    always: bool = True
+
+
 class Judge:
     """Weighs what one watch has seen.
 
@@ -48,6 +62,8 @@ class Judge:
         self._suspicions: dict[Any, Suspicion] = {}
         self._began_with: set[Trail] = set()
         self._windows: dict[Trail, int] = {}
+        self._idle: dict[Trail, Idle] = {}
+        self._used_at: set[Trail] = set()
 
     def _see(self, key: Any, cycle: int, finding: Callable[[], Finding]) -> Suspicion:
         known = self._suspicions.get(key)
@@ -166,11 +182,11 @@ class Judge:
         if suspicion.streak >= 2:
             self._report(suspicion)
 
-    def nothing(self, names: list[str], cycle: int, now: Trail, *, backwards: int, expected: bool) -> None:
+    def nothing(self, names: list[str], cycle: int, now: Trail, *, backwards: list[Pass], expected: bool) -> None:
         """A step found nothing, and no backward had written anything.
 
-        backwards: how many backward passes ran since the last step without reaching these parameters. expected: a
-        forward pass or a clear says that this was meant to be a training step.
+        backwards: the passes since the last step, which have not reached these parameters. expected: a forward pass or
+        a clear says that this was meant to be a training step.
         """
 
         def finding() -> Finding:
@@ -191,9 +207,13 @@ class Judge:
         suspicion = self._see(("ZG110", now[:1]), cycle, finding)
         if suspicion.streak >= 2 and not backwards:
             self._report(suspicion)
+        idle = self._idle.setdefault(now, Idle(finding))
+        idle.count, idle.always = idle.count + 1, idle.always and bool(backwards)
+        idle.passes = [*idle.passes, *backwards][-KEPT:]
 
-    def counted(self, passes: Mapping[Trail, int]) -> None:
+    def counted(self, passes: Mapping[Trail, int], now: Trail) -> None:
         """A step used so many passes from each line."""
+        self._used_at.add(now)
         for where, count in passes.items():
             self._windows[where] = max(self._windows.get(where, 0), count)
 
@@ -277,3 +297,10 @@ class Judge:
                 or (code == "ZG105" and suspicion.checked and (often or self._is_tail(where, suspicion)))
             ):
                 self._report(suspicion)
+        for now, idle in self._idle.items():
+            # The step is called for gradients of others: it never found any, and those never had a step.
+            alone = idle.always and not any(ran.consumers or ran.excused for ran in idle.passes)
+            if self.used and idle.count >= SURE and alone and now not in self._used_at:
+                known = self._see(("ZG110", now), 0, idle.finding)
+                known.count = idle.count
+                self._report(known)

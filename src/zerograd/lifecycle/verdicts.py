@@ -6,8 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from torch.nn.modules.module import register_module_forward_pre_hook
-
 from zerograd.lifecycle.lives import BY_HAND, FRESH, MIXED, PASSES, Life, Pass
 from zerograd.lifecycle.sites import Trail, is_handled
 
@@ -28,10 +26,11 @@ class Loss:
 def used(watch: Watch, kinds: dict[Any, list[Life]], losses: list[Loss]) -> None:
     """A step used gradients: were others, that it should have used, thrown away since the step before?"""
     watch.judge.used += 1
-    watch._stop_forward()
+    watch._forwards.stop()
     passes = {id(ran): ran for kind in (FRESH, MIXED) for life in kinds[kind] for ran in life.passes}
-    if passes:
-        watch.judge.counted(Counter(ran.trail for ran in passes.values()))
+    for ran in passes.values():
+        PASSES.share(ran, id(watch))
+    watch.judge.counted(Counter(ran.trail for ran in passes.values()), watch._where)
     if losses and are_by_hand(kinds):
         for loss in losses:  # the gradients were kept and combined by hand
             watch.judge.absolve(loss.ran.trail)
@@ -100,12 +99,12 @@ def empty(watch: Watch, losses: list[Loss]) -> None:
         if not loss.ran.excused:
             watch.judge.cleared_away(watch.named(loss.lives), watch.steps, loss.ran.trail, loss.clear, watch._where)
         return
-    expected = watch._clears > 0 or watch._forwards > 0
+    expected = watch._clears > 0 or watch._forwards.count > 0
+    backwards = PASSES.since(watch._passes)
     watch.judge.nothing(
-        watch.named(watch._lives), watch.steps, watch._where, backwards=PASSES.count - watch._passes, expected=expected
+        watch.named(watch._lives), watch.steps, watch._where, backwards=backwards, expected=expected
     )
-    if watch._forward is None:
-        watch._forward = register_module_forward_pre_hook(watch._count_forward)
+    watch._forwards.begin()
 
 
 def never_stepped(watch: Watch) -> None:
