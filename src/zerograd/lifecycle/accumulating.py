@@ -88,8 +88,7 @@ class Window(Declared):
     def __iter__(self) -> Iterator[Any]:
         return self._batches
 
-    @staticmethod
-    def _each(first: Any, rest: Iterator[Any], quiet: Any) -> Generator[Any]:
+    def _each(self, first: Any, rest: Iterator[Any], quiet: Any) -> Generator[Any]:
         batch, ended = first, False
         while not ended:
             if quiet is None:
@@ -105,6 +104,14 @@ class Window(Declared):
                     stack.enter_context(quiet())
                 yield batch
             batch, ended = following, following is _END
+        self._average()
+
+    def _average(self) -> None:
+        """All micro-batches are read: what looks at the gradients before the step, such as
+        ``torch.nn.utils.clip_grad_norm_``, is to see their mean. A backward that still comes is weighed into it."""
+        if (divisor := self.divisor) != 1.0:
+            scale_gradients(self._optimizer, 1.0 / divisor)
+            self._running = True
 
     @property
     def divisor(self) -> float:  # type: ignore[override]

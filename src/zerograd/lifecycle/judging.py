@@ -6,6 +6,7 @@ wrong one does in every cycle: a step before the first backward, a flush that fi
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,8 +18,8 @@ from zerograd.lifecycle.sites import Trail
 CALM = 8
 """After so many cycles without it, a suspicion keeps nobody awake."""
 
-REGULAR = 4
-"""After so many cycles in a row with the same number of passes thrown away, it is the program's rule."""
+REGULAR, LONG = 4, 8
+"""So many cycles in a row that throw away the same number of passes are the program's rule; LONG for a single pass."""
 
 SURE = 3
 """So many steps from one place, each of which found nothing, are no accident."""
@@ -36,6 +37,7 @@ class Suspicion:
     checked: bool = False
     first: int = 0
     passes: int = 0
+    sizes: Counter[int] = field(default_factory=Counter)
 
 
 @dataclass
@@ -162,8 +164,14 @@ class Judge:
         if suspicion.count >= 2:
             self._report(suspicion)
 
-    def cleared_away(self, names: list[str], cycle: int, backward: Trail, clear: Trail, now: Trail) -> None:
-        """A step found nothing because a clear came between backward and it."""
+    def cleared_away(
+        self, names: list[str], cycle: int, backward: Trail, clear: Trail, now: Trail, *, used: bool
+    ) -> None:
+        """A step found nothing because a clear came between backward and it.
+
+        used: whether other steps have used what backward writes at that line; then a step that finds nothing now and
+        then is the program's way to leave a batch out.
+        """
 
         def finding() -> Finding:
             where = place(clear) or " before it"
@@ -179,7 +187,7 @@ class Judge:
 
         self.empty += 1
         suspicion = self._see(("ZG103", now[:1]), cycle, finding)
-        if suspicion.streak >= 2:
+        if suspicion.streak >= (REGULAR if used else 2) or (suspicion.count >= SURE and not used):
             self._report(suspicion)
 
     def nothing(self, names: list[str], cycle: int, now: Trail, *, backwards: list[Pass], expected: bool) -> None:
@@ -267,11 +275,16 @@ class Judge:
         if passes != suspicion.passes:
             suspicion.streak, suspicion.passes = 1, passes
         always = suspicion.first <= 2 and suspicion.count >= self.used - suspicion.first + 1
-        # Steps that leave out a batch now and then, for their own reasons, do so twice in a row too.
-        if suspicion.streak >= (2 if always else REGULAR) or (
-            suspicion.count >= 2 and self._is_tail(backward, suspicion)
-        ):
+        suspicion.sizes[passes] += 1
+        # Steps that leave out a batch now and then, for their own reasons, do so some times in a row too.
+        enough = LONG if passes == 1 else SURE if always else REGULAR
+        regular = suspicion.streak >= enough and self._is_regular(suspicion)
+        if regular or (suspicion.count >= 2 and self._is_tail(backward, suspicion)):
             self._report(suspicion)
+
+    def _is_regular(self, suspicion: Suspicion) -> bool:
+        """Whether most cycles since the first one that threw passes away have thrown away the same number of them."""
+        return 2 * max(suspicion.sizes.values(), default=0) > self.used - suspicion.first + 1
 
     def _is_tail(self, backward: Trail, suspicion: Suspicion) -> bool:
         """Whether it happens now and then at a line whose passes a step uses by the window: what a window has left."""
@@ -294,7 +307,8 @@ class Judge:
                 code in ("ZG101", "ZG111")
                 or (code == "ZG103" and often)
                 or (code == "ZG110" and not self.used and suspicion.count >= 2)
-                or (code == "ZG105" and suspicion.checked and (often or self._is_tail(where, suspicion)))
+                or (code == "ZG105" and suspicion.checked and often and self._is_regular(suspicion))
+                or (code == "ZG105" and suspicion.checked and self._is_tail(where, suspicion))
             ):
                 self._report(suspicion)
         for now, idle in self._idle.items():

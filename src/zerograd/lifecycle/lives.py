@@ -46,8 +46,8 @@ class Pass:
 
     trail: where backward was called. consumers: the watches whose step has used gradients of it. missed: those whose
     step has found nothing because it had been cleared. excused: it may be thrown away, say after an overflow. skipped:
-    the watches whose step, that it was made for, was left out. outside: it also reached leaves that are no parameters, such as an
-    attacked input; None if nobody has looked. reached: the lives that it is writing to, as long as it runs.
+    the watches whose step, that it was made for, was left out. outside: it also reached leaves that are no parameters,
+    such as an attacked input; None if nobody has looked. reached: the lives that it is writing to, as long as it runs.
     """
 
     __slots__ = ("consumers", "excused", "missed", "outside", "reached", "skipped", "trail")
@@ -317,9 +317,9 @@ class Life:
     def is_moved_by_hand(self) -> bool:
         """Whether the weights have changed since backward, or since the step, whichever came last."""
         p = self._ref()
-        if p is None or p._version != self.weights:
-            return True
-        return self.sample is not None and not torch.equal(self.sample, sampled(p))
+        if p is None or self.sample is None:
+            return p is None or p._version != self.weights
+        return not torch.equal(self.sample, sampled(p))  # a clamp may have written the same numbers
 
 
 class Lives:

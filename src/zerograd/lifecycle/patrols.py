@@ -37,6 +37,8 @@ class Sentinel:
 
     __slots__ = ("_handle", "_ref", "stepped", "taken")
 
+    taken: Callable[[], int]
+
     def __init__(self, parameter: Any, deaf: int, wake: Callable[[int], None]) -> None:
         arrived: list[Any] = []
         usual: int | None = None
@@ -60,7 +62,7 @@ class Sentinel:
         self.stepped, self.taken = stepped, lambda: steps
         self._ref: Any = None if blind else weakref.ref(parameter)
         # What is called is no Python function, because a step is short and every one of those begins with cold caches.
-        self._handle = None if blind else parameter.register_post_accumulate_grad_hook(arrived.append)
+        self._handle: Any = None if blind else parameter.register_post_accumulate_grad_hook(arrived.append)
 
     def leave(self) -> None:
         """Take the hook off."""
@@ -82,7 +84,7 @@ class Patrol:
     @property
     def taken(self) -> int:
         """How many steps nobody has looked at closely since the watch was disarmed."""
-        return self._sentinel.taken() if self._sentinel is not None else 0
+        return 0 if self._sentinel is None else self._sentinel.taken()
 
     def is_over(self, steps: int, calm: bool) -> bool:
         """After a step that was watched closely: whether a sentinel will do again."""

@@ -123,10 +123,14 @@ class Session:
 
     # ---------------------------------------------------------------------------------------------------- report
 
+    def report(self) -> list[dict[str, Any]]:
+        """The findings of this process, one object for each cause."""
+        return [as_one(same) for same in self._causes.values()]
+
     def _write(self) -> None:
         if self._report is None:
             return
-        objects = [as_one(same) for same in self._causes.values()]
+        objects = self.report()
         if os.getpid() != self._process:
             own = self._report.with_name(f"{self._report.name}.{os.getpid()}")
             if objects:
@@ -184,7 +188,9 @@ def best_names(optimizer: Any) -> dict[int, str]:
         kind_name, _, best = max(found, key=lambda one: (len(one[2]), one[1], -sum(map(len, one[2].values()))))
         taken = set(known.values())
         known.update({key: f"{kind_name}.{name}" if name in taken else name for key, name in best.items()})
-        rest = [(kind, size, {key: name for key, name in names.items() if key not in known}) for kind, size, names in found]
+        rest = [
+            (kind, size, {key: name for key, name in names.items() if key not in known}) for kind, size, names in found
+        ]
         found = [one for one in rest if one[2]]
     return named_by(known, optimizer)
 

@@ -177,9 +177,9 @@ class Watch:
         if moved and life.kind is MIXED and not any(ran.consumers for ran in life.passes):
             self._by_hand.append((life, life.passes[0].trail, where))
         for ran in life.passes:
-            loss = self._lost.setdefault(id(ran), Loss(ran, where, moved))
-            loss.moved = loss.moved or moved
+            loss = self._lost.setdefault(id(ran), Loss(ran, where))
             loss.lives.append(life)
+            loss.by_hand += moved
             if not ran.consumers:
                 PASSES.suspected.add(ran.trail)
         while len(self._lost) > KEPT:
