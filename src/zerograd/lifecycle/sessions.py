@@ -10,6 +10,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from zerograd.errors import HazardError
+from zerograd.lifecycle.children import taken_along
 from zerograd.lifecycle.findings import Finding, as_one
 from zerograd.lifecycle.guarding import warn
 from zerograd.lifecycle.ownership import named_by, owned
@@ -26,19 +28,21 @@ from zerograd.lifecycle.watching import Watch
 
 
 class Session:
-    """Guards all optimizers, torch's own and others, from ``begin()`` to ``end()``, in this process and its forks.
+    """Guards all optimizers, torch's own and others, from ``begin()`` to ``end()``, in this process and those that
+    multiprocessing starts.
 
     action: "warn", "raise", or "keep" to say nothing. report: a file that always holds the findings so far, as JSON.
+    parent: the process whose report it is, if not this one's.
     failed: to be set if the program ends with an error, so that what it left undone is not held against it.
     """
 
-    def __init__(self, action: str = "warn", report: Path | None = None) -> None:
+    def __init__(self, action: str = "warn", report: Path | None = None, *, parent: int | None = None) -> None:
         self.findings: list[Finding] = []
         self._causes: dict[Any, list[Finding]] = {}
         self._action, self._report = action, report
         self._watches: weakref.WeakKeyDictionary[Any, Watch] = weakref.WeakKeyDictionary()
         self._undo = ExitStack()
-        self._process = os.getpid()
+        self._process = os.getpid() if parent is None else parent
         self._closing = False
         self.failed = False
 
@@ -49,6 +53,7 @@ class Session:
         self._wrap(Optimizer, "__setstate__", self._attach_after)  # copies and unpickled ones are not constructed
         self._wrap(nn.Module, "zero_grad", self._see_clear)
         self._wrap(GradScaler, "step", self._see_skip)
+        self._wrap(BaseProcess, "start", self._take_along)
         _after_fork(self)
 
     def end(self) -> None:
@@ -120,6 +125,13 @@ class Session:
             return out
 
         return stepped
+
+    def _take_along(self, original: Any) -> Any:
+        def start(process: Any) -> Any:
+            taken_along(process, self._action, self._report, self._process)
+            return original(process)
+
+        return start
 
     # ---------------------------------------------------------------------------------------------------- report
 
@@ -196,9 +208,11 @@ def best_names(optimizer: Any) -> dict[int, str]:
 
 
 @contextmanager
-def guarded_session(action: str = "keep", report: Path | None = None) -> Iterator[Session]:
+def guarded_session(
+    action: str = "keep", report: Path | None = None, *, parent: int | None = None
+) -> Iterator[Session]:
     """A session for the length of a block."""
-    held = Session(action, report)
+    held = Session(action, report, parent=parent)
     held.begin()
     try:
         yield held
