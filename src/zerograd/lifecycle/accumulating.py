@@ -1,9 +1,10 @@
 """Exact accumulation: windows of micro-batches whose gradients add up to the gradient of the whole.
 
 The mean over a window of unequal micro-batches is not the mean of their means. Each loss is weighed by what it stands
-for, relative to the first one of the window, so that nothing grows large; the sum is divided once, by the step itself.
-Gradients in float16 could overflow before that: there the mean so far is kept running instead, at the price of one
-multiplication of the gradients for each micro-batch.
+for, relative to the first one of the window, so that nothing grows large; the sum is divided once: when the last of
+them has been taken out, so that clipping by hand sees the mean, or else by the step itself. Gradients in float16 could
+overflow before that: there the mean so far is kept running instead, at the price of one multiplication of the gradients
+for each micro-batch.
 """
 
 from __future__ import annotations
