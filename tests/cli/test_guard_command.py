@@ -129,11 +129,12 @@ def test_the_report_is_written_whatever_happens(script: Path, tmp_path: Path) ->
     assert [found["code"] for found in json.loads((tmp_path / "found.json").read_text())] == ["ZG101"]
 
 
-def test_forks_are_guarded_too(script: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_processes_of_the_program_are_guarded_too(method: str, script: Path, tmp_path: Path) -> None:
     inside = textwrap.indent(WRONG, "    ")
     script.write_text(
-        f"import multiprocessing as mp\ndef work():\n{inside}\n"
-        "process = mp.get_context('fork').Process(target=work)\nprocess.start()\nprocess.join()\n"
+        f"import multiprocessing as mp\ndef work():\n{inside}\nif __name__ == '__main__':\n"
+        f"    process = mp.get_context('{method}').Process(target=work)\n    process.start()\n    process.join()\n"
     )
     done = ran(script, "--report", str(tmp_path / "found.json"))
     assert done.returncode == 0

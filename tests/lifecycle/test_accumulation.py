@@ -194,20 +194,51 @@ def test_float16_gradients_do_not_overflow() -> None:
     torch.testing.assert_close(weight.item(), -6.0, rtol=0.02, atol=0)
 
 
+@pytest.mark.parametrize("asks", [False, True], ids=["", "divide()"])
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_divide_is_for_those_who_clip_by_hand(make: Any) -> None:
+def test_who_clips_by_hand_sees_the_divided_gradient(make: Any, asks: bool) -> None:
     batches = samples([2, 5, 1])
     model, other = network(), network()
     optimizer, reference = make(model.parameters()), make(other.parameters())
     for window in zerograd.accumulate(batches, optimizer):
         for inputs, targets in window:
             window.backward(mean(model(inputs), targets), n=len(inputs))
-        window.divide()
+        if asks:
+            window.divide()
         norm = nn.utils.clip_grad_norm_(model.parameters(), 0.1)
         optimizer.step()
     inputs, targets = joined(batches)
     mean(other(inputs), targets).backward()
     torch.testing.assert_close(nn.utils.clip_grad_norm_(other.parameters(), 0.1), norm, rtol=0, atol=1e-12)
+    reference.step()
+    torch.testing.assert_close(weights(model), weights(other), rtol=0, atol=1e-11)
+
+
+def read_first(window: Any) -> Any:
+    return iter(list(window))
+
+
+def one_ahead(window: Any) -> Any:
+    before = next(window := iter(window))
+    for following in window:
+        yield before
+        before = following
+    yield before
+
+
+@pytest.mark.parametrize("reader", [read_first, one_ahead])
+@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_a_reader_that_is_ahead_of_backward_changes_nothing(make: Any, reader: Any) -> None:
+    """The window has ended before its last backward, or before its first."""
+    batches = samples([2, 5, 1])
+    model, other = network(), network()
+    optimizer, reference = make(model.parameters()), make(other.parameters())
+    for window in zerograd.accumulate(batches, optimizer):
+        for inputs, targets in reader(window):
+            window.backward(mean(model(inputs), targets), n=len(inputs))
+        optimizer.step()
+    inputs, targets = joined(batches)
+    mean(other(inputs), targets).backward()
     reference.step()
     torch.testing.assert_close(weights(model), weights(other), rtol=0, atol=1e-11)
 

@@ -20,12 +20,15 @@ PROGRAMS = sorted((Path(__file__).parents[1] / "programs").glob("*.py"))
 
 @dataclass
 class Outcome:
-    """weights: all that is learnt, by name. error: what the program raised. codes: what the guard has named."""
+    """weights: all that is learnt, by name. error: what the program raised. codes: what the guard has named.
+
+    said: its sentences. report: what it would write to a file."""
 
     weights: dict[str, Tensor]
     error: BaseException | None
     codes: list[str]
     said: list[str]
+    report: list[dict[str, Any]]
 
     def agrees(self, other: Outcome) -> bool:
         """Whether two programs ended with the same weights, bit for bit."""
@@ -57,7 +60,8 @@ def run(source: str, path: Path, *, guarded: bool = True) -> Outcome:
             if torch.distributed.is_initialized():
                 torch.distributed.destroy_process_group()
     findings = held.findings if guarded else []
-    return Outcome(_weights(module), error, [f.code for f in findings], [str(f) for f in findings])
+    report = held.report() if guarded else []
+    return Outcome(_weights(module), error, [f.code for f in findings], [str(f) for f in findings], report)
 
 
 def _weights(module: types.ModuleType) -> dict[str, Tensor]:

@@ -35,7 +35,7 @@ def hooked(step: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 if type(only := _only_hook(self)) is Light:
                     out = step(self, *args, **kwargs)
-                    only(self, (self, *args), kwargs)
+                    only.hook(self)
                     return out
                 if not profiler._is_profiler_enabled and are_light(self):
                     return _with_light_hooks(step, self, args, kwargs)

@@ -1,9 +1,10 @@
 """Exact accumulation: windows of micro-batches whose gradients add up to the gradient of the whole.
 
 The mean over a window of unequal micro-batches is not the mean of their means. Each loss is weighed by what it stands
-for, relative to the first one of the window, so that nothing grows large; the sum is divided once, by the step itself.
-Gradients in float16 could overflow before that: there the mean so far is kept running instead, at the price of one
-multiplication of the gradients for each micro-batch.
+for, relative to the first one of the window, so that nothing grows large; the sum is divided once: when the last of
+them has been taken out, so that clipping by hand sees the mean, or else by the step itself. Gradients in float16 could
+overflow before that: there the mean so far is kept running instead, at the price of one multiplication of the gradients
+for each micro-batch.
 """
 
 from __future__ import annotations
@@ -88,8 +89,7 @@ class Window(Declared):
     def __iter__(self) -> Iterator[Any]:
         return self._batches
 
-    @staticmethod
-    def _each(first: Any, rest: Iterator[Any], quiet: Any) -> Generator[Any]:
+    def _each(self, first: Any, rest: Iterator[Any], quiet: Any) -> Generator[Any]:
         batch, ended = first, False
         while not ended:
             if quiet is None:
@@ -105,6 +105,14 @@ class Window(Declared):
                     stack.enter_context(quiet())
                 yield batch
             batch, ended = following, following is _END
+        self._average()
+
+    def _average(self) -> None:
+        """All micro-batches are read: what looks at the gradients before the step, such as
+        ``torch.nn.utils.clip_grad_norm_``, is to see their mean. A backward that still comes is weighed into it."""
+        if (divisor := self.divisor) != 1.0:
+            scale_gradients(self._optimizer, 1.0 / divisor)
+            self._running = True
 
     @property
     def divisor(self) -> float:  # type: ignore[override]

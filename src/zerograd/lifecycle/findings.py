@@ -45,6 +45,12 @@ class Finding:
         return f"{self.code} {self.name}: {self.message}"
 
 
+def as_one(same: Sequence[Finding]) -> dict[str, Any]:
+    """For the report: what several optimizers have in common, by the first one's words."""
+    names = list(dict.fromkeys(name for finding in same for name in finding.parameters))
+    return {**same[0].as_object(), "parameters": names, "count": sum(finding.count for finding in same)}
+
+
 def place(where: Trail) -> str:
     """`` at train.py:12``, or nothing if the line is not known."""
     return f" at {where[0]}" if where else ""

@@ -6,18 +6,23 @@ wrong one does in every cycle: a step before the first backward, a flush that fi
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from zerograd.lifecycle.findings import Finding, place, sites_of, some, times
+from zerograd.lifecycle.lives import KEPT, Pass
 from zerograd.lifecycle.sites import Trail
 
 CALM = 8
 """After so many cycles without it, a suspicion keeps nobody awake."""
 
-REGULAR = 4
-"""After so many cycles in a row with the same number of passes thrown away, it is the program's rule."""
+REGULAR, LONG = 4, 8
+"""So many cycles in a row that throw away the same number of passes are the program's rule; LONG for a single pass."""
+
+SURE = 3
+"""So many steps from one place, each of which found nothing, are no accident."""
 
 
 @dataclass
@@ -32,6 +37,17 @@ class Suspicion:
     checked: bool = False
     first: int = 0
     passes: int = 0
+    sizes: Counter[int] = field(default_factory=Counter)
+
+
+@dataclass
+class Idle:
+    """Steps from one place in the program, all of which found nothing, and the backward passes before them."""
+
+    finding: Callable[[], Finding]
+    count: int = 0
+    passes: list[Pass] = field(default_factory=list)
+    always: bool = True
 
 
 class Judge:
@@ -48,6 +64,8 @@ class Judge:
         self._suspicions: dict[Any, Suspicion] = {}
         self._began_with: set[Trail] = set()
         self._windows: dict[Trail, int] = {}
+        self._idle: dict[Trail, Idle] = {}
+        self._used_at: set[Trail] = set()
 
     def _see(self, key: Any, cycle: int, finding: Callable[[], Finding]) -> Suspicion:
         known = self._suspicions.get(key)
@@ -146,8 +164,14 @@ class Judge:
         if suspicion.count >= 2:
             self._report(suspicion)
 
-    def cleared_away(self, names: list[str], cycle: int, backward: Trail, clear: Trail, now: Trail) -> None:
-        """A step found nothing because a clear came between backward and it."""
+    def cleared_away(
+        self, names: list[str], cycle: int, backward: Trail, clear: Trail, now: Trail, *, used: bool
+    ) -> None:
+        """A step found nothing because a clear came between backward and it.
+
+        used: whether other steps have used what backward writes at that line; then a step that finds nothing now and
+        then is the program's way to leave a batch out.
+        """
 
         def finding() -> Finding:
             where = place(clear) or " before it"
@@ -163,14 +187,14 @@ class Judge:
 
         self.empty += 1
         suspicion = self._see(("ZG103", now[:1]), cycle, finding)
-        if suspicion.streak >= 2:
+        if suspicion.streak >= (REGULAR if used else 2) or (suspicion.count >= SURE and not used):
             self._report(suspicion)
 
-    def nothing(self, names: list[str], cycle: int, now: Trail, *, backwards: int, expected: bool) -> None:
+    def nothing(self, names: list[str], cycle: int, now: Trail, *, backwards: list[Pass], expected: bool) -> None:
         """A step found nothing, and no backward had written anything.
 
-        backwards: how many backward passes ran since the last step without reaching these parameters. expected: a
-        forward pass or a clear says that this was meant to be a training step.
+        backwards: the passes since the last step, which have not reached these parameters. expected: a forward pass or
+        a clear says that this was meant to be a training step.
         """
 
         def finding() -> Finding:
@@ -191,9 +215,13 @@ class Judge:
         suspicion = self._see(("ZG110", now[:1]), cycle, finding)
         if suspicion.streak >= 2 and not backwards:
             self._report(suspicion)
+        idle = self._idle.setdefault(now, Idle(finding))
+        idle.count, idle.always = idle.count + 1, idle.always and bool(backwards)
+        idle.passes = [*idle.passes, *backwards][-KEPT:]
 
-    def counted(self, passes: Mapping[Trail, int]) -> None:
+    def counted(self, passes: Mapping[Trail, int], now: Trail) -> None:
         """A step used so many passes from each line."""
+        self._used_at.add(now)
         for where, count in passes.items():
             self._windows[where] = max(self._windows.get(where, 0), count)
 
@@ -247,11 +275,16 @@ class Judge:
         if passes != suspicion.passes:
             suspicion.streak, suspicion.passes = 1, passes
         always = suspicion.first <= 2 and suspicion.count >= self.used - suspicion.first + 1
-        # Steps that leave out a batch now and then, for their own reasons, do so twice in a row too.
-        if suspicion.streak >= (2 if always else REGULAR) or (
-            suspicion.count >= 2 and self._is_tail(backward, suspicion)
-        ):
+        suspicion.sizes[passes] += 1
+        # Steps that leave out a batch now and then, for their own reasons, do so some times in a row too.
+        enough = LONG if passes == 1 else SURE if always else REGULAR
+        regular = suspicion.streak >= enough and self._is_regular(suspicion)
+        if regular or (suspicion.count >= 2 and self._is_tail(backward, suspicion)):
             self._report(suspicion)
+
+    def _is_regular(self, suspicion: Suspicion) -> bool:
+        """Whether most cycles since the first one that threw passes away have thrown away the same number of them."""
+        return 2 * max(suspicion.sizes.values(), default=0) > self.used - suspicion.first + 1
 
     def _is_tail(self, backward: Trail, suspicion: Suspicion) -> bool:
         """Whether it happens now and then at a line whose passes a step uses by the window: what a window has left."""
@@ -274,6 +307,14 @@ class Judge:
                 code in ("ZG101", "ZG111")
                 or (code == "ZG103" and often)
                 or (code == "ZG110" and not self.used and suspicion.count >= 2)
-                or (code == "ZG105" and suspicion.checked and (often or self._is_tail(where, suspicion)))
+                or (code == "ZG105" and suspicion.checked and often and self._is_regular(suspicion))
+                or (code == "ZG105" and suspicion.checked and self._is_tail(where, suspicion))
             ):
                 self._report(suspicion)
+        for now, idle in self._idle.items():
+            # The step is called for gradients of others: it never found any, and those never had a step.
+            alone = idle.always and not any(ran.consumers or ran.excused for ran in idle.passes)
+            if self.used and idle.count >= SURE and alone and now not in self._used_at:
+                known = self._see(("ZG110", now), 0, idle.finding)
+                known.count = idle.count
+                self._report(known)

@@ -11,14 +11,15 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 class Light:
     """A hook on steps. An optimizer whose hooks are all of this kind may call them without a profiler's range."""
 
-    __slots__ = ("_hook",)
+    __slots__ = ("hook",)
 
     def __init__(self, hook: Callable[..., Any]) -> None:
-        self._hook = hook
+        self.hook = hook
+        """What is called; another may take its place."""
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, optimizer: Any, args: Any, keywords: Any) -> Any:
         """What the hook returns."""
-        return self._hook(*arguments)
+        return self.hook(optimizer, args, keywords)
 
 
 def all_hooks(optimizer: Any) -> tuple[Any, ...]:

@@ -46,8 +46,8 @@ class Pass:
 
     trail: where backward was called. consumers: the watches whose step has used gradients of it. missed: those whose
     step has found nothing because it had been cleared. excused: it may be thrown away, say after an overflow. skipped:
-    the step that it was made for was left out. outside: it also reached leaves that are no parameters, such as an
-    attacked input; None if nobody has looked. reached: the lives that it is writing to, as long as it runs.
+    the watches whose step, that it was made for, was left out. outside: it also reached leaves that are no parameters,
+    such as an attacked input; None if nobody has looked. reached: the lives that it is writing to, as long as it runs.
     """
 
     __slots__ = ("consumers", "excused", "missed", "outside", "reached", "skipped", "trail")
@@ -58,7 +58,7 @@ class Pass:
         self.consumers: set[int] = set()
         self.missed: set[int] = set()
         self.excused = False
-        self.skipped = False
+        self.skipped: set[int] = set()
         self.outside: bool | None = None
 
     def ended(self) -> None:
@@ -75,7 +75,19 @@ class Passes:
         self.count = 0
         self.recent: deque[Pass] = deque(maxlen=KEPT)
         self.suspected: set[Trail] = set()
+        self.together: set[tuple[int, int]] = set()
+        """Pairs of watches whose steps have used gradients of one and the same pass."""
         self._local = threading.local()
+
+    def share(self, ran: Pass, me: int) -> None:
+        """A step of a watch uses gradients of a pass."""
+        for other in ran.consumers - {me}:
+            self.together |= {(me, other), (other, me)}
+
+    def since(self, count: int) -> list[Pass]:
+        """The passes since there were so many, as far as they are remembered."""
+        more = self.count - count
+        return list(self.recent)[-more:] if more else []
 
     def now(self) -> Pass:
         """The pass that is running in this thread."""
@@ -138,9 +150,7 @@ class Life:
     def arm(self) -> None:
         """See every backward from now on."""
         if not self.armed:  # what happened since the last watch ended is not known
-            p = self._ref()
-            self.kind, self.passes = EMPTY if p is None or p.grad is None else BY_HAND, []
-            self._address, self.natural, self.thread = 0, False, None
+            self.forget()
         self.armed += 1
         self.hook()
 
@@ -298,12 +308,18 @@ class Life:
         stamp(g)
         return passes
 
+    def forget(self) -> None:
+        """What has happened so far is nobody's concern any more."""
+        p = self._ref()
+        self.kind, self.passes = EMPTY if p is None or p.grad is None else BY_HAND, []
+        self._address, self.natural, self.thread = 0, False, None
+
     def is_moved_by_hand(self) -> bool:
         """Whether the weights have changed since backward, or since the step, whichever came last."""
         p = self._ref()
-        if p is None or p._version != self.weights:
-            return True
-        return self.sample is not None and not torch.equal(self.sample, sampled(p))
+        if p is None or self.sample is None:
+            return p is None or p._version != self.weights
+        return not torch.equal(self.sample, sampled(p))  # a clamp may have written the same numbers
 
 
 class Lives:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -17,7 +17,11 @@ def owned(optimizer: Any) -> Iterator[Tensor]:
 
 def names_of(optimizer: Any, model: Any = None) -> dict[int, str]:
     """What people call each parameter, by its id: the model's name, the group's, or its place."""
-    known = {id(p): name for name, p in model.named_parameters()} if model is not None else {}
+    return named_by({id(p): name for name, p in model.named_parameters()} if model is not None else {}, optimizer)
+
+
+def named_by(known: Mapping[int, str], optimizer: Any) -> dict[int, str]:
+    """The name of each parameter by its id: the known one, the group's, or its place."""
     names: dict[int, str] = {}
     for index, group in enumerate(optimizer.param_groups):
         given = group.get("param_names", [])

@@ -10,9 +10,10 @@ network's gradients, the next such reason counts only later, and later.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
-from zerograd.lifecycle.lives import Life, hooked, tidied
+from zerograd.lifecycle.lives import Life
 
 FIRST, LATER = 8, 4
 """How many steps are watched closely, at the beginning and at each later patrol."""
@@ -22,72 +23,87 @@ LONGEST = 4096
 
 
 class Sentinel:
-    """Stands at one parameter while nobody looks closely, and sees what is odd."""
+    """Stands at one parameter while nobody looks closely, and sees what is odd. A step costs one short call.
 
-    __slots__ = ("_arrived", "_handle", "_odd", "_ref")
+    A backward that writes onto a gradient makes its version one higher, and onto none a new gradient with version 0. So
+    the version after a step, less how often backward has come since the step before, is the same number in every right
+    cycle: clipping or unscaling in place adds what it always adds. It is another one if the gradient was not cleared
+    since the step before, or was cleared between two backward passes.
 
-    def __init__(self, parameter: Any) -> None:
-        self._ref = weakref.ref(parameter)
-        self._arrived = self._odd = False
+    parameter: any, or None to see nothing. deaf: for so many steps what is odd does not count. wake: called after the
+    step at which it does, and at the latest after ``BETWEEN`` steps, with their number. stepped: to be called after
+    each step. taken: gives how many steps there were.
+    """
 
-        def arriving(_: Any) -> None:
-            p = self._ref()
-            if p is not None and (p.grad is None) is self._arrived:
-                self._odd = True  # what came since the step was thrown away, or what the step used is still there
-            self._arrived = True
+    __slots__ = ("_handle", "_ref", "stepped", "taken")
 
-        self._handle = hooked(parameter, arriving)
+    taken: Callable[[], int]
 
-    def is_alarmed(self) -> bool:
-        """After a step: whether something was odd, or the step found nothing new."""
-        p = self._ref()
-        odd = self._odd or not self._arrived or p is None or p.grad is None
-        self._arrived = self._odd = False
-        return odd
+    def __init__(self, parameter: Any, deaf: int, wake: Callable[[int], None]) -> None:
+        arrived: list[Any] = []
+        usual: int | None = None
+        steps = 0
+        blind = parameter is None
+
+        def stepped(*_: Any) -> None:
+            nonlocal steps, usual
+            steps += 1
+            g = arrived[0].grad if arrived else None
+            if g is not None and g._version - len(arrived) == usual and steps < BETWEEN:
+                arrived.clear()
+                return
+            odd = g is None or usual is not None
+            if g is not None:
+                usual = g._version - len(arrived)
+            arrived.clear()
+            if steps >= BETWEEN or (odd and steps > deaf and not blind):
+                wake(steps)
+
+        self.stepped, self.taken = stepped, lambda: steps
+        self._ref: Any = None if blind else weakref.ref(parameter)
+        # What is called is no Python function, because a step is short and every one of those begins with cold caches.
+        self._handle: Any = None if blind else parameter.register_post_accumulate_grad_hook(arrived.append)
 
     def leave(self) -> None:
         """Take the hook off."""
-        self._handle.remove()
-        p = self._ref()
-        if p is not None:
-            tidied(p)
+        if self._handle is not None:
+            self._handle.remove()
+            p = self._ref()
+            if p is not None and not p._post_accumulate_grad_hooks:
+                p._post_accumulate_grad_hooks = None
 
 
 class Patrol:
-    """Whether a watch is to be armed, and for how long."""
+    """How long a watch is to be armed, and who stands there in between."""
 
     def __init__(self) -> None:
         self._ends = FIRST
-        self._next = BETWEEN
-        self._deaf_until = 0
         self._deafness = LATER
         self._sentinel: Sentinel | None = None
 
-    def is_wanted(self, steps: int) -> bool:
-        """After a step: whether to look closely from now on."""
-        sentinel = self._sentinel
-        alarmed = sentinel is not None and sentinel.is_alarmed()
-        if not (alarmed and steps >= self._deaf_until) and steps < self._next:
-            return False
-        self.end()
-        self._ends = steps + LATER
-        return True
+    @property
+    def taken(self) -> int:
+        """How many steps nobody has looked at closely since the watch was disarmed."""
+        return 0 if self._sentinel is None else self._sentinel.taken()
 
     def is_over(self, steps: int, calm: bool) -> bool:
         """After a step that was watched closely: whether a sentinel will do again."""
         return calm and steps >= self._ends
 
-    def leave(self, steps: int, lives: list[Life]) -> None:
-        """The watch will be disarmed after this step; these are the lives of its parameters."""
+    def leave(self, steps: int, lives: list[Life], wake: Callable[[int], None]) -> Callable[..., None]:
+        """The watch has been disarmed after this step; these were the lives of its parameters.
+
+        Gives what is to be called after each step from now on, until it has called ``wake``.
+        """
         used = (life.parameter for life in lives if life.natural and life.step == steps)
         seen = next((p for p in used if p is not None and p.requires_grad and p.is_leaf), None)
-        self._sentinel = None if seen is None else Sentinel(seen)
-        self._next = steps + BETWEEN
-        self._deaf_until = steps + self._deafness
+        self._sentinel = Sentinel(seen, self._deafness, wake)
         self._deafness = min(2 * self._deafness, LONGEST)
+        return self._sentinel.stepped
 
-    def end(self) -> None:
-        """Call the sentinel back."""
+    def come_back(self, steps: int) -> None:
+        """The sentinel has called, or the watch ends."""
+        self._ends = steps + LATER
         sentinel, self._sentinel = self._sentinel, None
         if sentinel is not None:
             sentinel.leave()

@@ -10,6 +10,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +19,30 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from zerograd.errors import HazardError
-from zerograd.lifecycle.findings import Finding
+from zerograd.lifecycle.children import taken_along
+from zerograd.lifecycle.findings import Finding, as_one
 from zerograd.lifecycle.guarding import warn
-from zerograd.lifecycle.ownership import names_of, owned
+from zerograd.lifecycle.ownership import named_by, owned
 from zerograd.lifecycle.sites import trail
 from zerograd.lifecycle.watching import Watch
 
 
 class Session:
-    """Guards all optimizers, torch's own and others, from ``begin()`` to ``end()``, in this process and its forks.
+    """Guards all optimizers, torch's own and others, from ``begin()`` to ``end()``, in this process and those that
+    multiprocessing starts.
 
     action: "warn", "raise", or "keep" to say nothing. report: a file that always holds the findings so far, as JSON.
+    parent: the process whose report it is, if not this one's.
     failed: to be set if the program ends with an error, so that what it left undone is not held against it.
     """
 
-    def __init__(self, action: str = "warn", report: Path | None = None) -> None:
+    def __init__(self, action: str = "warn", report: Path | None = None, *, parent: int | None = None) -> None:
         self.findings: list[Finding] = []
+        self._causes: dict[Any, list[Finding]] = {}
         self._action, self._report = action, report
         self._watches: weakref.WeakKeyDictionary[Any, Watch] = weakref.WeakKeyDictionary()
         self._undo = ExitStack()
-        self._process = os.getpid()
+        self._process = os.getpid() if parent is None else parent
         self._closing = False
         self.failed = False
 
@@ -48,6 +53,7 @@ class Session:
         self._wrap(Optimizer, "__setstate__", self._attach_after)  # copies and unpickled ones are not constructed
         self._wrap(nn.Module, "zero_grad", self._see_clear)
         self._wrap(GradScaler, "step", self._see_skip)
+        self._wrap(BaseProcess, "start", self._take_along)
         _after_fork(self)
 
     def end(self) -> None:
@@ -62,7 +68,15 @@ class Session:
         self._write()
 
     def say(self, finding: Finding) -> None:
-        """Keep a finding, write the report anew, and warn or raise."""
+        """Keep a finding, write the report anew, and warn or raise.
+
+        The same mistake at the same lines is one cause, however many optimizers it is made with.
+        """
+        same = self._causes.setdefault((finding.code, tuple(finding.sites) or finding.message), [])
+        same.append(finding)
+        if len(same) > 1:
+            self._write()
+            return
         self.findings.append(finding)
         self._write()
         if self._action == "raise" and not self._closing:
@@ -112,12 +126,23 @@ class Session:
 
         return stepped
 
+    def _take_along(self, original: Any) -> Any:
+        def start(process: Any) -> Any:
+            taken_along(process, self._action, self._report, self._process)
+            return original(process)
+
+        return start
+
     # ---------------------------------------------------------------------------------------------------- report
+
+    def report(self) -> list[dict[str, Any]]:
+        """The findings of this process, one object for each cause."""
+        return [as_one(same) for same in self._causes.values()]
 
     def _write(self) -> None:
         if self._report is None:
             return
-        objects = [finding.as_object() for finding in self.findings]
+        objects = self.report()
         if os.getpid() != self._process:
             own = self._report.with_name(f"{self._report.name}.{os.getpid()}")
             if objects:
@@ -133,6 +158,9 @@ class Session:
     def forked(self) -> None:
         """In a fork: what the parent has found is the parent's to tell."""
         self.findings.clear()
+        self._causes.clear()
+        for watch in list(self._watches.values()):
+            watch.forget()
 
 
 def _after_fork(session: Session) -> None:
@@ -147,9 +175,13 @@ def _after_fork(session: Session) -> None:
 
 
 def best_names(optimizer: Any) -> dict[int, str]:
-    """Names from the module that knows most of an optimizer's parameters, and the shortest names for them."""
+    """Names from the module that knows most of an optimizer's parameters, then from the one that knows most others.
+
+    Of several, the largest module gives whole names (``encoder.0.weight``), and the shortest ones have no prefix of a
+    wrapper.
+    """
     wanted = {id(p) for p in owned(optimizer)}
-    best: tuple[int, int, Any] = (0, 0, None)
+    found: list[tuple[str, int, dict[int, str]]] = []
     kinds: dict[type, bool] = {}
     for candidate in gc.get_objects():
         kind = type(candidate)
@@ -158,19 +190,29 @@ def best_names(optimizer: Any) -> dict[int, str]:
         if not kinds[kind]:
             continue
         try:
-            names = [name for name, p in candidate.named_parameters() if id(p) in wanted]
+            named = {id(p): name for name, p in candidate.named_parameters()}
         except Exception:  # a module that is half made
             continue
-        rank = (len(names), -sum(map(len, names)))
-        if rank > best[:2] and names:
-            best = (*rank, candidate)
-    return names_of(optimizer, best[2])
+        if not wanted.isdisjoint(named):
+            found.append((kind.__name__, len(named), {key: name for key, name in named.items() if key in wanted}))
+    known: dict[int, str] = {}
+    while found:
+        kind_name, _, best = max(found, key=lambda one: (len(one[2]), one[1], -sum(map(len, one[2].values()))))
+        taken = set(known.values())
+        known.update({key: f"{kind_name}.{name}" if name in taken else name for key, name in best.items()})
+        rest = [
+            (kind, size, {key: name for key, name in names.items() if key not in known}) for kind, size, names in found
+        ]
+        found = [one for one in rest if one[2]]
+    return named_by(known, optimizer)
 
 
 @contextmanager
-def guarded_session(action: str = "keep", report: Path | None = None) -> Iterator[Session]:
+def guarded_session(
+    action: str = "keep", report: Path | None = None, *, parent: int | None = None
+) -> Iterator[Session]:
     """A session for the length of a block."""
-    held = Session(action, report)
+    held = Session(action, report, parent=parent)
     held.begin()
     try:
         yield held

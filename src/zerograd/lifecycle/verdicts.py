@@ -6,9 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from torch.nn.modules.module import register_module_forward_pre_hook
-
 from zerograd.lifecycle.lives import BY_HAND, FRESH, MIXED, PASSES, Life, Pass
+from zerograd.lifecycle.readers import keeps_gradients
 from zerograd.lifecycle.sites import Trail, is_handled
 
 if TYPE_CHECKING:
@@ -21,17 +20,24 @@ class Loss:
 
     ran: Pass
     clear: Trail
-    moved: bool
     lives: list[Life] = field(default_factory=list)
+    by_hand: int = 0
+    """How many of the parameters have been moved since."""
+
+    @property
+    def moved(self) -> bool:
+        """Whether the weights were moved along the gradients; an embedding that keeps its norm is not all of them."""
+        return 2 * self.by_hand > len(self.lives)
 
 
 def used(watch: Watch, kinds: dict[Any, list[Life]], losses: list[Loss]) -> None:
     """A step used gradients: were others, that it should have used, thrown away since the step before?"""
     watch.judge.used += 1
-    watch._stop_forward()
+    watch._forwards.stop()
     passes = {id(ran): ran for kind in (FRESH, MIXED) for life in kinds[kind] for ran in life.passes}
-    if passes:
-        watch.judge.counted(Counter(ran.trail for ran in passes.values()))
+    for ran in passes.values():
+        PASSES.share(ran, id(watch))
+    watch.judge.counted(Counter(ran.trail for ran in passes.values()), watch._where)
     if losses and are_by_hand(kinds):
         for loss in losses:  # the gradients were kept and combined by hand
             watch.judge.absolve(loss.ran.trail)
@@ -44,6 +50,8 @@ def used(watch: Watch, kinds: dict[Any, list[Life]], losses: list[Loss]) -> None
     for where, lost in counted.items():
         loss = lost[0]
         if not loss.clear and is_handled(where):  # cleared by hand, and where an error may have led to it
+            continue
+        if keeps_gradients(where) or keeps_gradients(loss.clear):
             continue
         checked = loss.ran.outside is not None or bool(loss.ran.consumers)
         names = watch.named(loss.lives)
@@ -98,14 +106,13 @@ def empty(watch: Watch, losses: list[Loss]) -> None:
     if lost:
         loss = lost[-1]
         if not loss.ran.excused:
-            watch.judge.cleared_away(watch.named(loss.lives), watch.steps, loss.ran.trail, loss.clear, watch._where)
+            names, used = watch.named(loss.lives), loss.ran.trail in watch._used_trails
+            watch.judge.cleared_away(names, watch.steps, loss.ran.trail, loss.clear, watch._where, used=used)
         return
-    expected = watch._clears > 0 or watch._forwards > 0
-    watch.judge.nothing(
-        watch.named(watch._lives), watch.steps, watch._where, backwards=PASSES.count - watch._passes, expected=expected
-    )
-    if watch._forward is None:
-        watch._forward = register_module_forward_pre_hook(watch._count_forward)
+    expected = watch._clears > 0 or watch._forwards.count > 0
+    backwards = PASSES.since(watch._passes)
+    watch.judge.nothing(watch.named(watch._lives), watch.steps, watch._where, backwards=backwards, expected=expected)
+    watch._forwards.begin()
 
 
 def never_stepped(watch: Watch) -> None:
@@ -113,7 +120,7 @@ def never_stepped(watch: Watch) -> None:
     lost = [x for x in watch._lost.values() if not (x.ran.excused or x.ran.outside)]
     left = [(life, ran) for life in watch._lives for ran in life.passes if not ran.excused]
     moved = {x.ran.trail for x in lost if x.moved} | {ran.trail for life, ran in left if life.is_moved_by_hand()}
-    lost = [x for x in lost if x.ran.trail not in moved]
+    lost = [x for x in lost if x.ran.trail not in moved and not keeps_gradients(x.ran.trail)]
     if watch._clears == 0:
         lost = [x for x in lost if not x.ran.consumers]
     rest = any(ran.trail not in moved for _, ran in left)

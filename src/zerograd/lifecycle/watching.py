@@ -12,6 +12,7 @@ from typing import Any
 
 from zerograd.lifecycle import verdicts
 from zerograd.lifecycle.findings import Finding
+from zerograd.lifecycle.forwards import Forwards
 from zerograd.lifecycle.judging import Judge
 from zerograd.lifecycle.light import Light
 from zerograd.lifecycle.lives import (
@@ -68,12 +69,12 @@ class Watch:
         self._where: Trail = ()
         self._passes = PASSES.count
         self._clears = 0
-        self._forward: Any = None
-        self._forwards = 0
+        self._forwards = Forwards()
         self._threads: set[int] = set()
         self._patrol = Patrol() if patrols else None
         self._before_handle: Any = None
-        self._after_handle = optimizer.register_step_post_hook(Light(self._after))
+        self._light = Light(self._after)
+        self._after_handle = optimizer.register_step_post_hook(self._light)
         self.arm()
 
     # ---------------------------------------------------------------------------------------------------- hooks
@@ -94,7 +95,7 @@ class Watch:
             self._armed = False
             OUTSIDERS.count(-1)
             self._before_handle.remove()
-            self._stop_forward()
+            self._forwards.stop()
             optimizer = self.optimizer()
             if optimizer is not None and getattr(optimizer.__dict__.get("zero_grad"), "watch", None) is self:
                 del optimizer.zero_grad
@@ -111,7 +112,7 @@ class Watch:
         self.live = False
         self._after_handle.remove()
         if self._patrol is not None:
-            self._patrol.end()
+            self._patrol.come_back(self.steps)
         self.disarm()
 
     def _hook_zero_grad(self, optimizer: Any) -> None:
@@ -176,9 +177,9 @@ class Watch:
         if moved and life.kind is MIXED and not any(ran.consumers for ran in life.passes):
             self._by_hand.append((life, life.passes[0].trail, where))
         for ran in life.passes:
-            loss = self._lost.setdefault(id(ran), Loss(ran, where, moved))
-            loss.moved = loss.moved or moved
+            loss = self._lost.setdefault(id(ran), Loss(ran, where))
             loss.lives.append(life)
+            loss.by_hand += moved
             if not ran.consumers:
                 PASSES.suspected.add(ran.trail)
         while len(self._lost) > KEPT:
@@ -186,16 +187,19 @@ class Watch:
 
     def excuse(self) -> None:
         """The step was skipped, for an overflow: what is there may be thrown away; indeed it has to be."""
-        kept = [life for life in self._lives if any(ran.skipped for ran in life.passes)]
+        kept = [life for life in self._lives if any(id(self) in ran.skipped for ran in life.passes)]
         if kept:
             self.judge.kept_after_skip(self.named(kept), self.steps, kept[0].passes[-1].trail, trail())
         for life in self._lives:
             for ran in life.passes:
-                ran.excused = ran.skipped = True
+                ran.excused = True
+                ran.skipped.add(id(self))
 
     def _is_leak(self, ran: Pass) -> bool:
-        """Whether a pass was made for another optimizer, and never used by this one."""
-        return bool(ran.consumers) and ran.trail not in self._used_trails
+        """Whether a pass was made for other optimizers: never used by this one, or by turns with them."""
+        if not ran.consumers or ran.trail not in self._used_trails:
+            return bool(ran.consumers)
+        return not any((id(self), other) in PASSES.together for other in ran.consumers)
 
     # ----------------------------------------------------------------------------------------------------- steps
 
@@ -223,12 +227,6 @@ class Watch:
         return ((args[0], evaluated, *args[2:]), keywords) if given else (args, {**keywords, "closure": evaluated})
 
     def _after(self, optimizer: Any, *_: Any) -> None:
-        if not self._armed:
-            self.steps += 1
-            if self._patrol is not None and self._patrol.is_wanted(self.steps):
-                self.arm()
-                self._consume()
-            return
         if self._outer is not None and self._outer[0] == id(sys._getframe(2)):
             self._outer = None
             if not self._evaluated:
@@ -237,7 +235,16 @@ class Watch:
             if self._patrol is not None and self._patrol.is_over(self.steps, self.judge.is_calm(self.steps)):
                 lives = self._lives
                 self.disarm()
-                self._patrol.leave(self.steps, lives)
+                self._light.hook = self._patrol.leave(self.steps, lives, self._wake)
+
+    def _wake(self, steps: int) -> None:
+        """After a step: it is time to look closely, after so many steps that nobody has."""
+        self._light.hook = self._after
+        self.steps += steps
+        if self._patrol is not None:
+            self._patrol.come_back(self.steps)
+        self.arm()
+        self._consume()
 
     def _use(self, optimizer: Any) -> None:
         """A step, or its closure, is about to use the gradients as they are now."""
@@ -278,7 +285,7 @@ class Watch:
             verdicts.empty(self, losses)
         if again:
             return
-        self._passes, self._clears, self._forwards = PASSES.count, 0, 0
+        self._passes, self._clears, self._forwards.count = PASSES.count, 0, 0
 
     def _settle_emptied(self) -> None:
         """Look into the numbers, as far as they decide: has every gradient been set to zeros since backward?"""
@@ -299,21 +306,22 @@ class Watch:
         me = id(self)
         for life in self._lives:
             for ran in life.consumed(self, self._where):
+                PASSES.share(ran, me)
                 ran.consumers.add(me)
+
+    def forget(self) -> None:
+        """Begin anew, in a fork: what has happened in the other process is not this one's to judge."""
+        self.judge = Judge(self.judge.kind, self.judge.say)
+        self._lost.clear()
+        self._by_hand.clear()
+        for life in self._lives:
+            life.forget()
 
     def owns_any(self, ids: set[int]) -> bool:
         """Whether any of the parameters with these ids is this optimizer's."""
         return any(id(life.parameter) in ids for life in self._lives)
 
     # ------------------------------------------------------------------------------------------------------ others
-
-    def _count_forward(self, *_: Any) -> None:
-        self._forwards += 1
-
-    def _stop_forward(self) -> None:
-        if self._forward is not None:
-            self._forward.remove()
-            self._forward = None
 
     def named(self, lives: list[Life]) -> list[str]:
         """The names of the parameters that these lives belong to."""
@@ -338,7 +346,8 @@ class Watch:
         self.judge.close()
         optimizer = self.optimizer()
         if optimizer is not None:
-            self._states.look(optimizer, f"after step {self.steps}", self.steps, self._where, self._names)
+            steps = self.steps + (self._patrol.taken if self._patrol is not None else 0)
+            self._states.look(optimizer, f"after step {steps}", steps, self._where, self._names)
 
 
 def _alive(ref: Any) -> Any:

@@ -1,0 +1,132 @@
+"""Whether a program keeps gradients for its own use: what was read before a clear was not thrown away unused.
+
+So do A-GEM and MGDA, which combine the gradients of several losses by hand, and sums of squared gradients (Fisher
+information). It is read in the source, of the functions that call backward or clear and of those that they call in the
+same file. A norm that is printed, a question whether a gradient is there and a change in place keep nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import linecache
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from zerograd.lifecycle.sites import Trail
+
+FIGURES = frozenset(
+    {
+        "norm", "item", "max", "min", "amax", "amin", "mean", "sum", "std", "var", "any", "all", "numel", "dim", "size",
+        "isnan", "isfinite", "isinf", "nan_to_num", "vector_norm", "get_total_norm", "count_nonzero", "shape", "device",
+        "dtype", "is_sparse", "layout", "print", "len", "id", "isinstance", "hasattr", "float", "bool",
+    }
+)  # fmt: skip
+"""What makes a figure of a gradient, to look at."""
+
+
+@dataclass
+class Function:
+    """A function, or the module's own statements. calls: the names that it calls."""
+
+    first: int
+    last: int
+    keeps: bool = False
+    calls: set[str] = field(default_factory=set)
+
+
+def keeps_gradients(where: Trail) -> bool:
+    """Whether the functions of these frames, or those that they call, keep gradients."""
+    for site in where:
+        functions = _functions(site.file)
+        around = [f for named in functions.values() for f in named if f.first <= site.line <= f.last]
+        waiting = [max(around, key=lambda f: f.first)] if around else []
+        seen: set[int] = set()
+        while waiting:
+            function = waiting.pop()
+            if function.keeps:
+                return True
+            if id(function) not in seen:
+                seen.add(id(function))
+                waiting.extend(f for name in function.calls for f in functions.get(name, []))
+    return False
+
+
+@functools.cache
+def _functions(file: str) -> dict[str, list[Function]]:
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError):
+        return {}
+    found: dict[str, list[Function]] = {}
+    _collect(tree, "", Function(0, 1 << 60), found, set(_inputs(tree)))
+    return found
+
+
+def _inputs(tree: ast.AST) -> Iterator[str]:
+    """Names that are told to require gradients: an attack reads those of its inputs, not of parameters."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            asks = isinstance(node.value, ast.Call) and (
+                _name(node.value.func) == "requires_grad_" or any(k.arg == "requires_grad" for k in node.value.keywords)
+            )
+            for target in node.targets:
+                if asks and isinstance(target, ast.Name):
+                    yield target.id
+                elif isinstance(target, ast.Attribute) and target.attr == "requires_grad":
+                    yield getattr(target.value, "id", "")
+        elif isinstance(node, ast.Attribute) and node.attr == "requires_grad_":
+            yield getattr(node.value, "id", "")
+
+
+def _collect(root: ast.AST, name: str, function: Function, found: dict[str, list[Function]], inputs: set[str]) -> None:
+    found.setdefault(name, []).append(function)
+    for node, parents in _inside(root, ()):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            _collect(node, node.name, Function(node.lineno, node.end_lineno or node.lineno), found, inputs)
+        elif isinstance(node, ast.Call):
+            function.calls.add(_name(node.func))
+        elif isinstance(node, ast.Attribute) and node.attr == "grad" and isinstance(node.ctx, ast.Load):
+            function.keeps |= getattr(node.value, "id", None) not in inputs and _is_kept(node, parents)
+
+
+def _inside(node: ast.AST, parents: tuple[ast.AST, ...]) -> Iterator[tuple[ast.AST, tuple[ast.AST, ...]]]:
+    """All nodes of a function but those of functions in it, each with its parents, the innermost first."""
+    for child in ast.iter_child_nodes(node):
+        yield child, (node, *parents)
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _inside(child, (node, *parents))
+
+
+def _is_kept(node: ast.AST, parents: tuple[ast.AST, ...]) -> bool:
+    child = node
+    for parent in parents:
+        if isinstance(parent, ast.Attribute):
+            if parent.attr in FIGURES or (parent.attr.endswith("_") and not parent.attr.endswith("__")):
+                return False
+        elif isinstance(parent, ast.Call):
+            if child is not parent.func and _name(parent.func) in FIGURES:
+                return False
+        elif isinstance(parent, ast.Compare | ast.BoolOp):
+            return False
+        elif isinstance(parent, ast.comprehension | ast.If | ast.While | ast.Assert | ast.Expr):
+            return isinstance(parent, ast.Expr) and _hands_over(child)
+        elif isinstance(parent, ast.IfExp) and child is parent.test:
+            return False
+        elif isinstance(parent, ast.Assign):  # a gradient that takes a gradient's place is still one
+            return not all(isinstance(target, ast.Attribute) and target.attr == "grad" for target in parent.targets)
+        elif isinstance(parent, ast.AugAssign):
+            return not (isinstance(parent.target, ast.Attribute) and parent.target.attr == "grad")
+        elif isinstance(parent, ast.stmt):
+            return not isinstance(parent, ast.Delete)
+        child = parent
+    return False
+
+
+def _hands_over(statement: ast.AST) -> bool:
+    """``sums.append(p.grad)``, ``total.add_(p.grad)``: a call of a method whose argument it is."""
+    return isinstance(statement, ast.Call) and isinstance(statement.func, ast.Attribute)
+
+
+def _name(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")

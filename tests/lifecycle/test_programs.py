@@ -1,0 +1,222 @@
+"""Whole programs, as under `zerograd guard`: right ones are left in peace, wrong ones named, once for each cause."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from mutation.running import Outcome, run
+from zerograd.lifecycle.sessions import guarded_session
+
+START = """
+import copy, torch
+from torch import nn
+torch.manual_seed(0)
+SGD, Adam = torch.optim.SGD, torch.optim.Adam
+"""
+
+RIGHT = {
+    "optimizers that step by turns on one loss": """
+u, v = nn.Parameter(torch.randn(6, 2)), nn.Parameter(torch.randn(5, 2))
+ours, theirs = SGD([u], lr=1e-2), SGD([v], lr=1e-2)
+for turn in range(20):
+    ours.zero_grad()
+    theirs.zero_grad()
+    (u @ v.t() - 1).square().mean().backward()
+    (ours if turn % 2 == 0 else theirs).step()
+""",
+    "one backward for two optimizers whose steps a scaler skips": """
+body, head = nn.Linear(4, 4), nn.Linear(4, 1)
+ours, theirs = SGD(body.parameters(), lr=1e-3), Adam(head.parameters(), lr=1e-3)
+scaler = torch.amp.GradScaler("cpu", init_scale=64.0)
+for turn in range(20):
+    ours.zero_grad()
+    theirs.zero_grad()
+    h = body(torch.randn(8, 4))
+    loss = head(h).square().mean() * (float("inf") if turn in (4, 5) else 1)
+    scaler.scale(h.square().mean()).backward(retain_graph=True)
+    scaler.scale(loss).backward()
+    scaler.unscale_(ours)
+    scaler.step(ours)
+    scaler.step(theirs)
+    scaler.update()
+""",
+    "the gradient of a memory, read and cleared, then used by hand (A-GEM)": """
+model = nn.Linear(4, 2)
+optimizer = SGD(model.parameters(), lr=0.05)
+def flat():
+    return torch.cat([p.grad.view(-1) for p in model.parameters()])
+for turn in range(30):
+    optimizer.zero_grad()
+    model(torch.ones(3, 4)).square().mean().backward()
+    kept = flat().clone()
+    optimizer.zero_grad()
+    model(torch.randn(8, 4)).square().mean().backward()
+    if flat() @ kept < 0:
+        for p in model.parameters():
+            p.grad.copy_(torch.zeros_like(p))
+    optimizer.step()
+""",
+    "sums of squared gradients, and no step": """
+model = nn.Linear(4, 2)
+optimizer, sums = SGD(model.parameters()), [torch.zeros(2, 4), torch.zeros(2)]
+for turn in range(10):
+    optimizer.zero_grad()
+    model(torch.randn(8, 4)).square().mean().backward()
+    for total, p in zip(sums, model.parameters()):
+        total.add_(p.grad.detach() ** 2)
+""",
+    "clears where the norm is large, twice in a row too": """
+model = nn.Linear(4, 1)
+optimizer = Adam(model.parameters(), lr=1e-2)
+for turn in range(30):
+    optimizer.zero_grad()
+    (model(torch.randn(8, 4) * (100 if turn in (3, 4, 9, 20) else 1)) - 1).square().mean().backward()
+    if nn.utils.clip_grad_norm_(model.parameters(), 5.0) > 50:
+        optimizer.zero_grad()
+    optimizer.step()
+""",
+    "batches that get no step, some times in a row": """
+model = nn.Linear(4, 1)
+optimizer = SGD(model.parameters(), lr=0.1)
+for used in (1, 0, 1, 0, 1, 0, 1, 0, 1, 1, 1, 1, 0, 0, 1, 1, 1, 0, 0, 1, 1, 1):
+    optimizer.zero_grad()
+    model(torch.randn(8, 4)).square().mean().backward()
+    if used:
+        optimizer.step()
+""",
+}
+
+WINDOW = """
+for turn in range(40):
+    optimizer.zero_grad()
+    (model(inputs()) / 4).square().mean().backward()
+    print("norm", sum(p.grad.norm() for p in model.parameters()).item() > 1e9)
+    if (turn + 1) % 4 == 0:
+        optimizer.step()
+    for p in model.parameters():
+        p.data.clamp_(-9, 9)
+        with torch.no_grad():
+            p.clamp_(-9, 9)
+"""
+
+WRONG: dict[str, tuple[str, dict[str, Any]]] = {
+    "a forgotten clear with an optimizer for each parameter": (
+        """
+model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+optimizers = {p: SGD([p], lr=1e-3) for p in model.parameters()}
+for p in model.parameters():
+    p.register_post_accumulate_grad_hook(lambda p: optimizers[p].step())
+for turn in range(10):
+    model(torch.randn(8, 4)).square().mean().backward()
+""",
+        {"code": "ZG101", "count": 36, "parameters": {"0.weight", "0.bias", "2.weight", "2.bias"}},
+    ),
+    "a forgotten clear with optimizers made anew": (
+        """
+model = nn.Linear(1, 1)
+for task in range(4):
+    learner = copy.deepcopy(model)
+    optimizer = SGD(learner.parameters(), lr=0.02)
+    for turn in range(6):
+        learner(torch.rand(8, 1)).square().mean().backward()
+        optimizer.step()
+""",
+        {"code": "ZG101", "count": 20, "parameters": {"weight", "bias"}},
+    ),
+    "a step that is called for another network": (
+        """
+one, other = nn.Linear(4, 2), nn.Linear(4, 2)
+ours, theirs = Adam(one.parameters()), Adam(other.parameters())
+def update(net, optimizer):
+    optimizer.zero_grad()
+    net(torch.randn(8, 4)).square().mean().backward()
+    optimizer.step()
+for turn in range(6):
+    update(one, ours)
+    update(other, ours)
+""",
+        {"code": "ZG110", "count": 6, "parameters": {"weight", "bias"}},
+    ),
+    "a window that is cleared, with weights that are clamped and norms that are printed": (
+        "model = nn.Linear(4, 1)\noptimizer = SGD(model.parameters(), lr=1e-2)\ninputs = lambda: torch.randn(8, 4)"
+        + WINDOW,
+        {"code": "ZG105", "count": 10, "parameters": {"weight", "bias"}},
+    ),
+    "a window that is cleared, with an embedding of bounded norm": (
+        "model = nn.Sequential(nn.Embedding(9, 6, max_norm=1.0), nn.Linear(6, 2))\n"
+        "optimizer = Adam(model.parameters(), lr=1e-2)\ninputs = lambda: torch.randint(0, 9, (8,))" + WINDOW,
+        {"code": "ZG105", "count": 10},
+    ),
+    "a branch now and then that is cleared before its step": (
+        """
+model = nn.Linear(4, 1)
+optimizer = SGD(model.parameters(), lr=1e-2)
+for turn in range(30):
+    optimizer.zero_grad()
+    model(torch.randn(8, 4)).square().mean().backward()
+    optimizer.step()
+    if turn % 4 == 0:
+        sum(p.square().sum() for p in model.parameters()).backward()
+        optimizer.zero_grad()
+        optimizer.step()
+""",
+        {"code": "ZG103", "count": 8},
+    ),
+    "a loss's own parameters that are not cleared": (
+        """
+class Centers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.centers = nn.Parameter(torch.randn(2))
+model, loss_fn = nn.Linear(4, 2), Centers()
+optimizer = SGD([*model.parameters(), *loss_fn.parameters()], lr=1e-3)
+for turn in range(6):
+    model.zero_grad()
+    (model(torch.randn(8, 4)) - loss_fn.centers).square().mean().backward()
+    optimizer.step()
+""",
+        {"code": "ZG101", "count": 5, "parameters": {"centers"}},
+    ),
+}
+
+
+def run_as_file(text: str, folder: Path) -> Outcome:
+    """The guard reads the source too, as far as a suspicion needs it."""
+    file = folder / "program.py"
+    file.write_text(text, "utf-8")
+    return run(text, file)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_program_is_left_in_peace(name: str, tmp_path: Path) -> None:
+    outcome = run_as_file(START + RIGHT[name], tmp_path)
+    assert outcome.error is None
+    assert outcome.said == []
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_one_cause_is_one_finding_with_all_its_parameters_and_a_count(name: str, tmp_path: Path) -> None:
+    text, expected = WRONG[name]
+    outcome = run_as_file(START + text, tmp_path)
+    assert outcome.error is None
+    (finding,) = outcome.report
+    assert {key: set(value) if key == "parameters" else value for key, value in finding.items() if key in expected} == (
+        expected
+    )
+
+
+def test_what_came_before_a_fork_is_not_its_to_judge() -> None:
+    """A worker of a DataLoader, made after a dry run."""
+    model = nn.Linear(4, 2)
+    with guarded_session() as session:
+        optimizer = torch.optim.SGD(model.parameters())
+        for _ in range(3):
+            model(torch.zeros(2, 4)).sum().backward()
+            optimizer.zero_grad()
+        session.forked()
+    assert session.findings == []
