@@ -65,6 +65,18 @@ def test_hooks_fire_once_a_step_through_any_subclass(cls: Any, kind: str) -> Non
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_the_guards_hook_fires_once_a_step_through_any_subclass(cls: Any) -> None:
+    seen: list[Any] = []
+    params = parameters()
+    give_gradients(params, 0)
+    optimizer = cls(params)
+    optimizer.register_step_post_hook(Light(lambda one, *_: seen.append(one)))
+    optimizer.step()
+    optimizer.step()
+    assert seen == [optimizer] * 2
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 def test_the_profiler_sees_one_range_with_the_name_of_the_class(cls: Any) -> None:
     params = parameters()
     give_gradients(params, 0)

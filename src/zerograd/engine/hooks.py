@@ -24,25 +24,31 @@ def hooked(step: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(step)
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if (
+        after = self._optimizer_step_post_hooks
+        if not (
             _global_optimizer_pre_hooks
             or _global_optimizer_post_hooks
             or self._optimizer_step_pre_hooks
-            or self._optimizer_step_post_hooks
             or profiler._is_profiler_enabled
-        ) and not self.__dict__.get("_hooks_fire"):
-            self._hooks_fire = True  # a subclass's step that calls this one through super() is one step, not two
-            try:
-                if type(only := _only_hook(self)) is Light:
+        ):
+            if not after:
+                return step(self, *args, **kwargs)
+            if len(after) == 1 and type(self).step is wrapper and type(only := next(iter(after.values()))) is Light:
+                self._hooks_fire = True
+                try:
                     out = step(self, *args, **kwargs)
-                    only.hook(self)
-                    return out
-                if not profiler._is_profiler_enabled and are_light(self):
-                    return _with_light_hooks(step, self, args, kwargs)
-                return watched(self, *args, **kwargs)
-            finally:
-                self._hooks_fire = False
-        return step(self, *args, **kwargs)
+                finally:
+                    self._hooks_fire = False
+                only.hook(self)
+                return out
+        if self.__dict__.get("_hooks_fire"):  # called by a subclass's step through super(): one step, not two
+            return step(self, *args, **kwargs)
+        self._hooks_fire = True
+        try:
+            light = not profiler._is_profiler_enabled and are_light(self)
+            return _with_light_hooks(step, self, args, kwargs) if light else watched(self, *args, **kwargs)
+        finally:
+            self._hooks_fire = False
 
     wrapper = untraced(wrapper)
     wrapper.hooked = True  # type: ignore[attr-defined]  # torch leaves a step with this mark alone
@@ -54,13 +60,6 @@ def unhooked(step: Callable[..., Any]) -> Callable[..., Any]:
     while getattr(step, "hooked", False):
         step = step.__wrapped__  # type: ignore[attr-defined]
     return step
-
-
-def _only_hook(optimizer: Any) -> Any:
-    """The one hook that there is, if it comes after the step."""
-    after = optimizer._optimizer_step_post_hooks
-    others = _global_optimizer_pre_hooks or _global_optimizer_post_hooks or optimizer._optimizer_step_pre_hooks
-    return None if others or len(after) != 1 or profiler._is_profiler_enabled else next(iter(after.values()))
 
 
 def _with_light_hooks(step: Callable[..., Any], optimizer: Any, args: Any, kwargs: Any) -> Any:
