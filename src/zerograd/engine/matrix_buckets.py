@@ -11,7 +11,6 @@ wider dtype.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -69,8 +68,11 @@ class MatrixBucket(Bucket):
         enabled = torch.is_grad_enabled()
         torch._C._set_grad_enabled(False)
         try:
-            with nullcontext() if self.coding is None else self.opened(self.coding):
+            if self.coding is None:
                 self._run()
+            else:
+                with self.opened(self.coding):
+                    self._run()
         finally:
             torch._C._set_grad_enabled(enabled)
 
@@ -85,7 +87,7 @@ class MatrixBucket(Bucket):
             targets = [[local(t) if has_dtensor(t) else t for t in tensors] for tensors in targets]
             grads = [local(g) if has_dtensor(g) else g for g in grads]
         self._compute(targets, grads, sharded)
-        for tensors, results in zip(parts, targets if parts else (), strict=True):
+        for tensors, results in zip(parts, targets, strict=True) if parts else ():
             for part, full in zip(tensors, results, strict=True):
                 put_back(part, full)
 
@@ -95,9 +97,12 @@ class MatrixBucket(Bucket):
         if rule.lists:
             work: list[Any] = targets if alike else [[t.to(self.dtype) for t in tensors] for tensors in targets]
             g: Any = self._scaled(grads if alike else [g.to(self.dtype) for g in grads])
+        elif alike and len(self.params) == 1:
+            work = [tensors[0][None] for tensors in targets]
+            g = self._scaled([grads[0][None]])[0]
         else:
             work = [self._stacked(tensors) for tensors in targets]
-            (g,) = self._scaled([self._stacked(grads)])
+            g = self._scaled([self._stacked(grads)])[0]
         p, *states = work
         held = dict(zip(self.states, states, strict=True))
         rule.function(g, p, *map(held.get, self.program.graph.tensor_states), **self._arguments())
@@ -114,8 +119,11 @@ class MatrixBucket(Bucket):
     @property
     def _alike(self) -> bool:
         """Whether all tensors have the dtype of the computation."""
-        firsts = (self.params, self.grads, *self.states.values())
-        return all(tensors[0].dtype == self.dtype for tensors in firsts)
+        dtype = self.dtype
+        for tensors in (self.params, self.grads, *self.states.values()):  # noqa: SIM110  # all() makes a generator
+            if tensors[0].dtype != dtype:
+                return False
+        return True
 
     def _arguments(self) -> dict[str, Any]:
         """What the rule is given by name."""

@@ -46,13 +46,15 @@ def adafactor(
         variance.lerp_(square, fresh)
         u = torch.clamp(variance, min=least**2, out=square).rsqrt_().mul_(g)
     else:
-        row_var.lerp_(mean(square, -1), fresh)
-        col_var.lerp_(mean(square, -2), fresh)
-        row = row_var / mean(row_var, -2).clamp_(min=least)
+        rows, columns = g.shape[-2:]
+        remember(row_var, square.sum(-1, True), fresh, columns)
+        remember(col_var, square.sum(-2, True), fresh, rows)
+        total = row_var.sum(-2, True).clamp_min_(least * rows)
+        row = torch.addcdiv(torch.zeros_like(total), row_var, total, value=rows)  # row_var / mean, at least eps[0]
         if g.numel() >= LARGE and row.min() * col_var.min() >= least**2:  # nothing to clamp: no matrix of roots
             u = torch.mul(g, row.rsqrt_(), out=square).mul_(col_var.rsqrt())
         else:
-            u = torch.mul(row, col_var, out=square).clamp_(min=least**2).rsqrt_().mul_(g)
+            u = torch.mul(row, col_var, out=square).clamp_min_(least**2).rsqrt_().mul_(g)
     step = a / at_least(rms(u) / d, 1.0)
     if isinstance(step, float):
         p.add_(u, alpha=-step)
@@ -60,15 +62,17 @@ def adafactor(
         p.addcmul_(u, step, value=-1)
 
 
-def mean(x, dim):
-    """The mean along a dimension; torch's own takes longer for what is small or has 16 bits."""
-    return x.sum(dim=dim, keepdim=True).div_(x.shape[dim])
+def remember(state, total, fresh, count):
+    """state = (1 - fresh) * state + fresh * total / count; a product with a number would take twice as long as a sum
+    with a factor if they are small, and torch's own mean takes longer too."""
+    state.sub_(state, alpha=fresh).add_(total, alpha=fresh / count)
 
 
 def rms(x):
     """The root mean square of each of a stack; of a stack of one, a plain number."""
-    count = x.numel() // len(x)
-    if len(x) == 1:
+    stack = x.shape[0]
+    count = x.numel() // stack
+    if stack == 1:
         return torch.linalg.vector_norm(x).item() / math.sqrt(count)
     norm = torch.linalg.vector_norm(x.reshape(-1, count), dim=1)
     each = (norm if norm.dtype == torch.float64 else norm.float()) / math.sqrt(count)
