@@ -85,6 +85,17 @@ for turn in range(30):
     model(torch.randn(8, 4)).square().mean().backward()
     optimizer.step()
 """,
+    "batches that are drawn anew until one will do": """
+model = nn.Linear(4, 1)
+optimizer = SGD(model.parameters(), lr=1e-2)
+for tries in (3, 2, 4, 2, 5, 3, 3, 4, 2, 5, 4, 3):
+    for turn in range(9):
+        optimizer.zero_grad()
+        model(torch.randn(8, 4)).square().mean().backward()
+        if turn == tries:
+            break
+    optimizer.step()
+""",
     "clears where the norm is large, twice in a row too": """
 model = nn.Linear(4, 1)
 optimizer = Adam(model.parameters(), lr=1e-2)
@@ -191,6 +202,18 @@ for turn in range(6):
         "model = nn.Sequential(nn.Embedding(9, 6, max_norm=1.0), nn.Linear(6, 2))\n"
         "optimizer = Adam(model.parameters(), lr=1e-2)\ninputs = lambda: torch.randint(0, 9, (8,))" + WINDOW,
         {"code": "ZG105", "count": 10},
+    ),
+    "windows of changing lengths that are cleared": (
+        """
+model = nn.Linear(4, 1)
+optimizer = SGD(model.parameters(), lr=1e-2)
+for length in (3, 2, 4, 2, 5, 3, 3, 4, 2, 5, 4, 3):
+    for turn in range(length):
+        optimizer.zero_grad()
+        (model(torch.randn(8, 4)) / length).square().mean().backward()
+    optimizer.step()
+""",
+        {"code": "ZG105", "count": 12},
     ),
     "a branch now and then that is cleared before its step": (
         """

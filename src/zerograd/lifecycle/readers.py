@@ -12,6 +12,7 @@ import functools
 import linecache
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from zerograd.lifecycle.sites import Trail
 
@@ -64,12 +65,43 @@ def keeps_gradients(where: Trail) -> bool:
     return False
 
 
+def is_in_loop_before(backward: Trail, clear: Trail, step: Trail) -> bool:
+    """Whether backward and clear stand in a for loop that no break leaves, and the step after it.
+
+    All rounds but the last are thrown away then, however many they are.
+    """
+    if not (backward and clear and step) or not backward[0].file == clear[0].file == step[0].file:
+        return False
+    lines = backward[0].line, clear[0].line
+    return any(
+        first <= min(lines) and max(lines) <= last < step[0].line <= end
+        for first, last, end in _loops(backward[0].file)
+    )
+
+
+@functools.cache
+def _loops(file: str) -> list[tuple[int, int, int]]:
+    """First and last line of each for loop that nothing leaves early, and the last line of the block round it."""
+    found = []
+    for node in ast.walk(_tree(file)):
+        for name in ("body", "orelse", "finalbody"):
+            block: Any = getattr(node, name, None)
+            for loop in block if isinstance(block, list) else ():
+                if isinstance(loop, ast.For) and not any(isinstance(n, ast.Break | ast.Return) for n in ast.walk(loop)):
+                    found.append((loop.lineno, loop.end_lineno or 0, block[-1].end_lineno or 0))
+    return found
+
+
+def _tree(file: str) -> ast.Module:
+    try:
+        return ast.parse("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError):
+        return ast.Module([], [])
+
+
 @functools.cache
 def _functions(file: str) -> dict[str, list[Function]]:
-    try:
-        tree = ast.parse("".join(linecache.getlines(file)))
-    except (SyntaxError, ValueError):
-        return {}
+    tree = _tree(file)
     found: dict[str, list[Function]] = {}
     _collect(tree, "", Function(0, 1 << 60), found, set(_inputs(tree)))
     return found
