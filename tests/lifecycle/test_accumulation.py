@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,42 +10,9 @@ import torch
 from torch import Tensor, nn
 
 import zerograd
+from lifecycle.windows import OPTIMIZERS, Replica, in_full, joined, mean, network, samples, summed, weights
 
-OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
-    "zerograd.SGD": lambda params: zerograd.SGD(params, lr=0.1),
-    "zerograd.AdamW": lambda params: zerograd.AdamW(params, lr=0.01),
-    "zerograd.SGD, clipped": lambda params: zerograd.SGD(params, lr=0.1, clip=0.05),
-    "torch.SGD": lambda params: torch.optim.SGD(params, lr=0.1),
-    "torch.Adam": lambda params: torch.optim.Adam(params, lr=0.01),
-}
 SIZES = {"unequal": [5, 1, 3, 2, 7, 4, 1], "equal": [3, 3, 3, 3], "a short tail": [4, 4, 4, 4, 4], "one": [6]}
-
-
-def mean(outputs: Tensor, targets: Tensor) -> Tensor:
-    return nn.functional.mse_loss(outputs, targets)
-
-
-def summed(outputs: Tensor, targets: Tensor) -> Tensor:
-    return nn.functional.mse_loss(outputs, targets, reduction="sum")
-
-
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)).double()
-
-
-def samples(sizes: list[int]) -> list[tuple[Tensor, Tensor]]:
-    torch.manual_seed(1)
-    return [(torch.randn(n, 3).double(), torch.randn(n, 1).double()) for n in sizes]
-
-
-def joined(batches: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    inputs, targets = zip(*batches, strict=True)
-    return torch.cat(inputs), torch.cat(targets)
-
-
-def weights(model: nn.Module) -> Tensor:
-    return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
 def accumulated(make: Any, batches: Any, every: int, reduction: str) -> Tensor:
@@ -58,17 +23,6 @@ def accumulated(make: Any, batches: Any, every: int, reduction: str) -> Tensor:
         optimizer.zero_grad()
         for inputs, targets in window:
             window.backward(loss_fn(model(inputs), targets), n=len(inputs), reduction=reduction)  # type: ignore[arg-type]
-        optimizer.step()
-    return weights(model)
-
-
-def in_full(make: Any, batches: Any, every: int) -> Tensor:
-    model = network()
-    optimizer = make(model.parameters())
-    for start in range(0, len(batches), every):
-        inputs, targets = joined(batches[start : start + every])
-        optimizer.zero_grad()
-        mean(model(inputs), targets).backward()
         optimizer.step()
     return weights(model)
 
@@ -267,26 +221,6 @@ def test_a_wrapper_round_an_optimizer_fits_in(make: Any) -> None:
     torch.testing.assert_close(got, in_full(make, batches, 2), rtol=0, atol=1e-11)
 
 
-class Replica(nn.Linear):
-    """Counts, as DistributedDataParallel has it, which forward passes are to keep their gradients to themselves."""
-
-    quiet = False
-
-    def __init__(self) -> None:
-        super().__init__(3, 1)
-        self.seen: list[bool] = []
-
-    @contextlib.contextmanager
-    def no_sync(self) -> Any:
-        self.quiet = True
-        yield
-        self.quiet = False
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        self.seen.append(self.quiet)
-        return super().forward(inputs)
-
-
 def test_only_the_last_micro_batch_of_a_window_is_sent() -> None:
     model = Replica()
     optimizer = zerograd.SGD(model.parameters())
@@ -347,7 +281,6 @@ def test_accumulate_refuses_at_once(arguments: dict[str, Any], error: type[Excep
 
 def test_losses_with_and_without_n_do_not_mix() -> None:
     p = nn.Parameter(torch.ones(1))
-    (window,) = zerograd.accumulate([1], zerograd.SGD([p]))
     window = next(iter(zerograd.accumulate([1, 2], zerograd.SGD([p]))))
     window.backward(p.sum(), n=2)
     with pytest.raises(ValueError, match="without"):

@@ -70,6 +70,32 @@ for turn in range(10):
     for total, p in zip(sums, model.parameters()):
         total.add_(p.grad.detach() ** 2)
 """,
+    "gradients of two losses, each read and cleared, for the angle between them": """
+model = nn.Linear(4, 2)
+optimizer, angles = SGD(model.parameters(), lr=0.05), []
+for turn in range(30):
+    flats = []
+    for loss in (model(torch.ones(3, 4)).square().mean(), model(torch.randn(8, 4)).square().mean()):
+        optimizer.zero_grad()
+        loss.backward()
+        flat = torch.cat([p.grad.flatten() for p in model.parameters()])
+        flats.append(flat)
+    angles.append(torch.cosine_similarity(*flats, dim=0).item())
+    optimizer.zero_grad()
+    model(torch.randn(8, 4)).square().mean().backward()
+    optimizer.step()
+""",
+    "batches that are drawn anew until one will do": """
+model = nn.Linear(4, 1)
+optimizer = SGD(model.parameters(), lr=1e-2)
+for tries in (3, 2, 4, 2, 5, 3, 3, 4, 2, 5, 4, 3):
+    for turn in range(9):
+        optimizer.zero_grad()
+        model(torch.randn(8, 4)).square().mean().backward()
+        if turn == tries:
+            break
+    optimizer.step()
+""",
     "clears where the norm is large, twice in a row too": """
 model = nn.Linear(4, 1)
 optimizer = Adam(model.parameters(), lr=1e-2)
@@ -103,6 +129,22 @@ for turn in range(40):
         with torch.no_grad():
             p.clamp_(-9, 9)
 """
+
+LOGGED = {
+    "and named for a norm to be logged": """
+def norm():
+    total = 0.0
+    for p in model.parameters():
+        g = p.grad
+        if g is not None:
+            total += g.detach().norm(2).item() ** 2
+    return total ** 0.5""",
+    "and listed for a norm to be logged": """
+def norm():
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    return torch.norm(torch.stack([torch.norm(g.detach()) for g in grads]))""",
+}
+"""Ways to make a figure of the gradients: this is no use of them."""
 
 WRONG: dict[str, tuple[str, dict[str, Any]]] = {
     "a forgotten clear with an optimizer for each parameter": (
@@ -147,10 +189,31 @@ for turn in range(6):
         + WINDOW,
         {"code": "ZG105", "count": 10, "parameters": {"weight", "bias"}},
     ),
+    **{
+        f"a window that is cleared, {how}": (
+            "model, writer = nn.Linear(4, 1), []\noptimizer = SGD(model.parameters(), lr=1e-2)\n"
+            f"inputs = lambda: torch.randn(8, 4)\n{reader}\n"
+            + WINDOW.replace('print("norm", ', "writer.append((norm(), ").replace("> 1e9)", "> 1e9))"),
+            {"code": "ZG105", "count": 10, "parameters": {"weight", "bias"}},
+        )
+        for how, reader in LOGGED.items()
+    },
     "a window that is cleared, with an embedding of bounded norm": (
         "model = nn.Sequential(nn.Embedding(9, 6, max_norm=1.0), nn.Linear(6, 2))\n"
         "optimizer = Adam(model.parameters(), lr=1e-2)\ninputs = lambda: torch.randint(0, 9, (8,))" + WINDOW,
         {"code": "ZG105", "count": 10},
+    ),
+    "windows of changing lengths that are cleared": (
+        """
+model = nn.Linear(4, 1)
+optimizer = SGD(model.parameters(), lr=1e-2)
+for length in (3, 2, 4, 2, 5, 3, 3, 4, 2, 5, 4, 3):
+    for turn in range(length):
+        optimizer.zero_grad()
+        (model(torch.randn(8, 4)) / length).square().mean().backward()
+    optimizer.step()
+""",
+        {"code": "ZG105", "count": 12},
     ),
     "a branch now and then that is cleared before its step": (
         """

@@ -4,8 +4,10 @@ FRESH = "all gradients that the step uses are fresh; that one backward is missin
 BY_HAND = "gradients that are assigned by hand are nobody's business: evolution strategies, line searches"
 UNUSED = "no backward and no step runs at all, or one step more with a backward of its own"
 FOREIGN = "the gradients belong to a copy that no optimizer owns"
-BETWEEN = "what is used by hand between two backward passes is not seen by any optimizer"
+MOVED = "no step at all, but the weights are moved by hand after each backward, as in an update by hand"
 SCHEDULE = "the gradients are right; the learning rate comes one step early"
+FROZEN = "frozen at first, so its first steps rightly find nothing; that it is one behind shows in the last one only"
+HANDLED = "each backward raises, and its gradients are cleared where the error is handled, which is right"
 BRANCH = "a step that finds nothing now and then, between others that do, is taken for a flush"
 
 MISSED = {
@@ -15,7 +17,7 @@ MISSED = {
     },
     "by_hand": {"move last 28 optimizer.step()": SCHEDULE},
     "declared": {"dedent 22 batches.backward(loss, n=len(x))": FRESH},
-    "frozen": {"move first 24 body_optimizer.step()": BRANCH},
+    "frozen": {"move first 24 body_optimizer.step()": FROZEN},
     "functional": {
         f"{operator} {line} optimizer.step()": BY_HAND
         for operator in ("delete", "duplicate", "move first", "dedent")
@@ -27,13 +29,13 @@ MISSED = {
         "move last 20 optimizer_d.step()": FRESH,
     },
     "lbfgs": {f"{operator} 24 optimizer.step(closure)": UNUSED for operator in ("delete", "duplicate", "dedent")},
-    "rebuilt": {"duplicate 22 loss.backward()": UNUSED},
+    "rebuilt": {"duplicate 22 loss.backward()": HANDLED},
     "sam": {
         **{
             f"{operator} 24 optimizer.zero_grad()": FRESH
             for operator in ("delete", "move first", "move last", "dedent")
         },
-        "delete 30 optimizer.step()": BETWEEN,
+        "delete 30 optimizer.step()": MOVED,
     },
     "shared_memory": {
         "delete 25 local.zero_grad()": FOREIGN,

@@ -10,8 +10,9 @@ for each micro-batch.
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import nullcontext
 from itertools import islice
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from zerograd.lifecycle.ownership import innermost, owned
+from zerograd.lifecycle.reading import is_zero
 from zerograd.lifecycle.stamps import Declared
 
 Reduction = Literal["mean", "sum"]
@@ -55,16 +57,22 @@ def accumulate(loader: Iterable[Any], optimizer: Any, every: int = 4, model: Any
 def _windows(batches: Iterator[Any], optimizer: Any, every: int, model: Any) -> Generator[Window]:
     by_itself = hasattr(type(optimizer), "_window")  # its step divides in the pass that reads the gradients anyway
     current: list[Window] = []
-    handle = None if by_itself else optimizer.register_step_pre_hook(lambda *_: current[-1].divide())
+    unused = False
+    handle = None if by_itself else optimizer.register_step_pre_hook(lambda *_: current[-1].divide_if_open())
     try:
         for first in batches:
             window = Window(first, islice(batches, every - 1), optimizer, model)
+            window.follows_unused = unused
             current[:] = [window]
+            _OPEN[optimizer] = weakref.ref(window)
             if by_itself:
                 optimizer._window = window
             yield window
+            unused = window.is_unused()
             window.close()
     finally:
+        if current and current[-1].is_open():
+            _OPEN.pop(optimizer, None)
         if handle is not None:
             handle.remove()
         elif optimizer.__dict__.get("_window") in current:
@@ -74,50 +82,66 @@ def _windows(batches: Iterator[Any], optimizer: Any, every: int, model: Any) -> 
 class Window(Declared):
     """The micro-batches between two steps. Iterate over it, and call its ``backward`` with each loss.
 
-    divisor: what the gradients are still to be divided by; the step does it.
+    divisor: what the gradients are still to be divided by; the step does it. follows_unused: there has been a window
+    before this one without a step.
     """
 
+    follows_unused = False
+
     def __init__(self, first: Any, rest: Iterator[Any], optimizer: Any, model: Any = None) -> None:
-        self._batches = self._each(first, rest, getattr(model, "no_sync", None))
+        self._next, self._rest = first, rest
+        self._quiet = getattr(model, "no_sync", None)
         self._optimizer = optimizer
         self._counted: bool | None = None
         self._unit = 0.0
         self._total = 0.0
-        self._divided = False
+        self._waiting: set[object] = set()
+        self._written = self._failed = self._divided = False
         self._running = any(p.dtype == torch.float16 for p in owned(optimizer))
 
     def __iter__(self) -> Iterator[Any]:
-        return self._batches
-
-    def _each(self, first: Any, rest: Iterator[Any], quiet: Any) -> Generator[Any]:
-        batch, ended = first, False
-        while not ended:
-            if quiet is None:
-                yield batch
-                try:
-                    batch = next(rest)
-                except StopIteration:
-                    ended = True
-                continue
-            following = next(rest, _END)  # one ahead: the last one is told from the others before its forward pass
-            with ExitStack() as stack:
-                if following is not _END:
-                    stack.enter_context(quiet())
-                yield batch
-            batch, ended = following, following is _END
-        self._average()
+        """The micro-batches that have not been read yet."""
+        try:
+            while True:
+                batch = next(self._rest, _END) if self._next is _END else self._next
+                self._next = _END
+                if batch is _END:
+                    break
+                if self._quiet is not None:  # one ahead: the last one is told from the others before its forward pass
+                    self._next = next(self._rest, _END)
+                with nullcontext() if self._quiet is None or self._next is _END else self._quiet():
+                    yield batch
+        finally:  # after a break too
+            self._average()
 
     def _average(self) -> None:
         """All micro-batches are read: what looks at the gradients before the step, such as
         ``torch.nn.utils.clip_grad_norm_``, is to see their mean. A backward that still comes is weighed into it."""
+        if self._waiting or self._failed or not self.is_open():  # then the step divides, or says why it can't
+            return
         if (divisor := self.divisor) != 1.0:
             scale_gradients(self._optimizer, 1.0 / divisor)
-            self._running = True
+        self._running = True
+
+    def is_open(self) -> bool:
+        """Whether no other window has begun for the same optimizer."""
+        return _OPEN.get(self._optimizer, lambda: self)() in (self, None)
 
     @property
     def divisor(self) -> float:  # type: ignore[override]
-        """What the gradients are still to be divided by."""
-        if self._divided or self._running or not self._counted or not self._unit:
+        """What the gradients are still to be divided by.
+
+        Raises RuntimeError if the gradients are not those of the losses that were weighed.
+        """
+        if self._divided:
+            return 1.0
+        self._look_for_clear()
+        if self._waiting:
+            raise RuntimeError(
+                f"{len(self._waiting)} of the losses that this window has weighed had no backward, and they count in "
+                "its mean: call weighted() only for a loss whose backward follows"
+            )
+        if self._running or not self._counted or not self._unit:
             return 1.0
         return self._total / self._unit
 
@@ -129,7 +153,13 @@ class Window(Declared):
         """
         if n is not None and float(n) == 0:
             return
-        self.weighted(loss, n, reduction=reduction).backward(**keywords)  # type: ignore[no-untyped-call]
+        weighed = self.weighted(loss, n, reduction=reduction)
+        try:
+            weighed.backward(**keywords)  # type: ignore[no-untyped-call]
+        except BaseException:
+            self._failed = True
+            raise
+        self._written = self._has_gradients()
 
     def weighted(self, loss: Tensor, n: float | None = None, *, reduction: Reduction = "mean") -> Tensor:
         """The loss with the weight that it has in the window, for a backward of your own; call it once a micro-batch.
@@ -138,12 +168,24 @@ class Window(Declared):
         all micro-batches count the same. reduction: whether the loss is their "mean" or their "sum"; the step takes
         the mean over the window either way, except for sums without ``n``, which simply add up.
         Raises ValueError for an ``n`` that is not more than 0, and if only some of the losses come with one;
-        RuntimeError after the window has been divided.
+        RuntimeError after the window has been divided, once another window has begun for the same optimizer, and after
+        a backward that failed until its gradients are cleared.
         """
         if reduction not in ("mean", "sum"):
             raise ValueError(f"reduction={reduction!r}; it is 'mean' or 'sum'")
         if self._divided:
             raise RuntimeError("the gradients of this window have been divided: a further backward would count more")
+        if not self.is_open():
+            raise RuntimeError(
+                "another window has begun for the same optimizer, and its gradients would be divided with this one's; "
+                "finish one window before the next begins"
+            )
+        if self.follows_unused and not self._is_zero():
+            raise RuntimeError(
+                "the window before this one had no step, and its gradients are still there: they would add to this"
+                " one's with a weight of their own; call optimizer.zero_grad() before a window's first backward"
+            )
+        self.follows_unused = False
         amount = 1.0 if n is None else float(n)
         if not (amount > 0 and math.isfinite(amount)):
             raise ValueError(f"n={n}: a micro-batch stands for a finite number of samples or tokens, more than 0")
@@ -151,6 +193,9 @@ class Window(Declared):
             self._settle(False)
             return loss
         self._settle(True if n is None else None)
+        self._look_for_clear()
+        if self._running and self._waiting:
+            raise RuntimeError("a loss of this window was weighed, and its backward has to come before the next one")
         self._unit = self._unit or amount
         before, self._total = self._total, self._total + amount
         if self._running:
@@ -159,7 +204,34 @@ class Window(Declared):
             factor = (amount if reduction == "mean" else 1.0) / self._total
         else:
             factor = (amount if reduction == "mean" else 1.0) / self._unit
-        return loss if factor == 1.0 else loss * factor
+        return self._expected(loss if factor == 1.0 and not loss.is_leaf else loss * factor)
+
+    def _expected(self, loss: Tensor) -> Tensor:
+        """Remember that the backward of a loss is still to come."""
+        if loss.requires_grad:
+            key, waiting = object(), self._waiting
+            waiting.add(key)
+            loss.register_hook(lambda _: waiting.discard(key))  # type: ignore[no-untyped-call]
+        return loss
+
+    def _has_gradients(self) -> bool:
+        return any(p.grad is not None for p in owned(self._optimizer))
+
+    def _look_for_clear(self) -> None:
+        """Gradients that were cleared since the last backward count no more: the window begins anew."""
+        if self._written or self._failed:
+            if not self._has_gradients() or (self._failed and self._is_zero()):
+                self._total = self._unit = 0.0
+                self._waiting.clear()
+                self._written = self._failed = False
+            elif self._failed:
+                raise RuntimeError(
+                    "a backward of this window ended with an error, and may have written some gradients and not others;"
+                    " call optimizer.zero_grad() before going on, and the window begins anew"
+                )
+
+    def _is_zero(self) -> bool:
+        return all(p.grad is None or is_zero(p.grad) for p in owned(self._optimizer))
 
     def _settle(self, way: bool | None) -> None:
         """All losses of a window are counted in one way. True: each is one; False: not at all; None: by their n."""
@@ -175,12 +247,23 @@ class Window(Declared):
         if divisor != 1.0:
             scale_gradients(self._optimizer, 1.0 / divisor)
 
+    def is_unused(self) -> bool:
+        """Whether losses have been weighed and no step has come yet."""
+        return bool(self._total) and not self._divided
+
+    def divide_if_open(self) -> None:
+        """Before a step: divide, unless another window is the one that it is for."""
+        if self.is_open():
+            self.divide()
+
     def close(self) -> None:
         """The step has been taken, or the next window begins: there is nothing to divide any more."""
         self._divided = True
 
 
 _END = object()
+_OPEN: weakref.WeakKeyDictionary[Any, weakref.ref[Window]] = weakref.WeakKeyDictionary()
+"""The window of each optimizer that has begun last."""
 
 
 @torch.no_grad()

@@ -244,11 +244,13 @@ class Judge:
         self._report(self._see(("ZG110", "one behind"), cycle, lambda: finding))
 
     def discarded(
-        self, names: list[str], cycle: int, backward: Trail, clear: Trail, now: Trail, *, passes: int, checked: bool
-    ) -> None:
+        self, names: list[str], cycle: int, backward: Trail, clear: Trail, now: Trail, *, passes: int, checked: bool,
+        looped: bool = False,
+    ) -> None:  # fmt: skip
         """A clear threw away what backward had written, and the step ``cycle`` came without it.
 
         passes: how many of that line it threw away. checked: it was looked whether they had another purpose.
+        looped: the step comes after a loop round backward and clear, whose number of rounds may change.
         """
         key = ("ZG105", backward, now[:1])
 
@@ -279,6 +281,7 @@ class Judge:
         # Steps that leave out a batch now and then, for their own reasons, do so some times in a row too.
         enough = LONG if passes == 1 else SURE if always else REGULAR
         regular = suspicion.streak >= enough and self._is_regular(suspicion)
+        regular |= looped and always and suspicion.count >= REGULAR
         if regular or (suspicion.count >= 2 and self._is_tail(backward, suspicion)):
             self._report(suspicion)
 

@@ -12,6 +12,7 @@ import functools
 import linecache
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from zerograd.lifecycle.sites import Trail
 
@@ -19,10 +20,19 @@ FIGURES = frozenset(
     {
         "norm", "item", "max", "min", "amax", "amin", "mean", "sum", "std", "var", "any", "all", "numel", "dim", "size",
         "isnan", "isfinite", "isinf", "nan_to_num", "vector_norm", "get_total_norm", "count_nonzero", "shape", "device",
-        "dtype", "is_sparse", "layout", "print", "len", "id", "isinstance", "hasattr", "float", "bool",
+        "dtype", "is_sparse", "layout", "print", "len", "id", "isinstance", "hasattr", "float", "bool", "add_histogram",
+        "Histogram",
     }
 )  # fmt: skip
 """What makes a figure of a gradient, to look at."""
+
+COMBINING = frozenset({"sum", "mean", "std", "var", "max", "min", "amax", "amin", "any", "all", "nan_to_num"})
+"""Those that, of several gradients or along one dimension, may make another gradient."""
+
+SHAPING = frozenset(
+    {"detach", "data", "cpu", "flatten", "view", "reshape", "ravel", "float", "double", "abs", "square", "cat", "stack"}
+)
+"""What leaves a gradient one, for a figure that is made of it next."""
 
 
 @dataclass
@@ -33,6 +43,9 @@ class Function:
     last: int
     keeps: bool = False
     calls: set[str] = field(default_factory=set)
+
+
+Parents = tuple[ast.AST, ...]
 
 
 def keeps_gradients(where: Trail) -> bool:
@@ -52,12 +65,43 @@ def keeps_gradients(where: Trail) -> bool:
     return False
 
 
+def is_in_loop_before(backward: Trail, clear: Trail, step: Trail) -> bool:
+    """Whether backward and clear stand in a for loop that no break leaves, and the step after it.
+
+    All rounds but the last are thrown away then, however many they are.
+    """
+    if not (backward and clear and step) or not backward[0].file == clear[0].file == step[0].file:
+        return False
+    lines = backward[0].line, clear[0].line
+    return any(
+        first <= min(lines) and max(lines) <= last < step[0].line <= end
+        for first, last, end in _loops(backward[0].file)
+    )
+
+
+@functools.cache
+def _loops(file: str) -> list[tuple[int, int, int]]:
+    """First and last line of each for loop that nothing leaves early, and the last line of the block round it."""
+    found = []
+    for node in ast.walk(_tree(file)):
+        for name in ("body", "orelse", "finalbody"):
+            block: Any = getattr(node, name, None)
+            for loop in block if isinstance(block, list) else ():
+                if isinstance(loop, ast.For) and not any(isinstance(n, ast.Break | ast.Return) for n in ast.walk(loop)):
+                    found.append((loop.lineno, loop.end_lineno or 0, block[-1].end_lineno or 0))
+    return found
+
+
+def _tree(file: str) -> ast.Module:
+    try:
+        return ast.parse("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError):
+        return ast.Module([], [])
+
+
 @functools.cache
 def _functions(file: str) -> dict[str, list[Function]]:
-    try:
-        tree = ast.parse("".join(linecache.getlines(file)))
-    except (SyntaxError, ValueError):
-        return {}
+    tree = _tree(file)
     found: dict[str, list[Function]] = {}
     _collect(tree, "", Function(0, 1 << 60), found, set(_inputs(tree)))
     return found
@@ -81,13 +125,15 @@ def _inputs(tree: ast.AST) -> Iterator[str]:
 
 def _collect(root: ast.AST, name: str, function: Function, found: dict[str, list[Function]], inputs: set[str]) -> None:
     found.setdefault(name, []).append(function)
-    for node, parents in _inside(root, ()):
+    inside = list(_inside(root, ()))
+    for node, parents in inside:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             _collect(node, node.name, Function(node.lineno, node.end_lineno or node.lineno), found, inputs)
         elif isinstance(node, ast.Call):
             function.calls.add(_name(node.func))
         elif isinstance(node, ast.Attribute) and node.attr == "grad" and isinstance(node.ctx, ast.Load):
-            function.keeps |= getattr(node.value, "id", None) not in inputs and _is_kept(node, parents)
+            kept = getattr(node.value, "id", None) not in inputs and _is_kept(node, parents)
+            function.keeps |= kept and not _is_looked_at(node, parents, inside, frozenset())
 
 
 def _inside(node: ast.AST, parents: tuple[ast.AST, ...]) -> Iterator[tuple[ast.AST, tuple[ast.AST, ...]]]:
@@ -121,6 +167,64 @@ def _is_kept(node: ast.AST, parents: tuple[ast.AST, ...]) -> bool:
             return not isinstance(parent, ast.Delete)
         child = parent
     return False
+
+
+def _is_looked_at(
+    node: ast.AST, parents: Parents, inside: list[tuple[ast.AST, Parents]], names: frozenset[str]
+) -> bool:
+    """Whether a gradient is only given names, under which nothing but figures are made of it."""
+    child, targets = node, []
+    for parent, above in zip(parents, (*parents[1:], None), strict=True):
+        if isinstance(parent, ast.Attribute) and parent.attr in FIGURES - COMBINING:
+            return True
+        if isinstance(parent, ast.Attribute) and parent.attr in COMBINING:
+            return isinstance(above, ast.Call) and not above.args and not above.keywords  # of all of its numbers
+        if isinstance(parent, ast.Call) and child is not parent.func and _name(parent.func) in FIGURES - COMBINING:
+            return True
+        if isinstance(parent, ast.Compare):
+            return all(isinstance(how, ast.Is | ast.IsNot) for how in parent.ops)  # is not None
+        if isinstance(parent, ast.For | ast.comprehension) and child is parent.iter:
+            targets = [parent.target]
+        elif isinstance(parent, ast.Assign):
+            targets = parent.targets
+        elif not _is_shaped(child, parent):
+            return False
+        if targets:
+            break
+        child = parent
+    found = {target.id for target in targets if isinstance(target, ast.Name)}
+    if len(found) != len(targets) or not found:
+        return False
+    new = found - names
+    reads = [one for one in inside if isinstance(one[0], ast.Name) and one[0].id in new and _is_load(one[0])]
+    nested = (one for one, _ in inside if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef))
+    if new and (not reads or any(new & _borrowed(function) for function in nested)):
+        return False
+    return all(_is_looked_at(other, above, inside, names | found) for other, above in reads)
+
+
+def _borrowed(function: ast.AST) -> set[str]:
+    """The names that a function reads and does not give to anything itself."""
+    names = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
+    own = {node.arg for node in ast.walk(function) if isinstance(node, ast.arg)}
+    return {n.id for n in names if _is_load(n)} - {n.id for n in names if not _is_load(n)} - own
+
+
+def _is_load(node: ast.Name) -> bool:
+    return isinstance(node.ctx, ast.Load)
+
+
+def _is_shaped(child: ast.AST, parent: ast.AST) -> bool:
+    """Whether an expression round a gradient is nothing but this gradient, or a collection of such."""
+    if isinstance(parent, ast.Attribute):
+        return parent.attr in SHAPING
+    if isinstance(parent, ast.Call):
+        return child is parent.func or _name(parent.func) in SHAPING
+    if isinstance(parent, ast.BinOp):
+        return isinstance(parent.op, ast.Pow) and isinstance(parent.right, ast.Constant)
+    if isinstance(parent, ast.comprehension):
+        return False
+    return isinstance(parent, ast.ListComp | ast.GeneratorExp | ast.List | ast.Tuple)
 
 
 def _hands_over(statement: ast.AST) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from zerograd.lifecycle.lives import BY_HAND, FRESH, MIXED, PASSES, Life, Pass
-from zerograd.lifecycle.readers import keeps_gradients
+from zerograd.lifecycle.readers import is_in_loop_before, keeps_gradients
 from zerograd.lifecycle.sites import Trail, is_handled
 
 if TYPE_CHECKING:
@@ -55,7 +55,10 @@ def used(watch: Watch, kinds: dict[Any, list[Life]], losses: list[Loss]) -> None
             continue
         checked = loss.ran.outside is not None or bool(loss.ran.consumers)
         names = watch.named(loss.lives)
-        watch.judge.discarded(names, watch.steps, where, loss.clear, watch._where, passes=len(lost), checked=checked)
+        looped = where in watch._used_trails and is_in_loop_before(where, loss.clear, watch._where)
+        watch.judge.discarded(
+            names, watch.steps, where, loss.clear, watch._where, passes=len(lost), checked=checked, looped=looped
+        )
 
 
 def are_by_hand(kinds: dict[Any, list[Life]]) -> bool:
