@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +15,15 @@ from zerograd import from_rule
 from zerograd.algebra import mean, norm, rule, scalar, sign, total
 
 REDUCTIONS = {"total": total, "norm": norm, "mean": mean}
+
+
+@pytest.fixture(autouse=True)
+def _kept_in_float64() -> Iterator[None]:
+    """Numbers are kept in torch's default dtype: in float32 they would not show what was lost before."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
 
 
 def made(kind: str, per: str) -> Any:
@@ -81,7 +91,7 @@ def test_tensors_of_several_dtypes_and_cohorts_share_a_reduction(per: str) -> No
     optimizer.step()
     params[1].grad = None
     optimizer.step()  # now the others have a step more
-    params[1].grad = torch.ones(3)
+    params[1].grad = torch.ones(3, dtype=params[1].dtype)
     optimizer.step()
     every = reduced("total", [p.grad for p in params if p.grad is not None])
     for p in params:

@@ -42,7 +42,8 @@ def run(folder: str, argv: list[str], environment: dict[str, str]) -> None:
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), number)
     os.environ.update(environment)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts the tests in the background ignores it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts the tests in the background ignores these
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if "FILE_SIZE" in environment:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then a file that grows too large is an error as of a full disk
         size = int(environment["FILE_SIZE"])
