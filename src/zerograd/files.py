@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 
 @contextmanager
@@ -53,6 +54,14 @@ def sweep(folder: Path, names: Iterable[str]) -> None:
         for file in folder.glob(f".{name}.*"):
             if file.name.rpartition(".")[2].isdigit():
                 file.unlink(missing_ok=True)
+
+
+def let_go(stream: TextIO) -> None:
+    """Send nowhere what a stream still holds and all that is to come: Python would try to write it at its end."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _name(file: Path, name: Path) -> None:

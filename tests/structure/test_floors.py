@@ -12,7 +12,7 @@ from structure.source import PACKAGE, ROOT, Module, family, imports, modules
 PARTS = [module for module in modules() if module.name != PACKAGE]
 
 FLOORS = [
-    {"errors", "files", "hazards", "light"},
+    {"errors", "files", "hazards", "stand_ins"},
     {"algebra"},
     {"rules", "formats", "matrix"},
     {"kernels", "lifecycle"},
@@ -32,7 +32,7 @@ THIRD_PARTY = {
     "errors": set(),
     "files": set(),
     "hazards": set(),
-    "light": set(),
+    "stand_ins": set(),
     "algebra": set(),
     "linting": set(),
     "kernels": {"torch", "numpy", "llvmlite", "triton"},

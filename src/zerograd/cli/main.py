@@ -71,9 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _drop_output() -> None:
-    """Let go what could not be written: Python would try again at its end."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    from zerograd.files import let_go
+
+    let_go(sys.stdout)
 
 
 def _tell(text: str) -> None:

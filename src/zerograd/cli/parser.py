@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from zerograd.errors import UsageError, did_you_mean
-from zerograd.light import Any, NoReturn
+from zerograd.stand_ins import Any, NoReturn
 
 NEGATIVE = re.compile(r"^-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|^-(inf|nan)$", re.IGNORECASE)
 """Words that are numbers and not options: argparse itself takes -1 for one, but not -1e-3."""

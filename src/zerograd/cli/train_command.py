@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any, Literal, TextIO, cast
+from typing import Any, Literal
 
 from zerograd.cli.parser import Parser, number, path, suggesting, whole_number
 from zerograd.errors import UsageError
@@ -105,11 +105,9 @@ def execute(arguments: argparse.Namespace) -> int:
     if settings.forget_zero_grad and (as_json or quiet):
         raise UsageError("--forget-zero-grad is a lesson to read: leave --json and --quiet out.")
 
-    from rich.console import Console
+    from zerograd.training.progress import output_console
 
-    from zerograd.training.outlet import Outlet
-
-    console = Console(file=cast(TextIO, Outlet(sys.stdout, told=sys.stderr)))
+    console = output_console()
     if settings.forget_zero_grad:
         from zerograd.training.lesson_report import teach_zero_grad
 

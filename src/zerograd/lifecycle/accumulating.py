@@ -61,8 +61,7 @@ def _windows(batches: Iterator[Any], optimizer: Any, every: int, model: Any) -> 
     handle = None if by_itself else optimizer.register_step_pre_hook(lambda *_: current[-1].divide_if_open())
     try:
         for first in batches:
-            window = Window(first, islice(batches, every - 1), optimizer, model)
-            window.follows_unused = unused
+            window = Window(first, islice(batches, every - 1), optimizer, model, follows_unused=unused)
             current[:] = [window]
             _OPEN[optimizer] = weakref.ref(window)
             if by_itself:
@@ -86,10 +85,11 @@ class Window(Declared):
     before this one without a step.
     """
 
-    follows_unused = False
-
-    def __init__(self, first: Any, rest: Iterator[Any], optimizer: Any, model: Any = None) -> None:
+    def __init__(
+        self, first: Any, rest: Iterator[Any], optimizer: Any, model: Any = None, *, follows_unused: bool = False
+    ) -> None:
         self._next, self._rest = first, rest
+        self._follows_unused = follows_unused
         self._quiet = getattr(model, "no_sync", None)
         self._optimizer = optimizer
         self._counted: bool | None = None
@@ -180,12 +180,12 @@ class Window(Declared):
                 "another window has begun for the same optimizer, and its gradients would be divided with this one's; "
                 "finish one window before the next begins"
             )
-        if self.follows_unused and not self._is_zero():
+        if self._follows_unused and not self._is_zero():
             raise RuntimeError(
                 "the window before this one had no step, and its gradients are still there: they would add to this"
                 " one's with a weight of their own; call optimizer.zero_grad() before a window's first backward"
             )
-        self.follows_unused = False
+        self._follows_unused = False
         amount = 1.0 if n is None else float(n)
         if not (amount > 0 and math.isfinite(amount)):
             raise ValueError(f"n={n}: a micro-batch stands for a finite number of samples or tokens, more than 0")

@@ -353,7 +353,9 @@ def hooked(parameter: Tensor, arriving: Any) -> Any:
 
 def tidied(parameter: Any) -> None:
     """After a hook is removed: an empty dictionary of hooks still costs every backward a call of Python."""
-    parameter._backward_hooks = parameter._backward_hooks or None
+    for name in ("_backward_hooks", "_post_accumulate_grad_hooks"):
+        if not getattr(parameter, name):
+            setattr(parameter, name, None)
 
 
 def reaches_inputs() -> bool:

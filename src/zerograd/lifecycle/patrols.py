@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from zerograd.lifecycle.lives import Life
+from zerograd.lifecycle.lives import Life, tidied
 
 FIRST, LATER = 8, 4
 """How many steps are watched closely, at the beginning and at each later patrol."""
@@ -69,8 +69,8 @@ class Sentinel:
         if self._handle is not None:
             self._handle.remove()
             p = self._ref()
-            if p is not None and not p._post_accumulate_grad_hooks:
-                p._post_accumulate_grad_hooks = None
+            if p is not None:
+                tidied(p)
 
 
 class Patrol:

@@ -306,7 +306,6 @@ class Watch:
         me = id(self)
         for life in self._lives:
             for ran in life.consumed(self, self._where):
-                PASSES.share(ran, me)
                 ran.consumers.add(me)
 
     def forget(self) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from zerograd.light import TYPE_CHECKING
+from zerograd.stand_ins import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from zerograd.linting.checking import check_file, check_paths, check_source

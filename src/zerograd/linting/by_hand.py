@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from zerograd.light import dataclass
 from zerograd.linting.modules import Module
 from zerograd.linting.patterns import pattern
 from zerograd.linting.scopes import chain
 from zerograd.linting.trees import walk_tree
+from zerograd.stand_ins import dataclass
 
 UPDATES = pattern(r"[-+]=[^\n]*\.grad\b|\.(?:sub_|add_)\([^\n]*\.grad\b|\.data\s*=[^\n]*\.grad\b")
 CLEARS = pattern(

@@ -9,9 +9,9 @@ import ast
 import builtins
 from functools import cached_property, lru_cache
 
-from zerograd.light import TYPE_CHECKING
 from zerograd.linting.receivers import TOUCHING, is_harmless, suspicion
 from zerograd.linting.scopes import chain
+from zerograd.stand_ins import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from zerograd.linting.modules import Module

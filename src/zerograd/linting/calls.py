@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import re
 
-from zerograd.light import TYPE_CHECKING
 from zerograd.linting.graph import Event, Kind, Loop
 from zerograd.linting.holding import may_touch
 from zerograd.linting.paths import Frame, Path, name_of
@@ -22,6 +21,7 @@ from zerograd.linting.receivers import (
     suspicion,
 )
 from zerograd.linting.scopes import Function, chain, make_function
+from zerograd.stand_ins import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from zerograd.linting.flow import Flow

@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from zerograd.light import TYPE_CHECKING
 from zerograd.linting.configuration import Configuration
 from zerograd.linting.finding import Finding
 from zerograd.linting.reading import RELEVANT, Source, UnreadableError, read_source
 from zerograd.linting.suppression import comments, kept, unused
+from zerograd.stand_ins import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from zerograd.linting.binding import Binder

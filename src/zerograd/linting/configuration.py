@@ -12,7 +12,7 @@ from pathlib import Path
 
 from zerograd.errors import UsageError, did_you_mean, nearest
 from zerograd.hazards import NAMES
-from zerograd.light import Any, dataclass
+from zerograd.stand_ins import Any, dataclass
 
 CODES = tuple(code for code in NAMES if code < "ZG8")
 """The codes of the rules; hazards from ZG801 on show while a program runs. ``rules`` holds what is checked."""

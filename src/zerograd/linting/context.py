@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, wraps
 
 from zerograd.hazards import Severity, find
-from zerograd.light import Any, Literal, TypeVar, dataclass, field
 from zerograd.linting.binding import Binder
 from zerograd.linting.finding import Finding
 from zerograd.linting.flow import Activation, Flow
@@ -16,6 +15,7 @@ from zerograd.linting.modules import Module
 from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.scopes import Function, Scope
 from zerograd.linting.state import STEP, View, related
+from zerograd.stand_ins import Any, Literal, TypeVar, dataclass, field
 
 WORK = 30_000
 """So many expressions are looked at in one file; the functions after that are not checked."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from zerograd.light import dataclass
 from zerograd.linting.context import Context, shared
 from zerograd.linting.graph import Event, Graph, Guard, Loop, walk
 from zerograd.linting.modules import Module
@@ -16,6 +15,7 @@ from zerograd.linting.scopes import Class, Function
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
 from zerograd.linting.trees import walk_tree
 from zerograd.linting.windowing import is_constant, sort_of
+from zerograd.stand_ins import dataclass
 
 CLEARED = pattern(r"\b(\w+)(?:\[[^\]\n]*\])?(?:\(\))?\s*\.\s*zero_grad\b")
 BY_HAND = pattern(

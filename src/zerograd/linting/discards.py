@@ -6,12 +6,12 @@ import ast
 import re
 from collections.abc import Iterator
 
-from zerograd.light import dataclass
 from zerograd.linting.context import Context, shared
 from zerograd.linting.graph import Event, walk
 from zerograd.linting.patterns import pattern
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, OTHER, STEP, UNKNOWN, View
 from zerograd.linting.trees import walk_tree
+from zerograd.stand_ins import dataclass
 
 READ = pattern(r"\.grad\b(?!(?:\.data|\.detach\(\))?\.(?:clamp_|clip_|mul_|div_|norm\b)|\s+is\s+(?:not\s+)?None)")
 """A gradient that is looked at; one that is only clipped in place or measured is not copied by that."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from zerograd.hazards import Severity
-from zerograd.light import dataclass
 from zerograd.linting.reading import Source
+from zerograd.stand_ins import dataclass
 
 
 @dataclass(frozen=True, order=True)

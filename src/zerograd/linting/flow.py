@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from zerograd.light import dataclass, field
 from zerograd.linting.binding import Binder
 from zerograd.linting.calls import Calls
 from zerograd.linting.collections_of import elements
@@ -15,6 +14,7 @@ from zerograd.linting.modules import Module
 from zerograd.linting.paths import Frame, name_of
 from zerograd.linting.scopes import Function
 from zerograd.linting.trees import walk_tree
+from zerograd.stand_ins import dataclass, field
 
 NODES = 3000
 CALLS = 150

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from zerograd.light import Literal
 from zerograd.linting.trees import walk_tree
+from zerograd.stand_ins import Literal
 
 Handwork = Literal["clear", "assign"]
 NAMES = ("grad", "_grad")

@@ -6,10 +6,10 @@ import ast
 from collections.abc import Callable, Iterable
 from functools import cached_property
 
-from zerograd.light import Literal, dataclass, field
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import Path
 from zerograd.linting.trees import walk_tree
+from zerograd.stand_ins import Literal, dataclass, field
 
 Kind = Literal["backward", "step", "clear", "unknown"]
 

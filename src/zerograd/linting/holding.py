@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 
-from zerograd.light import Literal
 from zerograd.linting.binding import Binder
 from zerograd.linting.losses import LOSS
 from zerograd.linting.paths import DEPTH, Frame, Path, frame_of
 from zerograd.linting.receivers import MODULE_NAME, Suspicion, snake
 from zerograd.linting.scopes import chain
+from zerograd.stand_ins import Literal
 
 Held = Literal["nothing", "tensors", "modules", "all"]
 """Nothing that has to do with gradients; a loss; modules; or, as far as can be told, anything."""

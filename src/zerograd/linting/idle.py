@@ -38,11 +38,11 @@ def text_of(module: Module, node: ast.AST) -> str:
 def steps(words: str, text: str) -> bool:
     """Whether a text has something that steps an optimizer of this name, or hands it to something to step."""
     before, _, name = words.rpartition(".")
-    word = (re.escape(before) + r"\." if before else "") + "_?" + re.escape(name.lstrip("_"))
     bare = name.lstrip("_")
     lines = [line for line in text.split("\n") if "step" in line and bare in line] if bare in text else []
     if not lines:
         return False
+    word = (re.escape(before) + r"\." if before else "") + "_?" + re.escape(bare)
     stepping = re.compile(rf"\b{word}\b[\w\[\]\"'.]*\.\w*step|step\w*\([^)\n]*\b{word}\b")
     return any(map(stepping.search, lines))
 

@@ -6,7 +6,6 @@ import ast
 import re
 from collections.abc import Iterator
 
-from zerograd.light import dataclass
 from zerograd.linting.context import Context
 from zerograd.linting.graph import Graph, walk
 from zerograd.linting.idle import TAKES_OVER, are_used, is_given_one_thing_twice, steps, text_of
@@ -16,6 +15,7 @@ from zerograd.linting.receivers import is_harmless, only_reports, sounds_like_an
 from zerograd.linting.scopes import Class, chain
 from zerograd.linting.state import BACKWARD, CLEAR, OTHER, UNKNOWN, View, related
 from zerograd.linting.trees import walk_tree
+from zerograd.stand_ins import dataclass
 
 WHOLE = pattern(r"step|train|update|learn|fit|optimi[sz]e|epoch|batch|^main|^run|iter|loop|^__call__$|^forward$")
 """Names of functions that do the whole of a step, so that no caller is left to take it."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from zerograd.linting.paths import name_of
 from zerograd.linting.patterns import pattern
-from zerograd.linting.receivers import is_harmless, snake
+from zerograd.linting.receivers import EXCHANGES, is_harmless, snake
 from zerograd.linting.trees import walk_tree
 
 LOSS = pattern(r"loss|(?:^|_)err(?:or)?(?:_|$)|(?:^|_)cost(?:_|$)|objective|criterion_out")
@@ -22,8 +22,8 @@ GRADIENTS = pattern(
     r"|torch\.func\b|apply_grad"
 )
 HARMLESS_GRADIENTS = pattern(
-    r"zero_grad|no_grad|no_backward_sync|\w*backward_grad_sync|grad(?:ient)?_pen\w*|(?:scale|average|reduce|sync\w*)_grad\w*|clip_grad\w*|requires_grad\w*|set_grad_enabled|enable_grad|autograd\.(?:Variable|set_detect_anomaly"
-    r"|detect_anomaly|profiler)|register_\w*hook"
+    rf"zero_grad|no_grad|\w*backward_grad_sync|{EXCHANGES}|clip_grad\w*|requires_grad\w*|set_grad_enabled|enable_grad"
+    r"|autograd\.(?:Variable|set_detect_anomaly|detect_anomaly|profiler)|register_\w*hook"
 )
 CRITERION = pattern(r"loss|criter|cross_entropy|(?:^|_)nll|(?:^|_)mse|(?:^|_)bce|(?:^|_)elbo|(?:^|_)objective")
 

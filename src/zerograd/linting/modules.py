@@ -11,13 +11,13 @@ from collections.abc import Callable
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from zerograd.light import Any, TypeVar
 from zerograd.linting.calling import Calling
 from zerograd.linting.patterns import pattern
 from zerograd.linting.reading import RELEVANT, Source, UnreadableError, read_source
 from zerograd.linting.receivers import GRADIENT_HOOKS
 from zerograd.linting.scopes import Class, Function, Reader, Scope
 from zerograd.linting.trees import walk_tree
+from zerograd.stand_ins import Any, TypeVar
 
 T = TypeVar("T")
 

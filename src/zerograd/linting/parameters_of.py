@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from zerograd.light import TYPE_CHECKING
 from zerograd.linting.paths import Frame, Path, frame_of, name_of
+from zerograd.stand_ins import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from zerograd.linting.binding import Binder

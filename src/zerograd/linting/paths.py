@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from zerograd.light import dataclass, field
 from zerograd.linting.scopes import Class, Function, Scope
+from zerograd.stand_ins import dataclass, field
 
 DEPTH = 8
 SAME = frozenset({"to", "cuda", "cpu", "train", "eval", "double", "half", "float", "requires_grad_", "compile"})

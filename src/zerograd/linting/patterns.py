@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from zerograd.light import TYPE_CHECKING
+from zerograd.stand_ins import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from re import compile as pattern

@@ -8,8 +8,8 @@ import warnings
 from bisect import bisect_right
 from pathlib import Path
 
-from zerograd.light import dataclass, field
 from zerograd.linting.patterns import pattern
+from zerograd.stand_ins import dataclass, field
 
 MAGIC = pattern(r"^(\s*)(?:[%!?].*|.*[^\s#'\"]\?{1,2}\s*|\w[\w, ]*=\s*[!%].*)$")
 """A line of a notebook that is IPython's and not Python's."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from zerograd.light import Literal
 from zerograd.linting.patterns import pattern
+from zerograd.stand_ins import Literal
 
 CLASSES = frozenset(
     re.findall(
@@ -65,12 +65,15 @@ WEAK = pattern(
 )
 """Calls that may do anything, if they can get at an optimizer."""
 
+EXCHANGES = r"no_backward_sync|grad(?:ient)?_pen\w*|(?:scale|average|reduce|sync\w*)_grad\w*"
+"""Names that speak of gradients and neither make nor use them: processes exchange them, a loss has them in it."""
+
 INNOCENT = pattern(
     r"no_grad|enable_grad|set_grad|requires_grad|clip_grad|grad_norm|unscale|inference|zeros|learning_rate|is_grad"
     r"|log_|_log|print|_lr|lr_|train_test_split|train_loader|train_data|trainable|pretrain|get_|_iter|add_|^log|plot"
     r"|synchronize|gradient_checkpoint|tqdm|trange|display|write|save|load|range|format|callable|constraint|strain"
     r"|^accumulate$|meter|grad_scaler|gradscaler|eval|valid|test_step|nonzero|count_nonzero|no_sync|set_train|current_step"
-    r"|average_grad\w*|scale_grad\w*|no_backward_sync|grad(?:ient)?_pen\w*|reduce_grad\w*|sync\w*_grad\w*|clip_|^optimizers?$|^toggle|^untoggle"
+    rf"|{EXCHANGES}|clip_|^optimizers?$|^toggle|^untoggle"
     r"|step_size|_mode$|register_(?:forward_|backward_|full_backward_)?hook|timestep|time_step|num_steps|n_steps"
 )
 """The exceptions: such names sound like training and are none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
-from zerograd.light import TYPE_CHECKING, dataclass, field
+from zerograd.stand_ins import TYPE_CHECKING, dataclass, field
 
 if TYPE_CHECKING:
     from zerograd.linting.modules import Module

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 
-from zerograd.light import Final, dataclass, field
 from zerograd.linting.binding import Binder
 from zerograd.linting.graph import Event, Graph, Loop, walk
 from zerograd.linting.paths import Path
+from zerograd.stand_ins import Final, dataclass, field
 
 BACKWARD: Final = "backward"
 STEP: Final = "step"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from zerograd.light import dataclass, field
 from zerograd.linting.finding import Finding
 from zerograd.linting.patterns import pattern
 from zerograd.linting.reading import Source
+from zerograd.stand_ins import dataclass, field
 
 MARK = pattern(r"#\s*zerograd:\s*(ignore|accumulate)\b(?:\s*\[([^\]]*)\])?")
 UNUSED = "ZG100"

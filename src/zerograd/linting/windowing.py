@@ -6,12 +6,12 @@ import ast
 import re
 from collections.abc import Iterator
 
-from zerograd.light import dataclass
 from zerograd.linting.context import Context, Sort, shared
 from zerograd.linting.graph import Guard, Loop
 from zerograd.linting.patterns import pattern
 from zerograd.linting.state import BACKWARD, STEP, View
 from zerograd.linting.trees import walk_tree
+from zerograd.stand_ins import dataclass
 
 BOUNDARY = pattern(r"accum|sync|update|boundary|last_batch|is_last|last_step|last_iter|do_step|should_step|final")
 NO_WINDOW = pattern(

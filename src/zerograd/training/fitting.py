@@ -195,7 +195,7 @@ def _best(
     metric: str | None, patience: int | None, held_out: Mapping[str, Any], metrics: Mapping[str, Loss] | None
 ) -> Best:
     """What makes an epoch the best, if the record will have such a number."""
-    best = Best.by(f"{next(iter(held_out), 'train')}_loss" if metric is None else metric, patience)
+    best = Best.by(metric, patience, held_out)
     numbers = ("loss", *(metrics if metrics is not None else ("accuracy",)))
     names = [f"{part}_{number}" for part in ("train", *held_out) for number in numbers]
     if best.metric not in names:

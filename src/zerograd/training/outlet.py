@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from typing import Any, TextIO
+
+from zerograd.files import let_go
 
 
 class Outlet:
@@ -37,10 +38,7 @@ class Outlet:
 
     def _fail(self, error: OSError) -> None:
         self._failed = True
-        with suppress(OSError, ValueError):  # what the stream still holds is written at Python's end
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
+        let_go(self._stream)
         if self._told is not None:
             with suppress(OSError):
                 self._told.write(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,8 +30,13 @@ class Best:
     waited: int = 0
 
     @classmethod
-    def by(cls, name: str, patience: int | None) -> Best:
-        """By a name with or without its direction: "test_loss", "test_score:max"."""
+    def by(cls, name: str | None, patience: int | None, held_out: Iterable[str]) -> Best:
+        """By a name with or without its direction, "test_loss" or "test_score:max".
+
+        None means the loss of the first part that is held out, or else that of training.
+        """
+        if name is None:
+            name = f"{next(iter(held_out), 'train')}_loss"
         metric, _, mode = name.partition(":")
         if mode not in ("", "min", "max"):
             raise UsageError(f"--metric {name}: after the colon stands min or max, not {mode!r}.")

@@ -117,6 +117,11 @@ class Screen(Watcher):
         say(error_console(), f"zerograd: {sentence}")
 
 
+def output_console() -> Console:
+    """A console on the standard output. When that can't be written any more, the standard error says so, once."""
+    return Console(file=cast(TextIO, Outlet(sys.stdout, told=sys.stderr)))
+
+
 def error_console() -> Console:
     """A console on the standard error."""
     return Console(file=cast(TextIO, Outlet(sys.stderr)))

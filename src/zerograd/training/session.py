@@ -145,9 +145,7 @@ def prepare(settings: Settings, *, epochs: int | None = None) -> Run:
         optimizer=optimizer,
         loss=task.loss,
         source=batches,
-        best=Best.by(
-            f"{next(iter(held_out), 'train')}_loss" if settings.metric is None else settings.metric, settings.patience
-        ),
+        best=Best.by(settings.metric, settings.patience, held_out),
         epochs=epochs,
         scheduler=_scheduler(settings, task, optimizer, epochs * -(-len(batches) // settings.accumulate)),
         held_out={name: Batches(data, EVALUATION, None) for name, data in held_out.items()},

@@ -44,9 +44,8 @@ def _finds_nothing(context: Context, view: View, node: int) -> bool:
     around = [at for at in view.kinds if loop is None or loop in loops[at]]
     kinds = {view.kinds[at] for at in around if at not in context.graph.handlers}
     made = {at for at in view.of(CLEAR) if view.event(at).made}
-    cleared = bool(before - made) and before - made <= set(
-        clears
-    )  # what is not known cannot lie between that clear and the step
+    last = before - made
+    cleared = bool(last) and last <= set(clears)  # what is not known cannot lie between that clear and the step
     if (clears and not any(at in clears for at in around)) or (UNKNOWN in kinds and not cleared):
         return False
     event = view.event(node)

@@ -6,7 +6,6 @@ import ast
 from collections.abc import Iterator
 
 from zerograd.hazards import find
-from zerograd.light import dataclass
 from zerograd.linting.binding import Binder
 from zerograd.linting.context import Context, Told
 from zerograd.linting.finding import Finding
@@ -17,6 +16,7 @@ from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.patterns import pattern
 from zerograd.linting.scopes import Class, Scope
 from zerograd.linting.trees import walk_tree
+from zerograd.stand_ins import dataclass
 
 CLEARED = pattern(r"\b((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
 STEPPED = pattern(r"(\w+)\.step\(\s*\)")
