@@ -15,6 +15,7 @@ from zerograd.algebra.states import Scalar
 from zerograd.algebra.tracing import Graph
 from zerograd.engine.coding import held_form
 from zerograd.engine.dtensors import has_dtensor
+from zerograd.engine.flat_pieces import is_flat_piece
 from zerograd.engine.owning import Owned
 from zerograd.errors import did_you_mean
 from zerograd.formats.blocks import BMF34, BMF43, UBMF44, UBMF53, BlockFormat
@@ -28,6 +29,8 @@ Spec = Policy | tuple[tuple[str, Policy | None], ...] | None
 """What ``state_format`` was given, in a form that can be compared: one policy for all states, or pairs with names."""
 
 _SHARDED = "a DTensor, whose shards may cut through groups that share a scale"
+
+_PIECE = "a piece of FullyShardedDataParallel's flat tensor, whose checkpoints take states in its dtype only"
 
 
 def checked(value: Any, rule: Rule, optimizer: str) -> Spec:
@@ -88,10 +91,10 @@ class Choices:
         return self._found(p)[0]
 
     def _found(self, p: Tensor) -> tuple[tuple[Choice, ...], tuple[Format | None, ...]]:
-        key = None if has_dtensor(p) else (p.shape, p.dtype)
+        key: Any = _SHARDED if has_dtensor(p) else _PIECE if is_flat_piece(p) else (p.shape, p.dtype)
         found = self._made.get(key)
         if found is None:
-            choices = (Choice(None, _SHARDED),) * len(self.names) if key is None else self._chosen(*key)
+            choices = (Choice(None, key),) * len(self.names) if isinstance(key, str) else self._chosen(*key)
             found = self._made[key] = choices, tuple(choice.form for choice in choices)
         return found
 
