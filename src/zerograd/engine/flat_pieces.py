@@ -46,7 +46,7 @@ def refuse_pieces(optimizer: RuleOptimizer, buckets: Sequence[Bucket | CompiledB
     if any(bucket.program.graph.reductions for bucket in buckets if not isinstance(bucket, MatrixBucket)):
         raise RuntimeError(
             f"{name}: its rule takes norms or sums over whole tensors, and {told}. Shard the model with "
-            "torch.distributed.fsdp.fully_shard, or take a rule that looks at one element at a time, such as AdamW"
+            "torch.distributed.fsdp.fully_shard, or take an optimizer that looks at one element at a time"
         )
 
 
