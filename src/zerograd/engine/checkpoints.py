@@ -86,12 +86,23 @@ def _state(
                 state[p] = optimizer.state[p]
         elif key in saved:
             caller, rule = f"{type(optimizer).__name__}.load_state_dict()", rules[id(p)]
-            refuse_broken(saved[key], (n for n, spec in rule.states.items() if not isinstance(spec, Scalar)), caller)
-            state[p] = stored(settled(p, saved[key], rule), p, wanted[id(p)], caller)
+            held = _filled(saved[key], rule)
+            refuse_broken(held, (n for n, spec in rule.states.items() if not isinstance(spec, Scalar)), caller)
+            state[p] = stored(settled(p, held, rule), p, wanted[id(p)], caller)
     for key, held in saved.items():
         if key not in match.known:
             state[key] = held
     return state
+
+
+def _filled(held: Any, rule: Rule) -> Any:
+    """One parameter's state without what torch.distributed.checkpoint puts into it, when it makes one of a flat
+    dictionary, for a parameter that never had a gradient: an empty dictionary in the place of each state."""
+    if not isinstance(held, dict):
+        return held
+    return {
+        name: v for name, v in held.items() if type(v) is not dict or v or not (name == "step" or name in rule.states)
+    }
 
 
 def _choices(optimizer: RuleOptimizer, groups: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Choices | None]]:
