@@ -117,7 +117,13 @@ def settled(p: Tensor, held: Any, rule: Rule) -> Any:
     """A copy of one parameter's state: tensors on its device, laid out like it, in the dtype that they have."""
     if not isinstance(held, dict):
         return _copied(p, held)
-    return {name: _copied(p, value, _lives_on_the_host(name, value, p, rule)) for name, value in held.items()}
+    dense = {name: _dense(value) if name in rule.states else value for name, value in held.items()}
+    return {name: _copied(p, value, _lives_on_the_host(name, value, p, rule)) for name, value in dense.items()}
+
+
+def _dense(value: Any) -> Any:
+    """torch's SGD keeps a momentum of sparse gradients sparse, and can then take no others; here it is dense."""
+    return value.to_dense() if isinstance(value, Tensor) and value.layout == torch.sparse_coo else value
 
 
 def _lives_on_the_host(name: Hashable, value: Any, p: Tensor, rule: Rule) -> bool:
