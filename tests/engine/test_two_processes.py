@@ -200,3 +200,10 @@ def test_an_overflow_in_one_process_is_one_in_both(folder: Path) -> None:
         weights, scale = torch.load(folder / f"wrapped{rank}.pt")["overflow"]
         assert equal(weights, wrapped.whole(wrapped.layers()))
         assert scale == 128.0
+
+
+def test_copies_are_rounded_alike_whatever_their_seeds(folder: Path) -> None:
+    first, second = (torch.load(folder / f"wrapped{rank}.pt")["rounded"] for rank in (0, 1))
+    assert first.keys() == second.keys() == {"state_format", "weight_format"}
+    for key, weights in first.items():
+        assert equal(weights, second[key]), key

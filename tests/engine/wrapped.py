@@ -200,6 +200,24 @@ def from_one(name: str, rank: int, folder: str) -> list[Tensor]:
     return whole(model)
 
 
+def rounded(rank: int) -> dict[str, list[Tensor]]:
+    """DistributedDataParallel's copies, whose programs have seeded torch differently, after noisy steps."""
+    found = {}
+    for dtype, noisy in (
+        (torch.float32, {"state_format": optim.Int8(smallest=0, vectors=True)}),
+        (torch.bfloat16, {"weight_format": "stochastic"}),
+    ):
+        torch.manual_seed(rank)
+        model = DistributedDataParallel(layers().to(dtype))
+        optimizer = optim.AdamW(model.parameters(), lr=0.05, **noisy)
+        for step in range(4):
+            optimizer.zero_grad()
+            model(noise(50 + step, 4, 3).to(dtype).chunk(2)[rank]).square().mean().backward()
+            optimizer.step()
+        found[next(iter(noisy))] = whole(model)
+    return found
+
+
 def everything(rank: int, folder: str) -> dict[str, Any]:
     """All of it, by what it is."""
     found: dict[str, Any] = {
@@ -214,4 +232,5 @@ def everything(rank: int, folder: str) -> dict[str, Any]:
             "from a checkpoint of one process": from_one(name, rank, folder),
         }.items()
     }
-    return {"runs": found, "refused": flattened_refusals(rank), "overflow": overflow_on_one(rank)}
+    others = {"refused": flattened_refusals(rank), "overflow": overflow_on_one(rank), "rounded": rounded(rank)}
+    return {"runs": found, **others}

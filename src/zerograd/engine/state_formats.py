@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -171,5 +172,11 @@ def held_forms(
 
 
 def new_seed() -> int:
-    """The seed of an optimizer's noise: torch's, which is not used up by that."""
-    return torch.initial_seed() & 0x7FFFFFFFFFFFFFFF
+    """The seed of an optimizer's noise: torch's, which is not used up by that.
+
+    In one of several processes 0: those are often seeded differently, and copies of a parameter have to be rounded alike.
+    """
+    group: Any = torch.distributed
+    started = group.is_available() and group.is_initialized()
+    count = group.get_world_size() if started else int(os.environ.get("WORLD_SIZE", "1"))  # of torchrun and others
+    return 0 if count > 1 else torch.initial_seed() & 0x7FFFFFFFFFFFFFFF
