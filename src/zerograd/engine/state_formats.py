@@ -174,7 +174,7 @@ def held_forms(
 def new_seed() -> int:
     """The seed of an optimizer's noise: torch's, which is not used up by that.
 
-    In one of several processes 0: those are often seeded differently, and copies of a parameter have to be rounded alike.
+    In one of several processes 0: those are often seeded differently, and copies of a parameter must be rounded alike.
     """
     group: Any = torch.distributed
     started = group.is_available() and group.is_initialized()
