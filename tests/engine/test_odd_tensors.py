@@ -29,7 +29,7 @@ def test_parameters_without_storage_can_be_stepped(name: str) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_memory_may_come_after_the_optimizer(name: str) -> None:
-    """``to_empty`` and ``to`` swap tensors of wrapped kinds, such as fully_shard makes: a parameter stays the object."""
+    """``to_empty`` and ``to`` swap tensors of wrapped kinds, such as fully_shard makes: the object stays."""
     early, usual = nn.Parameter(torch.empty(3, 2, device="meta")), nn.Parameter(noise(0, 3, 2))
     optimizers = [ours(name, [p], **FLAGS.get(name, {})) for p in (early, usual)]
     torch.utils.swap_tensors(early, nn.Parameter(noise(0, 3, 2)))
