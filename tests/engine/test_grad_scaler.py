@@ -161,6 +161,26 @@ def takes_the_fast_path(optimizer: Any, p: torch.Tensor) -> bool:
     return torch.equal(p.grad, 512 * 2 * (before - 1))
 
 
+class AskingOthers(torch.amp.GradScaler):
+    """As torch.distributed.fsdp.sharded_grad_scaler.ShardedGradScaler: other processes may have found something."""
+
+    def unscale_(self, optimizer: Any) -> None:
+        super().unscale_(optimizer)
+        for found in self._per_optimizer_states[id(optimizer)]["found_inf_per_device"].values():
+            found.fill_(1.0)
+
+
+def test_a_scaler_with_an_unscaling_of_its_own_is_asked() -> None:
+    p = noise(0, 3).requires_grad_()
+    before = p.detach().clone()
+    optimizer, scaler = optim.SGD([p], lr=0.1), AskingOthers("cpu", init_scale=512.0)
+    scaler.scale(p.square().sum()).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    assert torch.equal(p, before)
+    assert scaler.get_scale() == 256.0
+
+
 def test_a_scheduler_leaves_the_fast_path_open() -> None:
     p = noise(0, 3).requires_grad_()
     optimizer = optim.SGD([p], lr=0.1)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import zerograd as optim
-from engine.common import SHARED
+from engine.common import FLAGS, SHARED, noise, ours
 
 NAMES = [*SHARED, "SparseAdam", "Adafactor", "Muon", "LBFGS"]
 
@@ -154,3 +154,22 @@ def test_sparse_adam_leaves_others_entries_of_the_state_alone() -> None:
     optimizer: Any = optim.SparseAdam([p()])
     optimizer.state["mine"] = 1
     assert optimizer.state_dict()["state"] == {"mine": 1}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_without_a_kernel_a_step_needs_no_more_memory_than_torch_allows_its_own(name: str) -> None:
+    """torch's budget: a parameter, its gradient, its states and one more of its size."""
+    p = torch.nn.Parameter(noise(0, 256, 512)[:, ::2])
+    optimizer = ours(name, [p], **FLAGS.get(name, {}))
+    for _ in range(2):
+        p.grad = noise(1, 256, 256)
+        optimizer.step()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as watched:
+        optimizer.step()
+    now = peak = 0
+    for event in watched.profiler.kineto_results.events():  # type: ignore[union-attr]
+        if event.name() == "[memory]":
+            now += event.nbytes()
+            peak = max(peak, now)
+    states = sum(state.numel() for state in optimizer.state[p].values() if state.dim())
+    assert 0 < peak <= 4 * (3 * p.numel() + states)

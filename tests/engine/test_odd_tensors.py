@@ -27,6 +27,19 @@ def test_parameters_without_storage_can_be_stepped(name: str) -> None:
     assert p.grad is not None
 
 
+@pytest.mark.parametrize("name", EVERY)
+def test_memory_may_come_after_the_optimizer(name: str) -> None:
+    """``to_empty`` and ``to`` swap tensors of wrapped kinds, such as fully_shard makes: the object stays."""
+    early, usual = nn.Parameter(torch.empty(3, 2, device="meta")), nn.Parameter(noise(0, 3, 2))
+    optimizers = [ours(name, [p], **FLAGS.get(name, {})) for p in (early, usual)]
+    torch.utils.swap_tensors(early, nn.Parameter(noise(0, 3, 2)))
+    for step in range(3):
+        for p, optimizer in zip((early, usual), optimizers, strict=True):
+            p.grad = noise(step + 1, 3, 2)
+            optimizer.step()
+    assert torch.equal(early, usual)
+
+
 @pytest.mark.parametrize("shape", [(0,), (3, 0), ()], ids=str)
 @pytest.mark.parametrize("name", EVERY)
 def test_empty_tensors_and_numbers_beside_others_change_nothing_for_them(name: str, shape: tuple[int, ...]) -> None:

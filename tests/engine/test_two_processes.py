@@ -1,5 +1,5 @@
 """Models sharded over two processes (fully_shard, gloo): clipped steps, a distributed checkpoint in the middle and bad
-gradients on one process only lead where they lead in one process."""
+gradients on one process only lead where they lead in one process; and so do torch's older wrappers."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 import torch.multiprocessing as mp
 from torch import nn
-from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
 import zerograd as optim
-from engine.common import noise, ours
+from engine import wrapped
+from engine.common import equal, noise, ours
 
 CASES: dict[str, dict[str, Any]] = {
     "SGD": {"momentum": 0.9},
@@ -104,12 +103,9 @@ def process(rank: int, folder: str) -> None:
     for name in CASES:
         model, optimizer = made(name, sharded=True)
         steps(model, optimizer, range(2))
-        states = dict(zip(("model", "optimizer"), get_state_dict(model, optimizer), strict=True))
-        dcp.save(states, checkpoint_id=f"{folder}/{name}")
+        wrapped.save((model, optimizer), f"{folder}/{name}")
         other, resumed = made(name, sharded=True, seed=7)
-        blank = dict(zip(("model", "optimizer"), get_state_dict(other, resumed), strict=True))
-        dcp.load(blank, checkpoint_id=f"{folder}/{name}")
-        set_state_dict(other, resumed, model_state_dict=blank["model"], optim_state_dict=blank["optimizer"])
+        wrapped.load((other, resumed), f"{folder}/{name}")
         steps(other, resumed, range(2, 4))
         before = final(other)
         resumed.zero_grad()
@@ -121,6 +117,8 @@ def process(rank: int, folder: str) -> None:
         resumed.step()
         found[name] = before, final(other), resumed.grad_norm
     placed = {(name, way): split_run(name, way) for name in SPLIT for way in WAYS}
+    behind = wrapped.everything(rank, folder)
+    torch.save(behind, f"{folder}/wrapped{rank}.pt")
     if rank == 0:
         torch.save(found, f"{folder}/found.pt")
         torch.save(placed, f"{folder}/placed.pt")
@@ -131,6 +129,8 @@ def process(rank: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("two")
+    for name in wrapped.WRAPPED:
+        wrapped.save_alone(name, str(made))
     mp.spawn(process, (str(made),), nprocs=2)  # type: ignore[no-untyped-call]
     return made
 
@@ -162,3 +162,48 @@ def test_bad_gradients_on_one_process_skip_the_step_on_both(name: str, found: An
     before, after, norm = found[name]
     assert norm != norm
     assert all(map(torch.equal, before, after))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_process_goes_on_with_a_checkpoint_of_two(name: str, folder: Path, found: Any) -> None:
+    model, optimizer = made(name, sharded=False, seed=7)
+    wrapped.load((model, optimizer), str(folder / name))
+    steps(model, optimizer, range(2, 4))
+    for wanted, p in zip(final(model), found[name][0], strict=True):
+        torch.testing.assert_close(p, wanted, rtol=2e-5, atol=2e-5)  # as above
+
+
+def test_torchs_wrappers_lead_where_one_process_does(folder: Path) -> None:
+    for rank in (0, 1):
+        for case, weights in torch.load(folder / f"wrapped{rank}.pt")["runs"].items():
+            torch.testing.assert_close(  # as above
+                weights,
+                wrapped.alone(case.split(",")[0]),
+                rtol=2e-5,
+                atol=2e-5,
+                msg=lambda m, case=case: f"{case}: {m}",
+            )
+
+
+def test_what_pieces_of_flat_tensors_can_not_do_is_refused(folder: Path) -> None:
+    for rank in (0, 1):
+        told, weights, described = torch.load(folder / f"wrapped{rank}.pt")["refused"]
+        clipped, lamb = told
+        assert "clip_grad_norm_" in clipped
+        assert "fully_shard" in lamb
+        assert equal(weights, wrapped.whole(wrapped.layers()))
+        assert "a piece of FullyShardedDataParallel's flat tensor" in described
+
+
+def test_an_overflow_in_one_process_is_one_in_both(folder: Path) -> None:
+    for rank in (0, 1):
+        weights, scale = torch.load(folder / f"wrapped{rank}.pt")["overflow"]
+        assert equal(weights, wrapped.whole(wrapped.layers()))
+        assert scale == 128.0
+
+
+def test_copies_are_rounded_alike_whatever_their_seeds(folder: Path) -> None:
+    first, second = (torch.load(folder / f"wrapped{rank}.pt")["rounded"] for rank in (0, 1))
+    assert first.keys() == second.keys() == {"state_format", "weight_format"}
+    for key, weights in first.items():
+        assert equal(weights, second[key]), key

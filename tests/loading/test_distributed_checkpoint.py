@@ -73,6 +73,25 @@ def test_a_run_goes_on(name: str, change: tuple[ModuleType, ModuleType], way: st
         torch.testing.assert_close(p, q, rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize("name", [*SHARED, *OWN, "Adafactor"])
+def test_a_parameter_that_has_never_moved_starts_when_it_does(name: str) -> None:
+    """From a flat dictionary torch makes a state of empty dictionaries, over which torch's own classes stumble."""
+    options = StateDictOptions(flatten_optimizer_state_dict=True)
+    first, second = model(), model()
+    one, other = made(optim, name, first), made(optim, name, second)
+    last = first[-1]
+    assert isinstance(last, nn.Linear)
+    for p in last.parameters():
+        p.grad = torch.ones_like(p)
+    one.step()
+    saved = copy.deepcopy(get_optimizer_state_dict(first, one, options=options))
+    second.load_state_dict(first.state_dict())
+    set_optimizer_state_dict(second, other, saved, options=options)
+    go_on(first, one, range(3))
+    go_on(second, other, range(3))
+    assert all(map(torch.equal, first.parameters(), second.parameters()))
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_parameters_in_another_order_get_their_own_state(way: str) -> None:
     """The names in torch's dictionary stay in the order in which they were saved; its keys do not."""

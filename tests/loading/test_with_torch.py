@@ -112,6 +112,25 @@ def test_options_that_an_older_torch_did_not_save_are_kept(row: Row) -> None:
     }
 
 
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_a_momentum_that_torch_kept_sparse_goes_on(nesterov: bool) -> None:
+    def given(step: int) -> torch.Tensor:
+        values = torch.randn(3, 2, generator=torch.Generator().manual_seed(step))
+        return torch.sparse_coo_tensor([[0, 2, 2]], values, (5, 2), check_invariants=True)
+
+    theirs, mine = (torch.ones(5, 2, requires_grad=True) for _ in range(2))
+    old, new = (m.SGD([p], lr=0.1, momentum=0.9, nesterov=nesterov) for m, p in ((torch.optim, theirs), (optim, mine)))
+    theirs.grad = given(0)
+    old.step()
+    assert old.state[theirs]["momentum_buffer"].is_sparse
+    new.load_state_dict(old.state_dict())
+    mine.data.copy_(theirs.data)
+    theirs.grad, mine.grad = given(1), given(1)
+    old.step()
+    new.step()
+    torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-7)  # float32, one step: an ulp or two
+
+
 def test_torchs_empty_momentum_is_no_momentum() -> None:
     params = named()
     old = torch.optim.SGD(list(params.values()), lr=0.1)

@@ -86,12 +86,23 @@ def _state(
                 state[p] = optimizer.state[p]
         elif key in saved:
             caller, rule = f"{type(optimizer).__name__}.load_state_dict()", rules[id(p)]
-            refuse_broken(saved[key], (n for n, spec in rule.states.items() if not isinstance(spec, Scalar)), caller)
-            state[p] = stored(settled(p, saved[key], rule), p, wanted[id(p)], caller)
+            held = _filled(saved[key], rule)
+            refuse_broken(held, (n for n, spec in rule.states.items() if not isinstance(spec, Scalar)), caller)
+            state[p] = stored(settled(p, held, rule), p, wanted[id(p)], caller)
     for key, held in saved.items():
         if key not in match.known:
             state[key] = held
     return state
+
+
+def _filled(held: Any, rule: Rule) -> Any:
+    """One parameter's state without what torch.distributed.checkpoint puts into it, when it makes one of a flat
+    dictionary, for a parameter that never had a gradient: an empty dictionary in the place of each state."""
+    if not isinstance(held, dict):
+        return held
+    return {
+        name: v for name, v in held.items() if type(v) is not dict or v or not (name == "step" or name in rule.states)
+    }
 
 
 def _choices(optimizer: RuleOptimizer, groups: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Choices | None]]:
@@ -106,7 +117,13 @@ def settled(p: Tensor, held: Any, rule: Rule) -> Any:
     """A copy of one parameter's state: tensors on its device, laid out like it, in the dtype that they have."""
     if not isinstance(held, dict):
         return _copied(p, held)
-    return {name: _copied(p, value, _lives_on_the_host(name, value, p, rule)) for name, value in held.items()}
+    dense = {name: _dense(value) if name in rule.states else value for name, value in held.items()}
+    return {name: _copied(p, value, _lives_on_the_host(name, value, p, rule)) for name, value in dense.items()}
+
+
+def _dense(value: Any) -> Any:
+    """torch's SGD keeps a momentum of sparse gradients sparse, and can then take no others; here it is dense."""
+    return value.to_dense() if isinstance(value, Tensor) and value.layout == torch.sparse_coo else value
 
 
 def _lives_on_the_host(name: Hashable, value: Any, p: Tensor, rule: Rule) -> bool:

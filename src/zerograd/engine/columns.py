@@ -2,7 +2,8 @@
 
 ``state[p][name]`` is a 0-dim view of a vector, as torch has it: reading and writing it by hand works. Reading all
 costs one call, counting up another. A value that did not come from here (a loaded checkpoint, a user's own tensor) is
-taken over the next time it is read.
+taken over the next time it is read; a tensor of the right kind stays the one in the state, with its memory here, so
+that it goes on being counted wherever else it is held (torch.optim._stateless swaps states in and out).
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ class _Vector:
     def __init__(self, numbers: Tensor) -> None:
         self.numbers = numbers
         self.views: list[weakref.ref[Tensor]] = []
+
+    def is_used(self) -> bool:
+        """Whether a view is still there, and has not got its memory elsewhere."""
+        start = self.numbers.data_ptr()
+        end = start + self.numbers.numel() * self.numbers.element_size()
+        return any((view := ref()) is not None and start <= view.data_ptr() < end for ref in self.views)
 
 
 class Column:
@@ -116,15 +123,33 @@ class Column:
         with torch.inference_mode(False):
             vector = _Vector(torch.tensor([number for *_, number in fresh], dtype=self._dtype, device="cpu"))
         self._vectors.append(vector)
+        moved: set[int] = set()
         for place, (_, p, state, _) in enumerate(fresh):
-            view = state[self.name] = vector.numbers[place]
+            view, held = vector.numbers[place], state.get(self.name)
+            if held is not None and id(held) not in moved and self._can_move(held):
+                with torch.no_grad():
+                    view = held.set_(view)
+                moved.add(id(view))
+            state[self.name] = view
             self._slots[id(p)] = vector, place
             vector.views.append(weakref.ref(view))
         return vector.numbers.tolist()
 
+    def _can_move(self, held: Any) -> bool:
+        """Whether a tensor may get its memory here: it looks like ours, and nobody is told of it by its address."""
+        return (
+            type(held) is Tensor
+            and held.dim() == 0
+            and held.dtype == self._dtype
+            and held.layout == torch.strided
+            and held.is_cpu
+            and not (held.requires_grad or held.is_inference())
+            and not held.is_shared()  # type: ignore[no-untyped-call]  # other processes would lose it
+        )
+
     def _drop_dead_vectors(self) -> None:
         """Forget the vectors of which no state holds a number any more."""
-        self._vectors = [v for v in self._vectors if any(view() is not None for view in v.views)]
+        self._vectors = [v for v in self._vectors if v.is_used()]
         alive = set(self._vectors)
         self._slots = {key: slot for key, slot in self._slots.items() if slot[0] in alive}
         self._crowded = 2 * len(self._vectors) + 8

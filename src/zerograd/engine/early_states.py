@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 
 def start(optimizer: RuleOptimizer) -> list[Any]:
-    """All states as they are before a parameter's first step, those that are there as they are; the tensors of them."""
+    """All states as they are before a parameter's first step, those that are there as they are; the tensors of them.
+
+    Of parameters without memory there are none: torch's Adagrad makes such, which fit nothing once there is memory.
+    """
     found: list[Any] = []
     optimizer._state_choices.look()
     for group in optimizer.param_groups:
-        hypers, params = optimizer._hypers(group), group["params"]
+        hypers = optimizer._hypers(group)
+        params = [p for p in group["params"] if not p.is_meta]  # those will get memory, and states at their first step
         graph = optimizer._programs(group).find(hypers).graph
         states = [optimizer.state[p] for p in params]
         if counts_steps(optimizer, graph):

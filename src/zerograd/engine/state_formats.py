@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from zerograd.algebra.states import Scalar
 from zerograd.algebra.tracing import Graph
 from zerograd.engine.coding import held_form
 from zerograd.engine.dtensors import has_dtensor
+from zerograd.engine.flat_pieces import is_flat_piece
 from zerograd.engine.owning import Owned
 from zerograd.errors import did_you_mean
 from zerograd.formats.blocks import BMF34, BMF43, UBMF44, UBMF53, BlockFormat
@@ -28,6 +30,8 @@ Spec = Policy | tuple[tuple[str, Policy | None], ...] | None
 """What ``state_format`` was given, in a form that can be compared: one policy for all states, or pairs with names."""
 
 _SHARDED = "a DTensor, whose shards may cut through groups that share a scale"
+
+_PIECE = "a piece of FullyShardedDataParallel's flat tensor, whose checkpoints take states in its dtype only"
 
 
 def checked(value: Any, rule: Rule, optimizer: str) -> Spec:
@@ -88,10 +92,10 @@ class Choices:
         return self._found(p)[0]
 
     def _found(self, p: Tensor) -> tuple[tuple[Choice, ...], tuple[Format | None, ...]]:
-        key = None if has_dtensor(p) else (p.shape, p.dtype)
+        key: Any = _SHARDED if has_dtensor(p) else _PIECE if is_flat_piece(p) else (p.shape, p.dtype)
         found = self._made.get(key)
         if found is None:
-            choices = (Choice(None, _SHARDED),) * len(self.names) if key is None else self._chosen(*key)
+            choices = (Choice(None, key),) * len(self.names) if isinstance(key, str) else self._chosen(*key)
             found = self._made[key] = choices, tuple(choice.form for choice in choices)
         return found
 
@@ -168,5 +172,11 @@ def held_forms(
 
 
 def new_seed() -> int:
-    """The seed of an optimizer's noise: torch's, which is not used up by that."""
-    return torch.initial_seed() & 0x7FFFFFFFFFFFFFFF
+    """The seed of an optimizer's noise: torch's, which is not used up by that.
+
+    In one of several processes 0: those are often seeded differently, and copies of a parameter must be rounded alike.
+    """
+    group: Any = torch.distributed
+    started = group.is_available() and group.is_initialized()
+    count = group.get_world_size() if started else int(os.environ.get("WORLD_SIZE", "1"))  # of torchrun and others
+    return 0 if count > 1 else torch.initial_seed() & 0x7FFFFFFFFFFFFFFF

@@ -16,20 +16,29 @@ _SCALERS = "torch.amp.grad_scaler"
 """The module that GradScaler is defined in, and with it every class made from it that leaves its ``step`` alone."""
 
 
+_UNSCALING = ("unscale_", "_maybe_opt_step")
+"""What a scaler does for an optimizer that does not unscale, and not for one that does."""
+
+
 class UnscalingSteps:
     """The attribute ``_step_supports_amp_scaling``: whether an optimizer's step unscales. Yes, if the scaler asks.
 
     Others ask in order to refuse what they do (Lightning: clipping), and then unscale first, which is fine too. No, if
     somebody's code comes before the step or after it, as it would see scaled gradients, and steps that are none: a
     hook, a subclass with a step of its own, a function in the place of the step (so Accelerate tells a step that was
-    left out; torch's schedulers put one there too, and mark theirs).
+    left out; torch's schedulers put one there too, and mark theirs). And no, if the scaler's class unscales in a way of
+    its own: ShardedGradScaler asks the other processes there, and a step by itself would be left out on one of them.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._owner = owner
 
     def __get__(self, optimizer: Any, kind: type | None = None) -> bool:
-        if optimizer is None or sys._getframe(1).f_globals.get("__name__") != _SCALERS:
+        asking = sys._getframe(1)
+        if optimizer is None or asking.f_globals.get("__name__") != _SCALERS:
+            return False
+        scaler, plain = type(asking.f_locals.get("self")), asking.f_globals["GradScaler"]
+        if any(getattr(scaler, name, None) is not getattr(plain, name) for name in _UNSCALING):
             return False
         own = optimizer.__dict__.get("step")
         if own is not None and not getattr(own, "_wrapped_by_lr_sched", False):

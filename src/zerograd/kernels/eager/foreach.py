@@ -8,6 +8,7 @@ AdamW costs the same calls as torch's own foreach implementation. ``x + s * y`` 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,7 @@ _INFIX = {
     "add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "mod": "%", "and": "&", "or": "|",
     "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=",
 }  # fmt: skip
+_TEMPORARY = re.compile(r"\bx\d+\b")
 _UNARY = frozenset({"neg", "abs", "sqrt", "exp", "log", "tanh", "sign"})
 
 
@@ -71,7 +73,18 @@ class _Printer:
         tail = [f"    return {p}, {{{outputs}}}"]
         if not any(n.op in REDUCTIONS and n.args[1] != "tensor" for n in graph.nodes):
             tail += ["    yield"]  # a generator, though it never asks for anything
-        return "\n".join([*head, *(f"    {line}" for line in self.lines), *tail])
+        return "\n".join([*head, *(f"    {line}" for line in self._with_releases(f"{p}, {outputs}")), *tail])
+
+    def _with_releases(self, result: str) -> list[str]:
+        """The lines, and after each the end of what nothing later reads: a step holds few lists at a time."""
+        last = {name: at for at, line in enumerate(self.lines) for name in _TEMPORARY.findall(line)}
+        ended: dict[int, list[str]] = {}
+        for name in last.keys() - set(_TEMPORARY.findall(result)):
+            ended.setdefault(last[name], []).append(name)
+        found = []
+        for at, line in enumerate(self.lines):
+            found += [line, f"del {', '.join(sorted(ended[at]))}"] if at in ended else [line]
+        return found
 
     def _output(self, name: str) -> str:
         node = self.graph.new[name]
