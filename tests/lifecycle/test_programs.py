@@ -245,7 +245,69 @@ for turn in range(6):
 """,
         {"code": "ZG101", "count": 5, "parameters": {"centers"}},
     ),
-}
+    "a step that is never called, for longer than anybody remembers": (
+        """
+model = nn.Linear(4, 1)
+optimizer = SGD(model.parameters(), lr=1e-2)
+for turn in range(100):
+    optimizer.zero_grad()
+    model(torch.randn(8, 4)).square().mean().backward()
+""",
+        {"code": "ZG113", "count": 99, "steps": [], "says": "step() was never called"},
+    ),
+    "a step that is called before training only": (
+        """
+model = nn.Linear(4, 1)
+optimizer = SGD(model.parameters(), lr=1e-2)
+optimizer.step()
+for turn in range(10):
+    optimizer.zero_grad()
+    model(torch.randn(8, 4)).square().mean().backward()
+""",
+        {"code": "ZG113", "count": 9, "steps": [1], "says": "the last step was step 1"},
+    ),
+    "a closure of LBFGS that does not clear": (
+        """
+model, x = nn.Linear(4, 1), torch.randn(9, 4)
+optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=5)
+def closure():
+    loss = (model(x) - 1).square().mean()
+    loss.backward()
+    return loss
+for turn in range(3):
+    optimizer.zero_grad()
+    optimizer.step(closure)
+""",
+        {"code": "ZG101", "steps": [1], "says": "evaluation 2 of the closure in step 1 of LBFGS"},
+    ),
+    "an optimizer that was built before the model was copied": (
+        """
+model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+optimizer = SGD(model.parameters(), lr=1e-2)
+model = copy.deepcopy(model)
+for turn in range(6):
+    optimizer.zero_grad()
+    model(torch.randn(8, 4)).square().mean().backward()
+    optimizer.step()
+""",
+        {
+            "code": "ZG110", "count": 6, "parameters": {"0.weight", "0.bias", "2.weight", "2.bias"},
+            "says": "has reached other parameters, which no optimizer has (4 parameters: 0.weight, 0.bias",
+        },
+    ),
+    "an optimizer that is taken for the other one": (
+        """
+one, other = nn.Linear(4, 2), nn.Linear(4, 2)
+ours, theirs = SGD(one.parameters(), lr=1e-2), Adam(other.parameters())
+for turn in range(6):
+    theirs.zero_grad()
+    one.zero_grad()
+    one(torch.randn(8, 4)).square().mean().backward()
+    theirs.step()
+""",
+        {"code": "ZG110", "count": 6, "says": "has reached other parameters of SGD (2 parameters: weight, bias)"},
+    ),
+}  # fmt: skip
 
 
 def run_as_file(text: str, folder: Path) -> Outcome:
@@ -268,6 +330,8 @@ def test_one_cause_is_one_finding_with_all_its_parameters_and_a_count(name: str,
     outcome = run_as_file(START + text, tmp_path)
     assert outcome.error is None
     (finding,) = outcome.report
+    expected = dict(expected)
+    assert expected.pop("says", "") in finding["message"]
     assert {key: set(value) if key == "parameters" else value for key, value in finding.items() if key in expected} == (
         expected
     )

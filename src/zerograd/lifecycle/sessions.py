@@ -39,6 +39,7 @@ class Session:
     def __init__(self, action: str = "warn", report: Path | None = None, *, parent: int | None = None) -> None:
         self.findings: list[Finding] = []
         self._causes: dict[Any, list[Finding]] = {}
+        self._warned: list[tuple[Finding, list[Finding]]] = []
         self._action, self._report = action, report
         self._watches: weakref.WeakKeyDictionary[Any, Watch] = weakref.WeakKeyDictionary()
         self._undo = ExitStack()
@@ -61,17 +62,30 @@ class Session:
         if self._closing:
             return
         self._closing = True
-        for watch in list(self._watches.values()):
+        for watch in sorted(self._watches.values(), key=lambda watch: not watch.steps):
             watch.close(whole=not self.failed)
             watch.remove()
         self._undo.close()
         self._write()
+        if self._action == "warn" and not self.failed:
+            self._sum_up()
+
+    def _sum_up(self) -> None:
+        """How often it was in the end, what was said when it was found."""
+        for finding, same in self._warned:
+            if (count := sum(one.count for one in same)) > 1:
+                where = f" ({finding.sites[0]})" if finding.sites else ""
+                sys.stderr.write(f"zerograd guard: {finding.code} {finding.name} {count} times in all{where}\n")
 
     def say(self, finding: Finding) -> None:
         """Keep a finding, write the report anew, and warn or raise.
 
         The same mistake at the same lines is one cause, however many optimizers it is made with.
         """
+        if finding.code == "ZG113" and any(
+            code == "ZG110" and set(finding.sites[:1]) & set(same[0].sites) for (code, _), same in self._causes.items()
+        ):
+            return  # the step of another optimizer was called instead, which says so
         same = self._causes.setdefault((finding.code, tuple(finding.sites) or finding.message), [])
         same.append(finding)
         if len(same) > 1:
@@ -85,6 +99,7 @@ class Session:
             if self._closing:
                 sys.stderr.write(f"HazardWarning: {finding}\n")
             else:
+                self._warned.append((finding, same))
                 warn(finding)
 
     # ---------------------------------------------------------------------------------------------------- patches
@@ -159,6 +174,7 @@ class Session:
         """In a fork: what the parent has found is the parent's to tell."""
         self.findings.clear()
         self._causes.clear()
+        self._warned.clear()
         for watch in list(self._watches.values()):
             watch.forget()
 

@@ -6,8 +6,9 @@ import functools
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 from zerograd.lifecycle import verdicts
@@ -38,7 +39,8 @@ from zerograd.lifecycle.verdicts import Loss
 class Watch:
     """Sees one optimizer through hooks on its step, its zero_grad and its parameters.
 
-    say: called with each finding. steps: how many steps there were. The optimizer is not kept alive.
+    say: called with each finding. steps: how many steps there were. evaluation: how often the last one's closure was
+    called. The optimizer is not kept alive.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Watch:
         self.judge = Judge(type(optimizer).__name__, say)
         self._states = States(type(optimizer).__name__, say)
         self.steps = 0
+        self.evaluation = 0
         self.live = True
         self._names = names
         self._known: dict[int, str] = {}
@@ -60,6 +63,7 @@ class Watch:
         self._params: list[Any] = []
         self._armed = False
         self._lost: dict[int, Loss] = {}
+        self._lost_more = 0
         self._by_hand: list[tuple[Life, Trail, Trail]] = []
         self._used_trails: set[Trail] = set()
         self._sharers: set[Trail] = set()
@@ -184,6 +188,7 @@ class Watch:
                 PASSES.suspected.add(ran.trail)
         while len(self._lost) > KEPT:
             del self._lost[next(iter(self._lost))]
+            self._lost_more += 1
 
     def excuse(self) -> None:
         """The step was skipped, for an overflow: what is there may be thrown away; indeed it has to be."""
@@ -209,7 +214,7 @@ class Watch:
             return None  # a step that calls the one of its base class
         self._outer = (id(frame), frame.f_code)
         self._threads.add(threading.get_ident())
-        self._evaluated = False
+        self._evaluated, self.evaluation = False, 0
         self._where = trail()
         closure = args[1] if len(args) > 1 else keywords.get("closure")  # the first is the optimizer
         if not callable(closure):
@@ -219,6 +224,7 @@ class Watch:
         @functools.wraps(closure)
         def evaluated() -> Any:
             loss = closure()
+            self.evaluation += 1
             self._use(optimizer)
             self._consume()
             return loss
@@ -270,12 +276,15 @@ class Watch:
         kinds: dict[Any, list[Life]] = {kind: [] for kind in (EMPTY, FRESH, CONSUMED, MIXED, BY_HAND)}
         for life in self._lives:
             kinds[life.kind].append(life)
-        losses, self._lost = list(self._lost.values()), {}
+        losses, self._lost, self._lost_more = list(self._lost.values()), {}, 0
         verdicts.stale_by_hand(self)
         if kinds[MIXED]:
             life = kinds[MIXED][0]
             backward = life.passes[0].trail if life.passes else ()
-            self.judge.stale(self.named(kinds[MIXED]), self.steps, life.step, backward, life.step_trail, self._where)
+            self.judge.stale(
+                self.named(kinds[MIXED]), self.steps, life.step, backward, life.step_trail, self._where,
+                evaluations=(life.evaluation, self.evaluation),
+            )  # fmt: skip
         if kinds[FRESH] or kinds[MIXED] or kinds[BY_HAND]:
             verdicts.used(self, kinds, losses)
         elif kinds[CONSUMED]:
@@ -285,7 +294,8 @@ class Watch:
             verdicts.empty(self, losses)
         if again:
             return
-        self._passes, self._clears, self._forwards.count = PASSES.count, 0, 0
+        self._passes, self._clears = PASSES.count, 0
+        self._forwards.renew()
 
     def _settle_emptied(self) -> None:
         """Look into the numbers, as far as they decide: has every gradient been set to zeros since backward?"""
@@ -329,6 +339,11 @@ class Watch:
             self._known = self._names(optimizer)
         wanted = {id(life.parameter) for life in lives}
         return [name for key, name in self._known.items() if key in wanted]
+
+    def names_among(self, params: Sequence[Any], given: Sequence[str]) -> list[str]:
+        """The names of parameters that are not this optimizer's; the given ones for those that nobody knows."""
+        known = self._names(SimpleNamespace(param_groups=[{"params": params, "param_names": given}]))
+        return [known[id(p)] for p in params]
 
     def close(self, *, whole: bool = True) -> None:
         """The end of the program, or of the watch: report what is certain by now.
