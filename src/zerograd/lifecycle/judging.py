@@ -101,8 +101,10 @@ class Judge:
             self.say(finding)
 
     def is_calm(self, cycle: int) -> bool:
-        """Whether nothing suspicious has been seen in the last cycles."""
-        return all(cycle - s.last >= CALM for s in self._suspicions.values())
+        """Whether nothing suspicious has been seen in the last cycles, nor at the first step what the end is to tell."""
+        return self._began_with.isdisjoint(self._used_at) and all(
+            cycle - s.last >= CALM for s in self._suspicions.values()
+        )
 
     # -------------------------------------------------------------------------------------------------- the checks
 

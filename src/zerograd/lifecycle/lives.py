@@ -115,8 +115,26 @@ class Life:
     """
 
     __slots__ = (
-        "__weakref__", "_address", "_arriving", "_earlier", "_handles", "_ref", "_version", "armed", "by", "kind",
-        "evaluation", "natural", "numbers", "passes", "sample", "step", "step_trail", "thread", "was_alive", "watches",
+        "__weakref__",
+        "_address",
+        "_arriving",
+        "_earlier",
+        "_handles",
+        "_ref",
+        "_version",
+        "armed",
+        "by",
+        "evaluation",
+        "kind",
+        "natural",
+        "numbers",
+        "passes",
+        "sample",
+        "step",
+        "step_trail",
+        "thread",
+        "was_alive",
+        "watches",
         "weights",
     )  # fmt: skip
 

@@ -9,7 +9,6 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
-
 PLACE = "parameter {} of group {}"
 
 

@@ -23,6 +23,7 @@ from zerograd.lifecycle.children import taken_along
 from zerograd.lifecycle.findings import Finding, as_one
 from zerograd.lifecycle.guarding import warn
 from zerograd.lifecycle.ownership import named_by, owned
+from zerograd.lifecycle.patrols import BETWEEN_OF_PROGRAMS, FIRST_OF_PROGRAMS, Patrol
 from zerograd.lifecycle.sites import trail
 from zerograd.lifecycle.watching import Watch
 
@@ -113,7 +114,10 @@ class Session:
         def attached(optimizer: Any, *args: Any, **keywords: Any) -> Any:
             out = original(optimizer, *args, **keywords)
             if optimizer not in self._watches and hasattr(optimizer, "_optimizer_step_pre_hooks"):
-                watch = self._watches[optimizer] = Watch(optimizer, self.say, best_names, patrols=False)
+                for other in self._watches.values():
+                    other.rise()  # what one throws away another may have used
+                patrol = Patrol(FIRST_OF_PROGRAMS, BETWEEN_OF_PROGRAMS, lambda: len(self._watches) == 1)
+                watch = self._watches[optimizer] = Watch(optimizer, self.say, best_names, patrol=patrol)
                 weakref.finalize(optimizer, watch.close).atexit = False
             return out
 

@@ -39,7 +39,7 @@ from zerograd.lifecycle.verdicts import Loss
 class Watch:
     """Sees one optimizer through hooks on its step, its zero_grad and its parameters.
 
-    say: called with each finding. steps: how many steps there were. evaluation: how often the last one's closure was
+    say: called with each finding. patrol: says when a glance at each step will do; None: never. steps: how many steps there were. evaluation: how often the last one's closure was
     called. The optimizer is not kept alive.
     """
 
@@ -49,7 +49,7 @@ class Watch:
         say: Callable[[Finding], None],
         names: Callable[[Any], dict[int, str]],
         *,
-        patrols: bool,
+        patrol: Patrol | None,
     ) -> None:
         self.optimizer = weakref.ref(optimizer)
         self.judge = Judge(type(optimizer).__name__, say)
@@ -75,7 +75,7 @@ class Watch:
         self._clears = 0
         self._forwards = Forwards()
         self._threads: set[int] = set()
-        self._patrol = Patrol() if patrols else None
+        self._patrol = patrol
         self._before_handle: Any = None
         self._light = Light(self._after)
         self._after_handle = optimizer.register_step_post_hook(self._light)
@@ -241,16 +241,22 @@ class Watch:
             if self._patrol is not None and self._patrol.is_over(self.steps, self.judge.is_calm(self.steps)):
                 lives = self._lives
                 self.disarm()
-                self._light.hook = self._patrol.leave(self.steps, lives, self._wake)
+                groups = len(optimizer.param_groups)
+                self._light.hook = self._patrol.leave(self.steps, lives, groups, self._wake)
 
     def _wake(self, steps: int) -> None:
         """After a step: it is time to look closely, after so many steps that nobody has."""
-        self._light.hook = self._after
-        self.steps += steps
-        if self._patrol is not None:
-            self._patrol.come_back(self.steps)
-        self.arm()
+        self.rise(steps)
         self._consume()
+
+    def rise(self, steps: int | None = None) -> None:
+        """Look closely again, if nobody does. steps: how many nobody has looked at, if the patrol is not to be asked."""
+        if self._armed or self._patrol is None:
+            return
+        self._light.hook = self._after
+        self.steps += self._patrol.taken if steps is None else steps
+        self._patrol.come_back(self.steps)
+        self.arm()
 
     def _use(self, optimizer: Any) -> None:
         """A step, or its closure, is about to use the gradients as they are now."""
