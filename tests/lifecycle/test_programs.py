@@ -106,6 +106,25 @@ for turn in range(30):
         optimizer.zero_grad()
     optimizer.step()
 """,
+    "a batch that is tried again in smaller parts, after it was too large": """
+model = nn.Linear(4, 1)
+optimizer = SGD(model.parameters(), lr=1e-2)
+def attempt(batch, parts, turn):
+    for n, part in enumerate(batch.chunk(parts)):
+        (model(part).square().sum() / len(batch)).backward()
+        if parts == 2 and n == 1 and turn % 6 == 0:
+            raise RuntimeError("out of memory")
+for turn in range(24):
+    batch, parts = torch.randn(8, 4), 1 if turn % 3 else 2
+    while True:
+        optimizer.zero_grad()
+        try:
+            attempt(batch, parts, turn)
+            break
+        except RuntimeError:
+            parts *= 2
+    optimizer.step()
+""",
     "batches that get no step, some times in a row": """
 model = nn.Linear(4, 1)
 optimizer = SGD(model.parameters(), lr=0.1)
@@ -244,6 +263,62 @@ for turn in range(6):
     optimizer.step()
 """,
         {"code": "ZG101", "count": 5, "parameters": {"centers"}},
+    ),
+    "a critic that is never cleared, of what the generator writes to it neither": (
+        """
+generator, critic = nn.Linear(2, 2), nn.Linear(2, 1)
+theirs, ours = Adam(generator.parameters()), Adam(critic.parameters())
+for turn in range(6):
+    for _ in range(3):
+        theirs.zero_grad()
+        (critic(generator(torch.randn(8, 2)).detach()) - critic(torch.randn(8, 2))).square().mean().backward()
+        ours.step()
+    theirs.zero_grad()
+    critic(generator(torch.randn(8, 2))).mean().backward()
+    theirs.step()
+""",
+        {"code": "ZG101", "count": 17, "parameters": {"weight", "bias"}},
+    ),
+    "a clear that is left out after many steps": (
+        """
+model = nn.Linear(4, 1)
+optimizer = SGD(model.parameters(), lr=1e-3)
+for turn in range(180):
+    if turn < 150:
+        optimizer.zero_grad()
+    model(torch.randn(8, 4)).square().mean().backward()
+    optimizer.step()
+""",
+        {"code": "ZG101", "parameters": {"weight", "bias"}},
+    ),
+    "a group that is added after many steps, and never cleared": (
+        """
+model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 1))
+optimizer = SGD(model[1].parameters(), lr=1e-3)
+for turn in range(170):
+    if turn == 150:
+        optimizer.add_param_group({"params": model[0].parameters()})
+        model[0].zero_grad()
+    model[1].zero_grad()
+    model(torch.randn(8, 4)).square().mean().backward()
+    optimizer.step()
+""",
+        {"code": "ZG101", "parameters": {"0.weight", "0.bias"}},
+    ),
+    "a second optimizer that comes after many steps, and never clears": (
+        """
+model, other = nn.Linear(4, 4), nn.Linear(4, 1)
+optimizer = SGD(model.parameters(), lr=1e-3)
+for turn in range(180):
+    if turn == 150:
+        second = Adam(other.parameters())
+    optimizer.zero_grad()
+    other(model(torch.randn(8, 4))).square().mean().backward()
+    optimizer.step()
+    if turn >= 150:
+        second.step()
+""",
+        {"code": "ZG101", "count": 29, "parameters": {"weight", "bias"}},
     ),
     "a step that is never called, for longer than anybody remembers": (
         """

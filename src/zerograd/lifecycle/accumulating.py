@@ -84,9 +84,9 @@ def _windows(batches: Iterator[Any], optimizer: Any, every: int, model: Any) -> 
 class Window(Declared):
     """The micro-batches between two steps. Iterate over it, and call its ``backward`` with each loss.
 
-    divisor: what the gradients are still to be divided by; the step does it. every: how many micro-batches are expected.
-    last: holds a reference to the optimizer's window that has begun last. traces: what a clear is seen by. follows_unused: there has been a window
-    before this one without a step.
+    divisor: what the gradients are still to be divided by; the step does it. every: how many micro-batches to expect.
+    last: holds a reference to the optimizer's window that has begun last. traces: what a clear is seen by.
+    follows_unused: there has been a window before this one without a step.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Window(Declared):
         self._last = last
         self._way: tuple[bool | None] | None = None
         self._follows_unused = follows_unused
-        self._quiet = getattr(model, "no_sync", None)
+        self._quiet: Any = getattr(model, "no_sync", None)
         self._optimizer = optimizer
         self._counted: bool | None = None
         self._unit = 0.0

@@ -36,6 +36,7 @@ class Suspicion:
     reported: Finding | None = None
     streak: int = 0
     checked: bool = False
+    retried: bool = False
     first: int = 0
     passes: int = 0
     sizes: Counter[int] = field(default_factory=Counter)
@@ -101,10 +102,9 @@ class Judge:
             self.say(finding)
 
     def is_calm(self, cycle: int) -> bool:
-        """Whether nothing suspicious has been seen in the last cycles, nor at the first step what the end is to tell."""
-        return self._began_with.isdisjoint(self._used_at) and all(
-            cycle - s.last >= CALM for s in self._suspicions.values()
-        )
+        """Whether nothing suspicious has been seen in the last cycles, nor at the beginning what the end is to tell."""
+        calm = all(cycle - s.last >= CALM for s in self._suspicions.values())
+        return calm and self._began_with.isdisjoint(self._used_at)
 
     # -------------------------------------------------------------------------------------------------- the checks
 
@@ -136,9 +136,11 @@ class Judge:
                 sites_of(backward, now, earlier),
             )
 
-        suspicion = self._see(("ZG101", now[:1], backward[:1]), cycle, finding)
+        suspicion = self._see(("ZG101", now[:1]), cycle, finding)
         if suspicion.count >= 2:
             self._report(suspicion)
+        if (said := suspicion.reported) is not None:
+            said.parameters += [name for name in names if name not in said.parameters]
 
     def stale_by_hand(
         self, names: list[str], cycle: int, before: int, backward: Trail, earlier: Trail, clear: Trail
@@ -300,12 +302,13 @@ class Judge:
 
     def discarded(
         self, names: list[str], cycle: int, backward: Trail, clear: Trail, now: Trail, *, passes: int, checked: bool,
-        looped: bool = False,
+        looped: bool = False, retried: bool = False,
     ) -> None:  # fmt: skip
         """A clear threw away what backward had written, and the step ``cycle`` came without it.
 
         passes: how many of that line it threw away. checked: it was looked whether they had another purpose.
-        looped: the step comes after a loop round backward and clear, whose number of rounds may change.
+        looped: the step comes after a loop round backward and clear, whose number of rounds may change. retried: an
+        error may lead from backward to clear, so that what happens now and then is no window's rest.
         """
         key = ("ZG105", backward, now[:1])
 
@@ -324,6 +327,7 @@ class Judge:
 
         suspicion = self._see(key, cycle, finding)
         suspicion.checked |= checked
+        suspicion.retried |= retried
         suspicion.first = suspicion.first or self.used
         if passes != suspicion.passes:
             suspicion.streak, suspicion.passes = 1, passes
@@ -361,7 +365,8 @@ class Judge:
 
     def _is_tail(self, backward: Trail, suspicion: Suspicion) -> bool:
         """Whether it happens now and then at a line whose passes a step uses by the window: what a window has left."""
-        return suspicion.passes < self._windows.get(backward, 0) and suspicion.streak < 2
+        rest = suspicion.passes < self._windows.get(backward, 0) and suspicion.streak < 2
+        return rest and not suspicion.retried
 
     def absolve(self, backward: Trail) -> None:
         """What was thrown away at this line was meant to be."""

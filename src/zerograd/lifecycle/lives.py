@@ -111,31 +111,14 @@ class Life:
     """The life of one parameter's gradient. All optimizers that own the parameter share it.
 
     passes: those that wrote to the gradient since it was last empty or consumed. by: the watch whose step consumed it
-    last, in its step number ``step`` at ``step_trail``, after so many evaluations of its closure. natural: what was consumed came from backward.
+    last, in its step number ``step`` at ``step_trail``, in evaluation number ``evaluation`` of its closure, if it has
+    one. natural: what was consumed came from backward.
     """
 
     __slots__ = (
-        "__weakref__",
-        "_address",
-        "_arriving",
-        "_earlier",
-        "_handles",
-        "_ref",
-        "_version",
-        "armed",
-        "by",
-        "evaluation",
-        "kind",
-        "natural",
-        "numbers",
-        "passes",
-        "sample",
-        "step",
-        "step_trail",
-        "thread",
-        "was_alive",
-        "watches",
-        "weights",
+        "__weakref__", "_address", "_arriving", "_earlier", "_handles", "_ref", "_version", "armed", "by",
+        "evaluation", "kind", "natural", "numbers", "passes", "sample", "step", "step_trail", "thread", "was_alive",
+        "watches", "weights",
     )  # fmt: skip
 
     def __init__(self, parameter: Tensor) -> None:

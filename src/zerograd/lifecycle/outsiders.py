@@ -11,8 +11,8 @@ from zerograd.lifecycle.lives import PASSES
 
 
 class Outsiders:
-    """The steps of optimizers that nobody watches closely, seen as long as any watch is armed: a guard on a discriminator is to
-    know that the generator's backward was made for the generator."""
+    """The steps of optimizers that nobody watches closely, seen as long as any watch is armed: a guard on a
+    discriminator is to know that the generator's backward was made for the generator."""
 
     def __init__(self) -> None:
         self._armed = 0

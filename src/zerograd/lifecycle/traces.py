@@ -38,7 +38,7 @@ class Traces:
     def renew(self) -> None:
         """A backward has ended."""
         p = self._parameter
-        g = None if p is None else p.grad
+        g: Any = None if p is None else p.grad
         if g is None:
             written = (p for p in owned(self._optimizer) if p.grad is not None)
             p = self._parameter = min(written, key=lambda p: p.numel(), default=None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zerograd.lifecycle.judging import Others
 from zerograd.lifecycle.lives import BY_HAND, FRESH, MIXED, PASSES, Life, Pass
 from zerograd.lifecycle.ownership import owners_of
-from zerograd.lifecycle.readers import is_in_loop_before, keeps_gradients
+from zerograd.lifecycle.readers import is_in_loop_before, is_tried_before, keeps_gradients
 from zerograd.lifecycle.sites import Trail, is_handled
 
 if TYPE_CHECKING:
@@ -59,8 +59,9 @@ def used(watch: Watch, kinds: dict[Any, list[Life]], losses: list[Loss]) -> None
         names = watch.named(loss.lives)
         looped = where in watch._used_trails and is_in_loop_before(where, loss.clear, watch._where)
         watch.judge.discarded(
-            names, watch.steps, where, loss.clear, watch._where, passes=len(lost), checked=checked, looped=looped
-        )
+            names, watch.steps, where, loss.clear, watch._where, passes=len(lost), checked=checked, looped=looped,
+            retried=is_tried_before(where, loss.clear),
+        )  # fmt: skip
 
 
 def are_by_hand(kinds: dict[Any, list[Life]]) -> bool:

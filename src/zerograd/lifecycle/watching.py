@@ -39,8 +39,8 @@ from zerograd.lifecycle.verdicts import Loss
 class Watch:
     """Sees one optimizer through hooks on its step, its zero_grad and its parameters.
 
-    say: called with each finding. patrol: says when a glance at each step will do; None: never. steps: how many steps there were. evaluation: how often the last one's closure was
-    called. The optimizer is not kept alive.
+    say: called with each finding. patrol: says when a glance at each step will do; None: never. steps: how many steps
+    there were. evaluation: how often the last one's closure was called. The optimizer is not kept alive.
     """
 
     def __init__(
@@ -250,7 +250,7 @@ class Watch:
         self._consume()
 
     def rise(self, steps: int | None = None) -> None:
-        """Look closely again, if nobody does. steps: how many nobody has looked at, if the patrol is not to be asked."""
+        """Look closely again, if nobody does. steps: how many nobody has looked at; None asks the patrol."""
         if self._armed or self._patrol is None:
             return
         self._light.hook = self._after
