@@ -61,10 +61,11 @@ def _windows(batches: Iterator[Any], optimizer: Any, every: int, model: Any) -> 
     current: list[Window] = []
     unused = False
     handle = None if by_itself else optimizer.register_step_pre_hook(lambda *_: current[-1].divide_if_open())
+    running = any(p.dtype == torch.float16 for p in owned(optimizer))
     last, traces = _LAST.setdefault(optimizer, [_nobody]), Traces(optimizer)
     try:
         for first in batches:
-            window = Window(first, islice(batches, every - 1), optimizer, every, last, traces, model, unused)
+            window = Window(first, islice(batches, every - 1), optimizer, every, last, traces, model, unused, running)
             current[:] = [window]
             last[0] = weakref.ref(window)
             if by_itself:
@@ -86,12 +87,12 @@ class Window(Declared):
 
     divisor: what the gradients are still to be divided by; the step does it. every: how many micro-batches to expect.
     last: holds a reference to the optimizer's window that has begun last. traces: what a clear is seen by.
-    follows_unused: there has been a window before this one without a step.
+    follows_unused: there has been a window before this one without a step. running: the mean so far is kept.
     """
 
     def __init__(
         self, first: Any, rest: Iterator[Any], optimizer: Any, every: int, last: list[Callable[[], Window | None]],
-        traces: Traces, model: Any, follows_unused: bool,
+        traces: Traces, model: Any, follows_unused: bool, running: bool,
     ) -> None:  # fmt: skip
         self._next, self._rest = first, rest
         self._expected = every if every <= MOST_EXPECTED else 1
@@ -106,7 +107,7 @@ class Window(Declared):
         self._waiting: dict[object, float] = {}
         self._failed = self._divided = False
         self._traces, traces.there = traces, False
-        self._running = any(p.dtype == torch.float16 for p in owned(optimizer))
+        self._running = running
 
     def __iter__(self) -> Iterator[Any]:
         """The micro-batches that have not been read yet."""
@@ -168,7 +169,7 @@ class Window(Declared):
             return
         factor, _ = self._weight(n, reduction)
         if factor != 1.0:
-            if loss.numel() == 1 and loss.requires_grad and keywords.get("gradient") is None:
+            if type(loss) is Tensor and loss.numel() == 1 and loss.requires_grad and keywords.get("gradient") is None:
                 keywords["gradient"] = loss.new_full(loss.shape, factor)  # in place of the 1 that torch would make
             else:
                 loss = loss * factor

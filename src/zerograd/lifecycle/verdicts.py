@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from zerograd.lifecycle.judging import Others
@@ -129,7 +130,8 @@ def others(watch: Watch, backwards: list[Pass]) -> Others | None:
         return Others([], backwards[-1].trail) if backwards else None
     params, given, trails = zip(*reached, strict=True)
     own = [p.shape for p in (life.parameter for life in watch._lives) if p is not None]
-    names = watch.names_among(params, given)
+    known = watch._names(SimpleNamespace(param_groups=[{"params": params, "param_names": given}]))
+    names = [known[id(p)] for p in params]
     ids = set(map(id, params))
     return Others(names, trails[-1], lambda: owners_of(ids), alike=own == [p.shape for p in params])
 

@@ -6,9 +6,8 @@ import functools
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 
 from zerograd.lifecycle import verdicts
@@ -242,21 +241,18 @@ class Watch:
                 lives = self._lives
                 self.disarm()
                 groups = len(optimizer.param_groups)
-                self._light.hook = self._patrol.leave(self.steps, lives, groups, self._wake)
-
-    def _wake(self, steps: int) -> None:
-        """After a step: it is time to look closely, after so many steps that nobody has."""
-        self.rise(steps)
-        self._consume()
+                self._light.hook = self._patrol.leave(self.steps, lives, groups, self.rise)
 
     def rise(self, steps: int | None = None) -> None:
-        """Look closely again, if nobody does. steps: how many nobody has looked at; None asks the patrol."""
+        """Look closely again, if nobody does. steps: after a step, how many nobody has looked at; None: at any time."""
         if self._armed or self._patrol is None:
             return
         self._light.hook = self._after
         self.steps += self._patrol.taken if steps is None else steps
         self._patrol.come_back(self.steps)
         self.arm()
+        if steps is not None:
+            self._consume()
 
     def _use(self, optimizer: Any) -> None:
         """A step, or its closure, is about to use the gradients as they are now."""
@@ -345,11 +341,6 @@ class Watch:
             self._known = self._names(optimizer)
         wanted = {id(life.parameter) for life in lives}
         return [name for key, name in self._known.items() if key in wanted]
-
-    def names_among(self, params: Sequence[Any], given: Sequence[str]) -> list[str]:
-        """The names of parameters that are not this optimizer's; the given ones for those that nobody knows."""
-        known = self._names(SimpleNamespace(param_groups=[{"params": params, "param_names": given}]))
-        return [known[id(p)] for p in params]
 
     def close(self, *, whole: bool = True) -> None:
         """The end of the program, or of the watch: report what is certain by now.
