@@ -238,6 +238,20 @@ for turn in range(6):
             "says": "has reached other parameters, which no optimizer has (4 parameters: 0.weight, 0.bias",
         },
     ),
+    "an actor that is detached before its critic, whose gradients are cleared rightly": (
+        """
+actor, critic = nn.Linear(3, 1), nn.Linear(1, 1)
+ours, theirs = Adam(actor.parameters()), SGD(critic.parameters(), lr=1e-2)
+for turn in range(20):
+    theirs.zero_grad()
+    (critic(torch.randn(8, 1)) - 1).square().mean().backward()
+    theirs.step()
+    ours.zero_grad()
+    critic(actor(torch.randn(8, 3)).detach()).mean().backward()
+    ours.step()
+""",
+        {"code": "ZG110", "count": 20, "says": "has reached other parameters of SGD (2 parameters: weight, bias)"},
+    ),
     "an optimizer that is taken for the other one": (
         """
 one, other = nn.Linear(4, 2), nn.Linear(4, 2)

@@ -118,6 +118,8 @@ def empty(watch: Watch, losses: list[Loss]) -> None:
         return
     expected = watch._clears > 0 or watch._forwards.count > 0
     backwards = PASSES.since(watch._passes)
+    if backwards and expected and not watch.judge.used:  # made for this one, as far as anybody can tell
+        backwards[-1].missed.add(id(watch))
     names, instead = watch.named(watch._lives), others(watch, backwards)
     watch.judge.nothing(names, watch.steps, watch._where, backwards=backwards, expected=expected, others=instead)
     watch._forwards.begin({id(life.parameter) for life in watch._lives})
