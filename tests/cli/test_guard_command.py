@@ -64,6 +64,18 @@ def test_a_wrong_program_is_reported(script: Path, tmp_path: Path) -> None:
     assert found["locations"] == [f"{script}:7", f"{script}:8"]
 
 
+def test_what_is_said_first_is_still_true_at_the_end(script: Path, tmp_path: Path) -> None:
+    """The count is not in the warning, which comes when the cause is found, but in the last line and in the report."""
+    window = "for _ in range(3):\n        optimizer.zero_grad()"
+    script.write_text(RIGHT.replace("optimizer.zero_grad()", window).replace("    model(", "        model("))
+    done = ran(script, "--report", str(tmp_path / "found.json"))
+    (found,) = json.loads((tmp_path / "found.json").read_text())
+    first, last = (line for line in done.stderr.splitlines() if "ZG105" in line)
+    assert found["message"] in first
+    assert "so far" not in first
+    assert (found["count"], last) == (4, f"zerograd guard: ZG105 {found['name']} 4 times in all ({script}:8)")
+
+
 def test_json_is_alone_on_the_output_and_quiet_is_quiet(script: Path) -> None:
     script.write_text(f"print('of the script', flush=True)\n{WRONG}")
     done = ran(script, "--json")

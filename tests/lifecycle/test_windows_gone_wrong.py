@@ -45,6 +45,37 @@ def after_a_clear(windows: Any, loss: Any, optimizer: Any) -> Any:
         yield window
 
 
+def after_a_clear_to_zeros(windows: Any, loss: Any, optimizer: Any) -> Any:
+    for window in windows:
+        window.backward(loss((torch.ones(9, 3).double(), torch.ones(9, 1).double())), n=9)
+        optimizer.zero_grad(set_to_none=False)
+        for batch in window:
+            window.backward(loss(batch), n=len(batch[0]))
+        yield window
+
+
+def after_zeros_by_hand(windows: Any, loss: Any, optimizer: Any) -> Any:
+    for window in windows:
+        for n in (1, 9):
+            window.weighted(loss((torch.ones(n, 3).double(), torch.ones(n, 1).double())), n=n).backward()
+            for p in optimizer.param_groups[0]["params"]:
+                (p.grad.data if n == 1 else p.grad).zero_()
+        for batch in window:
+            window.weighted(loss(batch), n=len(batch[0])).backward()
+        yield window
+
+
+def after_a_clear_before_a_backward(windows: Any, loss: Any, optimizer: Any) -> Any:
+    for window in windows:
+        window.backward(loss((torch.ones(9, 3).double(), torch.ones(9, 1).double())), n=9)
+        for i, batch in enumerate(window):
+            weighed = window.weighted(loss(batch), n=len(batch[0]))
+            if i == 0:
+                optimizer.zero_grad()
+            weighed.backward()
+        yield window
+
+
 def with_one_backward_for_all(windows: Any, loss: Any, _: Any) -> Any:
     for window in windows:
         sum(window.weighted(loss(batch), n=len(batch[0])) for batch in window).backward()
@@ -87,6 +118,9 @@ STORIES = [
     after_a_break,
     after_an_error_that_is_cleared,
     after_a_clear,
+    after_a_clear_to_zeros,
+    after_zeros_by_hand,
+    after_a_clear_before_a_backward,
     with_one_backward_for_all,
     with_a_backward_that_comes_late,
     with_an_older_loop_left_open,
@@ -99,7 +133,7 @@ STORIES = [
 @pytest.mark.parametrize("name", ["zerograd.SGD", "torch.SGD"])
 def test_whatever_happens_in_a_window_it_is_the_full_batch(name: str, story: Any, clips: bool) -> None:
     make, batches = OPTIMIZERS[name], samples([2, 5, 1, 4, 3])
-    if clips and story in (with_one_backward_for_all, with_a_backward_that_comes_late):
+    if clips and story in (with_one_backward_for_all, with_a_backward_that_comes_late, after_a_clear_before_a_backward):
         story = asking(story)  # a backward of one's own is not seen to be the last one
     model, other = network(), network()
     optimizer, reference = make(model.parameters()), make(other.parameters())
@@ -166,6 +200,17 @@ def test_what_can_not_be_exact_is_an_error(make: Any, wrong: Any, says: str) -> 
     with pytest.raises(RuntimeError, match=says):
         wrong(p, make([p], lr=0.1))
     assert p.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("make", [zerograd.SGD, torch.optim.SGD])
+def test_gradients_that_really_are_zero_count(make: Any) -> None:
+    """Nothing has been cleared where a loss is flat."""
+    p = nn.Parameter(torch.ones(2))
+    for window in zerograd.accumulate([0.0, 0.0, 6.0], make([p], lr=1.0), every=3):
+        for slope in window:
+            window.backward((slope * p).sum())
+        assert p.grad is not None
+        assert p.grad.tolist() == [2.0, 2.0]
 
 
 def test_two_optimizers_share_a_loader() -> None:

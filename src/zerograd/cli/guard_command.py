@@ -25,6 +25,9 @@ gradients that are used twice, thrown away, or missing at a step.
   zerograd guard --json train.py           one JSON object, and the script's own
                                            output on the standard error
 
+Some hazards are certain only at the end of the program, such as a step that is
+never called: these are said then, with --action raise too, and stop nothing.
+
 All that comes after SCRIPT.py belongs to it. The exit status is the script's.
 """
 

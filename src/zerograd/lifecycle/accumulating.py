@@ -1,18 +1,17 @@
 """Exact accumulation: windows of micro-batches whose gradients add up to the gradient of the whole.
 
 The mean over a window of unequal micro-batches is not the mean of their means. Each loss is weighed by what it stands
-for, relative to the first one of the window, so that nothing grows large; the sum is divided once: when the last of
-them has been taken out, so that clipping by hand sees the mean, or else by the step itself. Gradients in float16 could
-overflow before that: there the mean so far is kept running instead, at the price of one multiplication of the gradients
-for each micro-batch.
+for, in parts of what the window would come to if all were as large as the first one: then the gradients add up to the
+mean. Otherwise they are divided by what is missing or too much, once: when the last of them has been taken out, so that
+clipping by hand sees the mean, or else by the step itself. Gradients in float16 could overflow before that: there the
+mean so far is kept running instead, at the price of one multiplication of the gradients for each micro-batch.
 """
 
 from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
 from typing import Any, Literal
 
@@ -21,10 +20,13 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from zerograd.lifecycle.ownership import innermost, owned
-from zerograd.lifecycle.reading import is_zero
 from zerograd.lifecycle.stamps import Declared
+from zerograd.lifecycle.traces import Traces, are_zero
 
 Reduction = Literal["mean", "sum"]
+
+MOST_EXPECTED = 4096
+"""Weights of losses are no smaller than that part: "one window of all there is" is no expectation."""
 
 
 def accumulate(loader: Iterable[Any], optimizer: Any, every: int = 4, model: Any = None) -> Iterator[Window]:
@@ -59,11 +61,13 @@ def _windows(batches: Iterator[Any], optimizer: Any, every: int, model: Any) -> 
     current: list[Window] = []
     unused = False
     handle = None if by_itself else optimizer.register_step_pre_hook(lambda *_: current[-1].divide_if_open())
+    running = any(p.dtype == torch.float16 for p in owned(optimizer))
+    last, traces = _LAST.setdefault(optimizer, [_nobody]), Traces(optimizer)
     try:
         for first in batches:
-            window = Window(first, islice(batches, every - 1), optimizer, model, follows_unused=unused)
+            window = Window(first, islice(batches, every - 1), optimizer, every, last, traces, model, unused, running)
             current[:] = [window]
-            _OPEN[optimizer] = weakref.ref(window)
+            last[0] = weakref.ref(window)
             if by_itself:
                 optimizer._window = window
             yield window
@@ -71,7 +75,7 @@ def _windows(batches: Iterator[Any], optimizer: Any, every: int, model: Any) -> 
             window.close()
     finally:
         if current and current[-1].is_open():
-            _OPEN.pop(optimizer, None)
+            last[0] = _nobody
         if handle is not None:
             handle.remove()
         elif optimizer.__dict__.get("_window") in current:
@@ -81,23 +85,29 @@ def _windows(batches: Iterator[Any], optimizer: Any, every: int, model: Any) -> 
 class Window(Declared):
     """The micro-batches between two steps. Iterate over it, and call its ``backward`` with each loss.
 
-    divisor: what the gradients are still to be divided by; the step does it. follows_unused: there has been a window
-    before this one without a step.
+    divisor: what the gradients are still to be divided by; the step does it. every: how many micro-batches to expect.
+    last: holds a reference to the optimizer's window that has begun last. traces: what a clear is seen by.
+    follows_unused: there has been a window before this one without a step. running: the mean so far is kept.
     """
 
     def __init__(
-        self, first: Any, rest: Iterator[Any], optimizer: Any, model: Any = None, *, follows_unused: bool = False
-    ) -> None:
+        self, first: Any, rest: Iterator[Any], optimizer: Any, every: int, last: list[Callable[[], Window | None]],
+        traces: Traces, model: Any, follows_unused: bool, running: bool,
+    ) -> None:  # fmt: skip
         self._next, self._rest = first, rest
+        self._expected = every if every <= MOST_EXPECTED else 1
+        self._last = last
+        self._way: tuple[bool | None] | None = None
         self._follows_unused = follows_unused
-        self._quiet = getattr(model, "no_sync", None)
+        self._quiet: Any = getattr(model, "no_sync", None)
         self._optimizer = optimizer
         self._counted: bool | None = None
         self._unit = 0.0
         self._total = 0.0
-        self._waiting: set[object] = set()
-        self._written = self._failed = self._divided = False
-        self._running = any(p.dtype == torch.float16 for p in owned(optimizer))
+        self._waiting: dict[object, float] = {}
+        self._failed = self._divided = False
+        self._traces, traces.there = traces, False
+        self._running = running
 
     def __iter__(self) -> Iterator[Any]:
         """The micro-batches that have not been read yet."""
@@ -109,8 +119,11 @@ class Window(Declared):
                     break
                 if self._quiet is not None:  # one ahead: the last one is told from the others before its forward pass
                     self._next = next(self._rest, _END)
-                with nullcontext() if self._quiet is None or self._next is _END else self._quiet():
+                if self._next is _END:
                     yield batch
+                else:
+                    with self._quiet():
+                        yield batch
         finally:  # after a break too
             self._average()
 
@@ -125,7 +138,8 @@ class Window(Declared):
 
     def is_open(self) -> bool:
         """Whether no other window has begun for the same optimizer."""
-        return _OPEN.get(self._optimizer, lambda: self)() in (self, None)
+        last = self._last[0]()
+        return last is self or last is None
 
     @property
     def divisor(self) -> float:  # type: ignore[override]
@@ -153,13 +167,18 @@ class Window(Declared):
         """
         if n is not None and float(n) == 0:
             return
-        weighed = self.weighted(loss, n, reduction=reduction)
+        factor, _ = self._weight(n, reduction)
+        if factor != 1.0:
+            if type(loss) is Tensor and loss.numel() == 1 and loss.requires_grad and keywords.get("gradient") is None:
+                keywords["gradient"] = loss.new_full(loss.shape, factor)  # in place of the 1 that torch would make
+            else:
+                loss = loss * factor
         try:
-            weighed.backward(**keywords)  # type: ignore[no-untyped-call]
+            loss.backward(**keywords)  # type: ignore[no-untyped-call]
         except BaseException:
             self._failed = True
             raise
-        self._written = self._has_gradients()
+        self._traces.renew()
 
     def weighted(self, loss: Tensor, n: float | None = None, *, reduction: Reduction = "mean") -> Tensor:
         """The loss with the weight that it has in the window, for a backward of your own; call it once a micro-batch.
@@ -171,6 +190,22 @@ class Window(Declared):
         RuntimeError after the window has been divided, once another window has begun for the same optimizer, and after
         a backward that failed until its gradients are cleared.
         """
+        factor, amount = self._weight(n, reduction)
+        weighed = loss if factor == 1.0 and not loss.is_leaf else loss * factor
+        if amount and weighed.requires_grad:
+            key, waiting = object(), self._waiting
+            waiting[key] = amount
+
+            def arriving(_: Tensor) -> None:
+                self._look_for_clear(arriving=True)
+                waiting.pop(key, None)
+                torch.autograd.Variable._execution_engine.queue_callback(self._traces.renew)
+
+            weighed.register_hook(arriving)  # type: ignore[no-untyped-call]
+        return weighed
+
+    def _weight(self, n: float | None, reduction: Reduction) -> tuple[float, float]:
+        """The weight of a loss, and what it adds to the divisor."""
         if reduction not in ("mean", "sum"):
             raise ValueError(f"reduction={reduction!r}; it is 'mean' or 'sum'")
         if self._divided:
@@ -180,7 +215,7 @@ class Window(Declared):
                 "another window has begun for the same optimizer, and its gradients would be divided with this one's; "
                 "finish one window before the next begins"
             )
-        if self._follows_unused and not self._is_zero():
+        if self._follows_unused and not are_zero(self._optimizer):
             raise RuntimeError(
                 "the window before this one had no step, and its gradients are still there: they would add to this"
                 " one's with a weight of their own; call optimizer.zero_grad() before a window's first backward"
@@ -191,52 +226,46 @@ class Window(Declared):
             raise ValueError(f"n={n}: a micro-batch stands for a finite number of samples or tokens, more than 0")
         if n is None and reduction == "sum":
             self._settle(False)
-            return loss
+            return 1.0, 0.0
         self._settle(True if n is None else None)
         self._look_for_clear()
         if self._running and self._waiting:
             raise RuntimeError("a loss of this window was weighed, and its backward has to come before the next one")
-        self._unit = self._unit or amount
+        self._unit = self._unit or amount * self._expected
         before, self._total = self._total, self._total + amount
-        if self._running:
-            if before:
-                scale_gradients(self._optimizer, before / self._total)
-            factor = (amount if reduction == "mean" else 1.0) / self._total
-        else:
-            factor = (amount if reduction == "mean" else 1.0) / self._unit
-        return self._expected(loss if factor == 1.0 and not loss.is_leaf else loss * factor)
+        if self._running and before:
+            scale_gradients(self._optimizer, before / self._total)
+        whole = self._total if self._running else self._unit
+        return (amount if reduction == "mean" else 1.0) / whole, amount
 
-    def _expected(self, loss: Tensor) -> Tensor:
-        """Remember that the backward of a loss is still to come."""
-        if loss.requires_grad:
-            key, waiting = object(), self._waiting
-            waiting.add(key)
-            loss.register_hook(lambda _: waiting.discard(key))  # type: ignore[no-untyped-call]
-        return loss
-
-    def _has_gradients(self) -> bool:
-        return any(p.grad is not None for p in owned(self._optimizer))
-
-    def _look_for_clear(self) -> None:
-        """Gradients that were cleared since the last backward count no more: the window begins anew."""
-        if self._written or self._failed:
-            if not self._has_gradients() or (self._failed and self._is_zero()):
-                self._total = self._unit = 0.0
-                self._waiting.clear()
-                self._written = self._failed = False
-            elif self._failed:
+    def _look_for_clear(self, *, arriving: bool = False) -> None:
+        """Gradients that were cleared since the last backward count no more: the window begins anew, with the losses
+        whose backward is still to come. arriving: one of them does."""
+        if self._failed:
+            if not are_zero(self._optimizer):
                 raise RuntimeError(
                     "a backward of this window ended with an error, and may have written some gradients and not others;"
                     " call optimizer.zero_grad() before going on, and the window begins anew"
                 )
-
-    def _is_zero(self) -> bool:
-        return all(p.grad is None or is_zero(p.grad) for p in owned(self._optimizer))
+            self._waiting.clear()
+        elif not self._traces.are_gone():
+            return
+        elif arriving and self._running:
+            raise RuntimeError(
+                "the gradients were cleared between weighted() and the backward of its loss, which was weighed to add"
+                " to them; call optimizer.zero_grad() before weighted()"
+            )
+        self._failed = False
+        self._traces.there = False
+        self._total = math.fsum(self._waiting.values())
+        self._unit = self._unit if self._waiting else 0.0
 
     def _settle(self, way: bool | None) -> None:
         """All losses of a window are counted in one way. True: each is one; False: not at all; None: by their n."""
         key = (way,)
-        if self.__dict__.setdefault("_way", key) != key:
+        if self._way is None:
+            self._way = key
+        elif self._way != key:
             raise ValueError("some losses of this window came with n and others without, or as sums: they don't add up")
         self._counted = way is not False
 
@@ -262,8 +291,12 @@ class Window(Declared):
 
 
 _END = object()
-_OPEN: weakref.WeakKeyDictionary[Any, weakref.ref[Window]] = weakref.WeakKeyDictionary()
-"""The window of each optimizer that has begun last."""
+_LAST: weakref.WeakKeyDictionary[Any, list[Callable[[], Window | None]]] = weakref.WeakKeyDictionary()
+"""The window of each optimizer that has begun last, if it is still there."""
+
+
+def _nobody() -> None:
+    """In place of a reference to a window."""
 
 
 @torch.no_grad()

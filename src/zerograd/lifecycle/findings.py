@@ -65,8 +65,3 @@ def some(names: Sequence[str]) -> str:
     """``2 parameters: weight, bias``, with no more names than a sentence bears."""
     shown = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
     return f"{len(names)} parameter{'s' if len(names) != 1 else ''}: {shown}" if names else "no parameter"
-
-
-def times(count: int) -> str:
-    """``once``, ``twice``, ``7 times``."""
-    return {1: "once", 2: "twice"}.get(count, f"{count} times")

@@ -16,6 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from zerograd.errors import HazardError, HazardWarning
 from zerograd.lifecycle.findings import Finding
 from zerograd.lifecycle.ownership import innermost, names_of
+from zerograd.lifecycle.patrols import Patrol
 from zerograd.lifecycle.watching import Watch
 
 Action = Literal["warn", "raise"] | Callable[[Finding], Any]
@@ -64,7 +65,7 @@ class Guard(RemovableHandle):
         self.findings: list[Finding] = []
         self._action = action
         self._closing = False
-        self._watch: Watch | None = Watch(optimizer, self._say, _names_for(model), patrols=not always)
+        self._watch: Watch | None = Watch(optimizer, self._say, _names_for(model), patrol=None if always else Patrol())
         _keep(self, optimizer)
 
     def _say(self, finding: Finding) -> None:

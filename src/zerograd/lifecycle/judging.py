@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from zerograd.lifecycle.findings import Finding, place, sites_of, some, times
+from zerograd.lifecycle.findings import Finding, place, sites_of, some
 from zerograd.lifecycle.lives import KEPT, Pass
+from zerograd.lifecycle.ownership import is_place
 from zerograd.lifecycle.sites import Trail
 
 CALM = 8
@@ -35,9 +36,25 @@ class Suspicion:
     reported: Finding | None = None
     streak: int = 0
     checked: bool = False
+    retried: bool = False
     first: int = 0
     passes: int = 0
     sizes: Counter[int] = field(default_factory=Counter)
+    others: Others | None = None
+
+
+@dataclass
+class Others:
+    """The parameters that backward reached, at ``backward``, while an optimizer's own were left out.
+
+    owners: gives the kinds of the optimizers that hold them. alike: they have the shapes of the optimizer's own,
+    so that these, which nobody may know by name any more, are called what they are called.
+    """
+
+    names: list[str]
+    backward: Trail
+    owners: Callable[[], list[str]] = list
+    alike: bool = False
 
 
 @dataclass
@@ -85,29 +102,45 @@ class Judge:
             self.say(finding)
 
     def is_calm(self, cycle: int) -> bool:
-        """Whether nothing suspicious has been seen in the last cycles."""
-        return all(cycle - s.last >= CALM for s in self._suspicions.values())
+        """Whether nothing suspicious has been seen in the last cycles, nor at the beginning what the end is to tell."""
+        calm = all(cycle - s.last >= CALM for s in self._suspicions.values())
+        return calm and self._began_with.isdisjoint(self._used_at)
 
     # -------------------------------------------------------------------------------------------------- the checks
 
-    def stale(self, names: list[str], cycle: int, before: int, backward: Trail, earlier: Trail, now: Trail) -> None:
-        """A step used gradients that an earlier step had consumed. Seen with the numbers: twice is enough."""
+    def stale(
+        self, names: list[str], cycle: int, before: int, backward: Trail, earlier: Trail, now: Trail, *,
+        evaluations: tuple[int, int] = (0, 0),
+    ) -> None:  # fmt: skip
+        """A step used gradients that an earlier step had consumed. Seen with the numbers: twice is enough.
+
+        evaluations: which ones of the closure the two are, if the steps have one; some call it more than once a step.
+        """
 
         def finding() -> Finding:
-            added = place(backward)
+            if max(evaluations) > 1:
+                first, second = evaluations
+                of = f" of step {before}" if before != cycle else ""
+                who = f"evaluation {second} of the closure in step {cycle} of {self.kind}{place(now)}"
+                whose, cure = f"what evaluation {first}{of} had made", "at the beginning of the closure"
+            else:
+                who = f"step {cycle} of {self.kind}{place(now)}"
+                whose = f"what step {before}{place(earlier)} had consumed"
+                cure = "after the step or before that backward"
             return Finding(
                 "ZG101",
-                f"step {cycle} of {self.kind}{place(now)} used gradients that still contained what step {before}"
-                f"{place(earlier)} had consumed: backward{added} added to them, and nothing had cleared them in between"
-                f" ({some(names)}). Call zero_grad() after the step or before that backward.",
+                f"{who} used gradients that still contained {whose}: backward{place(backward)} added to them, and"
+                f" nothing had cleared them in between ({some(names)}). Call zero_grad() {cure}.",
                 names,
-                [before, cycle],
+                list(dict.fromkeys((before, cycle))),
                 sites_of(backward, now, earlier),
             )
 
-        suspicion = self._see(("ZG101", now[:1], backward[:1]), cycle, finding)
+        suspicion = self._see(("ZG101", now[:1]), cycle, finding)
         if suspicion.count >= 2:
             self._report(suspicion)
+        if (said := suspicion.reported) is not None:
+            said.parameters += [name for name in names if name not in said.parameters]
 
     def stale_by_hand(
         self, names: list[str], cycle: int, before: int, backward: Trail, earlier: Trail, clear: Trail
@@ -190,21 +223,43 @@ class Judge:
         if suspicion.streak >= (REGULAR if used else 2) or (suspicion.count >= SURE and not used):
             self._report(suspicion)
 
-    def nothing(self, names: list[str], cycle: int, now: Trail, *, backwards: list[Pass], expected: bool) -> None:
+    def nothing(
+        self, names: list[str], cycle: int, now: Trail, *, backwards: list[Pass], expected: bool, others: Others | None
+    ) -> None:
         """A step found nothing, and no backward had written anything.
 
         backwards: the passes since the last step, which have not reached these parameters. expected: a forward pass or
-        a clear says that this was meant to be a training step.
+        a clear says that this was meant to be a training step. others: what a backward has reached instead.
         """
 
         def finding() -> Finding:
+            instead = suspicion.others
+            if instead is None:
+                why = "no backward has reached its parameters since the step before"
+                cure = "Call loss.backward() before the step, for a loss that hangs on them"
+            elif not instead.names:
+                why = f"backward{place(instead.backward)} has reached none of its parameters"
+                cure = "Call the step of the optimizer that it is for, or backward for a loss that hangs on these"
+            else:
+                owners = instead.owners()
+                whose = f" of {' and '.join(owners)}" if owners else ", which no optimizer has"
+                why = f"backward{place(instead.backward)} has reached other parameters{whose} ({some(instead.names)})"
+                if owners:
+                    cure = "Call the step of the optimizer that has those, or compute the loss with these"
+                else:
+                    cure = (
+                        "Was the model replaced, moved or copied after the optimizer was built? Build the optimizer"
+                        " from the parameters of the model that is trained"
+                    )
+                why += ", and none of its own"
+            nameless = instead is not None and instead.alike and all(map(is_place, names))
+            own = instead.names if instead is not None and nameless else names
             return Finding(
                 "ZG110",
-                f"step {cycle} of {self.kind}{place(now)} found no gradient: no backward has run for its parameters"
-                f" since the step before ({some(names)}). Call loss.backward() before the step.",
-                names,
+                f"step {cycle} of {self.kind}{place(now)} found no gradient: {why} ({some(own)}). {cure}.",
+                own,
                 [cycle],
-                sites_of(now),
+                sites_of(now, instead.backward if instead is not None else ()),
             )
 
         self.empty += 1
@@ -213,6 +268,8 @@ class Judge:
         if not expected:
             return
         suspicion = self._see(("ZG110", now[:1]), cycle, finding)
+        if others is not None and (suspicion.others is None or not suspicion.others.names):
+            suspicion.others = others
         if suspicion.streak >= 2 and not backwards:
             self._report(suspicion)
         idle = self._idle.setdefault(now, Idle(finding))
@@ -245,12 +302,13 @@ class Judge:
 
     def discarded(
         self, names: list[str], cycle: int, backward: Trail, clear: Trail, now: Trail, *, passes: int, checked: bool,
-        looped: bool = False,
+        looped: bool = False, retried: bool = False,
     ) -> None:  # fmt: skip
         """A clear threw away what backward had written, and the step ``cycle`` came without it.
 
         passes: how many of that line it threw away. checked: it was looked whether they had another purpose.
-        looped: the step comes after a loop round backward and clear, whose number of rounds may change.
+        looped: the step comes after a loop round backward and clear, whose number of rounds may change. retried: an
+        error may lead from backward to clear, so that what happens now and then is no window's rest.
         """
         key = ("ZG105", backward, now[:1])
 
@@ -258,21 +316,18 @@ class Judge:
             tail = self._is_tail(backward, suspicion)
             where = place(clear) or " outside zero_grad()"
             cure = "Step on what the last, shorter window has left." if tail else "Clear only after a step."
-            if cycle:
-                whose = f"before step {cycle}{place(now)}, and no step of {self.kind} had used them"
-            else:
-                whose = f"and {self.kind} has never taken a step"
             return Finding(
                 "ZG106" if tail else "ZG105",
-                f"gradients that backward{place(backward)} had written were cleared{where}, {whose}; "
-                f"{times(suspicion.count)} so far ({some(names)}). {cure}",
+                f"gradients that backward{place(backward)} had written were cleared{where}, before step"
+                f" {cycle}{place(now)}, and no step of {self.kind} had used them ({some(names)}). {cure}",
                 names,
-                [cycle] if cycle else [],
+                [cycle],
                 sites_of(backward, now, clear),
             )
 
         suspicion = self._see(key, cycle, finding)
         suspicion.checked |= checked
+        suspicion.retried |= retried
         suspicion.first = suspicion.first or self.used
         if passes != suspicion.passes:
             suspicion.streak, suspicion.passes = 1, passes
@@ -285,13 +340,33 @@ class Judge:
         if regular or (suspicion.count >= 2 and self._is_tail(backward, suspicion)):
             self._report(suspicion)
 
+    def never_stepped(self, names: list[str], last: int, backward: Trail, clear: Trail, *, passes: int) -> None:
+        """The program has ended, and what so many backward passes had written was cleared with no step to use it.
+
+        last: the number of the last step there was; it came before all of them.
+        """
+        where = place(clear) or " outside zero_grad()"
+        since = f"the last step was step {last}, before that" if last else "step() was never called"
+        finding = Finding(
+            "ZG113",
+            f"no step of {self.kind} has used the gradients that backward{place(backward)} had written: they were"
+            f" cleared{where}, and {since} ({some(names)}). Call step() after backward.",
+            names,
+            [last] if last else [],
+            sites_of(backward, clear),
+        )
+        suspicion = self._see(("ZG113", backward), last, lambda: finding)
+        suspicion.count = passes
+        self._report(suspicion)
+
     def _is_regular(self, suspicion: Suspicion) -> bool:
         """Whether most cycles since the first one that threw passes away have thrown away the same number of them."""
         return 2 * max(suspicion.sizes.values(), default=0) > self.used - suspicion.first + 1
 
     def _is_tail(self, backward: Trail, suspicion: Suspicion) -> bool:
         """Whether it happens now and then at a line whose passes a step uses by the window: what a window has left."""
-        return suspicion.passes < self._windows.get(backward, 0) and suspicion.streak < 2
+        rest = suspicion.passes < self._windows.get(backward, 0) and suspicion.streak < 2
+        return rest and not suspicion.retried
 
     def absolve(self, backward: Trail) -> None:
         """What was thrown away at this line was meant to be."""

@@ -111,12 +111,14 @@ class Life:
     """The life of one parameter's gradient. All optimizers that own the parameter share it.
 
     passes: those that wrote to the gradient since it was last empty or consumed. by: the watch whose step consumed it
-    last, in its step number ``step`` at ``step_trail``. natural: what was consumed came from backward.
+    last, in its step number ``step`` at ``step_trail``, in evaluation number ``evaluation`` of its closure, if it has
+    one. natural: what was consumed came from backward.
     """
 
     __slots__ = (
-        "__weakref__", "_address", "_arriving", "_earlier", "_handles", "_ref", "_version", "armed", "by", "kind",
-        "natural", "numbers", "passes", "sample", "step", "step_trail", "thread", "was_alive", "watches", "weights",
+        "__weakref__", "_address", "_arriving", "_earlier", "_handles", "_ref", "_version", "armed", "by",
+        "evaluation", "kind", "natural", "numbers", "passes", "sample", "step", "step_trail", "thread", "was_alive",
+        "watches", "weights",
     )  # fmt: skip
 
     def __init__(self, parameter: Tensor) -> None:
@@ -131,7 +133,7 @@ class Life:
         self._arriving: Pass | None = None
         self._earlier: Any = None
         self.by: Any = None
-        self.step = 0
+        self.step = self.evaluation = 0
         self.step_trail: Trail = ()
         self.natural = False
         self.weights: Any = None
@@ -303,6 +305,7 @@ class Life:
         self.natural = self.kind in (FRESH, MIXED) or (self.kind is CONSUMED and self.natural)
         self.kind, self.passes = CONSUMED, []
         self.by, self.step, self.step_trail = weakref.ref(watch), watch.steps, where
+        self.evaluation = watch.evaluation
         self.weights, self.sample = p._version, None
         self.thread = threading.get_ident()
         stamp(g)

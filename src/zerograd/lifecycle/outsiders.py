@@ -1,4 +1,4 @@
-"""Optimizers that nobody watches, and why a watch wants to know of their steps."""
+"""Optimizers that nobody watches closely, and why a watch wants to know of their steps."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from zerograd.lifecycle.lives import PASSES
 
 
 class Outsiders:
-    """The steps of optimizers that nobody watches, seen as long as any watch is armed: a guard on a discriminator is to
-    know that the generator's backward was made for the generator."""
+    """The steps of optimizers that nobody watches closely, seen as long as any watch is armed: a guard on a
+    discriminator is to know that the generator's backward was made for the generator."""
 
     def __init__(self) -> None:
         self._armed = 0
@@ -28,7 +28,7 @@ class Outsiders:
             self._handle = None
 
     def _stepped(self, optimizer: Any, *_: Any) -> None:
-        if not any(isinstance(hook, Light) for hook in optimizer._optimizer_step_post_hooks.values()):
+        if not any(isinstance(hook, Light) for hook in optimizer._optimizer_step_pre_hooks.values()):
             for ran in PASSES.recent:
                 if not ran.consumers:
                     ran.consumers.add(id(optimizer))

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
 
+PLACE = "parameter {} of group {}"
+
 
 def owned(optimizer: Any) -> Iterator[Tensor]:
     """Every parameter of every group."""
     for group in optimizer.param_groups:
         yield from group["params"]
+
+
+def owners_of(ids: set[int]) -> list[str]:
+    """The kinds of all optimizers that own any of the parameters with these ids."""
+    found = (x for x in gc.get_objects() if issubclass(type(x), Optimizer) and hasattr(x, "param_groups"))
+    return sorted({type(x).__name__ for x in found if not ids.isdisjoint(map(id, owned(x)))})
 
 
 def names_of(optimizer: Any, model: Any = None) -> dict[int, str]:
@@ -26,9 +35,13 @@ def named_by(known: Mapping[int, str], optimizer: Any) -> dict[int, str]:
     for index, group in enumerate(optimizer.param_groups):
         given = group.get("param_names", [])
         for at, p in enumerate(group["params"]):
-            place = given[at] if at < len(given) else f"parameter {at} of group {index}"
-            names[id(p)] = known.get(id(p), place)
+            names[id(p)] = known.get(id(p), given[at] if at < len(given) else PLACE.format(at, index))
     return names
+
+
+def is_place(name: str) -> bool:
+    """Whether this is no name, but a place in an optimizer."""
+    return name.startswith("parameter ")
 
 
 def innermost(optimizer: Any) -> Any:

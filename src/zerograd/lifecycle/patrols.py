@@ -19,6 +19,8 @@ FIRST, LATER = 8, 4
 """How many steps are watched closely, at the beginning and at each later patrol."""
 BETWEEN = 512
 """After how many steps a patrol goes out without a reason."""
+FIRST_OF_PROGRAMS, BETWEEN_OF_PROGRAMS = 128, 256
+"""The same for programs that are guarded as a whole: short ones are watched closely from beginning to end."""
 LONGEST = 4096
 
 
@@ -31,7 +33,8 @@ class Sentinel:
     since the step before, or was cleared between two backward passes.
 
     parameter: any, or None to see nothing. deaf: for so many steps what is odd does not count. wake: called after the
-    step at which it does, and at the latest after ``BETWEEN`` steps, with their number. stepped: to be called after
+    step at which it does, at the latest after ``between`` steps, with their number, and when parameters have been added
+    in a group. stepped: to be called after
     each step. taken: gives how many steps there were.
     """
 
@@ -39,24 +42,25 @@ class Sentinel:
 
     taken: Callable[[], int]
 
-    def __init__(self, parameter: Any, deaf: int, wake: Callable[[int], None]) -> None:
+    def __init__(self, parameter: Any, deaf: int, between: int, groups: int, wake: Callable[[int], None]) -> None:
         arrived: list[Any] = []
         usual: int | None = None
         steps = 0
         blind = parameter is None
 
-        def stepped(*_: Any) -> None:
+        def stepped(optimizer: Any, *_: Any) -> None:
             nonlocal steps, usual
             steps += 1
             g = arrived[0].grad if arrived else None
-            if g is not None and g._version - len(arrived) == usual and steps < BETWEEN:
+            more = len(optimizer.param_groups) != groups
+            if g is not None and g._version - len(arrived) == usual and steps < between and not more:
                 arrived.clear()
                 return
             odd = g is None or usual is not None
             if g is not None:
                 usual = g._version - len(arrived)
             arrived.clear()
-            if steps >= BETWEEN or (odd and steps > deaf and not blind):
+            if steps >= between or more or (odd and steps > deaf and not blind):
                 wake(steps)
 
         self.stepped, self.taken = stepped, lambda: steps
@@ -74,10 +78,14 @@ class Sentinel:
 
 
 class Patrol:
-    """How long a watch is to be armed, and who stands there in between."""
+    """How long a watch is to be armed, and who stands there in between.
 
-    def __init__(self) -> None:
-        self._ends = FIRST
+    first: how many steps are watched closely at the beginning; between: after how many the next patrol goes out. alone:
+    whether there is no other watch, whose judgement of a backward needs to know who else has used it.
+    """
+
+    def __init__(self, first: int = FIRST, between: int = BETWEEN, alone: Callable[[], bool] = lambda: True) -> None:
+        self._ends, self._between, self._alone = first, between, alone
         self._deafness = LATER
         self._sentinel: Sentinel | None = None
 
@@ -88,16 +96,16 @@ class Patrol:
 
     def is_over(self, steps: int, calm: bool) -> bool:
         """After a step that was watched closely: whether a sentinel will do again."""
-        return calm and steps >= self._ends
+        return calm and steps >= self._ends and self._alone()
 
-    def leave(self, steps: int, lives: list[Life], wake: Callable[[int], None]) -> Callable[..., None]:
-        """The watch has been disarmed after this step; these were the lives of its parameters.
+    def leave(self, steps: int, lives: list[Life], groups: int, wake: Callable[[int], None]) -> Callable[..., None]:
+        """The watch has been disarmed after this step; these were the lives of its parameters, in so many groups.
 
         Gives what is to be called after each step from now on, until it has called ``wake``.
         """
         used = (life.parameter for life in lives if life.natural and life.step == steps)
         seen = next((p for p in used if p is not None and p.requires_grad and p.is_leaf), None)
-        self._sentinel = Sentinel(seen, self._deafness, wake)
+        self._sentinel = Sentinel(seen, self._deafness, self._between, groups, wake)
         self._deafness = min(2 * self._deafness, LONGEST)
         return self._sentinel.stepped
 

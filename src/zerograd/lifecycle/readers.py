@@ -79,6 +79,33 @@ def is_in_loop_before(backward: Trail, clear: Trail, step: Trail) -> bool:
     )
 
 
+def is_tried_before(backward: Trail, clear: Trail) -> bool:
+    """Whether backward runs inside a ``try`` and the clear stands outside it, in a loop round both.
+
+    An error leads from one to the other, such as lack of memory, after which a batch is tried again in smaller parts.
+    """
+    return any(
+        one.file == other.file and first <= one.line <= last and start <= other.line <= end
+        and not first <= other.line <= last
+        for one in backward
+        for other in clear
+        for start, end, first, last in _tries(one.file)
+    )  # fmt: skip
+
+
+@functools.cache
+def _tries(file: str) -> list[tuple[int, int, int, int]]:
+    """First and last line of each loop, with those of the body of a ``try`` in it whose handlers go on."""
+    found = []
+    for loop in ast.walk(_tree(file)):
+        if isinstance(loop, ast.For | ast.While):
+            for node in ast.walk(loop):
+                if isinstance(node, ast.Try) and any(not isinstance(h.body[-1], ast.Raise) for h in node.handlers):
+                    body = node.body[0].lineno, node.body[-1].end_lineno or 0
+                    found.append((loop.lineno, loop.end_lineno or 0, *body))
+    return found
+
+
 @functools.cache
 def _loops(file: str) -> list[tuple[int, int, int]]:
     """First and last line of each for loop that nothing leaves early, and the last line of the block round it."""

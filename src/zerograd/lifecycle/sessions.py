@@ -23,6 +23,7 @@ from zerograd.lifecycle.children import taken_along
 from zerograd.lifecycle.findings import Finding, as_one
 from zerograd.lifecycle.guarding import warn
 from zerograd.lifecycle.ownership import named_by, owned
+from zerograd.lifecycle.patrols import BETWEEN_OF_PROGRAMS, FIRST_OF_PROGRAMS, Patrol
 from zerograd.lifecycle.sites import trail
 from zerograd.lifecycle.watching import Watch
 
@@ -39,6 +40,7 @@ class Session:
     def __init__(self, action: str = "warn", report: Path | None = None, *, parent: int | None = None) -> None:
         self.findings: list[Finding] = []
         self._causes: dict[Any, list[Finding]] = {}
+        self._warned: list[tuple[Finding, list[Finding]]] = []
         self._action, self._report = action, report
         self._watches: weakref.WeakKeyDictionary[Any, Watch] = weakref.WeakKeyDictionary()
         self._undo = ExitStack()
@@ -61,17 +63,30 @@ class Session:
         if self._closing:
             return
         self._closing = True
-        for watch in list(self._watches.values()):
+        for watch in sorted(self._watches.values(), key=lambda watch: not watch.steps):
             watch.close(whole=not self.failed)
             watch.remove()
         self._undo.close()
         self._write()
+        if self._action == "warn" and not self.failed:
+            self._sum_up()
+
+    def _sum_up(self) -> None:
+        """How often it was in the end, what was said when it was found."""
+        for finding, same in self._warned:
+            if (count := sum(one.count for one in same)) > 1:
+                where = f" ({finding.sites[0]})" if finding.sites else ""
+                sys.stderr.write(f"zerograd guard: {finding.code} {finding.name} {count} times in all{where}\n")
 
     def say(self, finding: Finding) -> None:
         """Keep a finding, write the report anew, and warn or raise.
 
         The same mistake at the same lines is one cause, however many optimizers it is made with.
         """
+        if finding.code == "ZG113" and any(
+            code == "ZG110" and set(finding.sites[:1]) & set(same[0].sites) for (code, _), same in self._causes.items()
+        ):
+            return  # the step of another optimizer was called instead, which says so
         same = self._causes.setdefault((finding.code, tuple(finding.sites) or finding.message), [])
         same.append(finding)
         if len(same) > 1:
@@ -85,6 +100,7 @@ class Session:
             if self._closing:
                 sys.stderr.write(f"HazardWarning: {finding}\n")
             else:
+                self._warned.append((finding, same))
                 warn(finding)
 
     # ---------------------------------------------------------------------------------------------------- patches
@@ -98,7 +114,10 @@ class Session:
         def attached(optimizer: Any, *args: Any, **keywords: Any) -> Any:
             out = original(optimizer, *args, **keywords)
             if optimizer not in self._watches and hasattr(optimizer, "_optimizer_step_pre_hooks"):
-                watch = self._watches[optimizer] = Watch(optimizer, self.say, best_names, patrols=False)
+                for other in self._watches.values():
+                    other.rise()  # what one throws away another may have used
+                patrol = Patrol(FIRST_OF_PROGRAMS, BETWEEN_OF_PROGRAMS, lambda: len(self._watches) == 1)
+                watch = self._watches[optimizer] = Watch(optimizer, self.say, best_names, patrol=patrol)
                 weakref.finalize(optimizer, watch.close).atexit = False
             return out
 
@@ -159,6 +178,7 @@ class Session:
         """In a fork: what the parent has found is the parent's to tell."""
         self.findings.clear()
         self._causes.clear()
+        self._warned.clear()
         for watch in list(self._watches.values()):
             watch.forget()
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from zerograd.lifecycle.judging import Others
 from zerograd.lifecycle.lives import BY_HAND, FRESH, MIXED, PASSES, Life, Pass
-from zerograd.lifecycle.readers import is_in_loop_before, keeps_gradients
+from zerograd.lifecycle.ownership import owners_of
+from zerograd.lifecycle.readers import is_in_loop_before, is_tried_before, keeps_gradients
 from zerograd.lifecycle.sites import Trail, is_handled
 
 if TYPE_CHECKING:
@@ -57,8 +60,9 @@ def used(watch: Watch, kinds: dict[Any, list[Life]], losses: list[Loss]) -> None
         names = watch.named(loss.lives)
         looped = where in watch._used_trails and is_in_loop_before(where, loss.clear, watch._where)
         watch.judge.discarded(
-            names, watch.steps, where, loss.clear, watch._where, passes=len(lost), checked=checked, looped=looped
-        )
+            names, watch.steps, where, loss.clear, watch._where, passes=len(lost), checked=checked, looped=looped,
+            retried=is_tried_before(where, loss.clear),
+        )  # fmt: skip
 
 
 def are_by_hand(kinds: dict[Any, list[Life]]) -> bool:
@@ -114,8 +118,24 @@ def empty(watch: Watch, losses: list[Loss]) -> None:
         return
     expected = watch._clears > 0 or watch._forwards.count > 0
     backwards = PASSES.since(watch._passes)
-    watch.judge.nothing(watch.named(watch._lives), watch.steps, watch._where, backwards=backwards, expected=expected)
-    watch._forwards.begin()
+    if backwards and expected and not watch.judge.used:  # made for this one, as far as anybody can tell
+        backwards[-1].missed.add(id(watch))
+    names, instead = watch.named(watch._lives), others(watch, backwards)
+    watch.judge.nothing(names, watch.steps, watch._where, backwards=backwards, expected=expected, others=instead)
+    watch._forwards.begin({id(life.parameter) for life in watch._lives})
+
+
+def others(watch: Watch, backwards: list[Pass]) -> Others | None:
+    """Which parameters backward has reached instead, since the step before."""
+    reached = [(p, name, where) for ref, name, where in watch._forwards.all_reached() if (p := ref()) is not None]
+    if not reached:
+        return Others([], backwards[-1].trail) if backwards else None
+    params, given, trails = zip(*reached, strict=True)
+    own = [p.shape for p in (life.parameter for life in watch._lives) if p is not None]
+    known = watch._names(SimpleNamespace(param_groups=[{"params": params, "param_names": given}]))
+    names = [known[id(p)] for p in params]
+    ids = set(map(id, params))
+    return Others(names, trails[-1], lambda: owners_of(ids), alike=own == [p.shape for p in params])
 
 
 def never_stepped(watch: Watch) -> None:
@@ -129,8 +149,8 @@ def never_stepped(watch: Watch) -> None:
     rest = any(ran.trail not in moved for _, ran in left)
     if lost and len(lost) + rest >= 2:
         loss = lost[-1]
-        for _ in lost:
-            watch.judge.discarded(watch.named(loss.lives), 0, loss.ran.trail, loss.clear, (), passes=1, checked=True)
+        names = watch.named(loss.lives)
+        watch.judge.never_stepped(names, watch.steps, loss.ran.trail, loss.clear, passes=len(lost) + watch._lost_more)
 
 
 def one_behind(watch: Watch) -> None:

@@ -38,7 +38,8 @@ from zerograd.lifecycle.verdicts import Loss
 class Watch:
     """Sees one optimizer through hooks on its step, its zero_grad and its parameters.
 
-    say: called with each finding. steps: how many steps there were. The optimizer is not kept alive.
+    say: called with each finding. patrol: says when a glance at each step will do; None: never. steps: how many steps
+    there were. evaluation: how often the last one's closure was called. The optimizer is not kept alive.
     """
 
     def __init__(
@@ -47,12 +48,13 @@ class Watch:
         say: Callable[[Finding], None],
         names: Callable[[Any], dict[int, str]],
         *,
-        patrols: bool,
+        patrol: Patrol | None,
     ) -> None:
         self.optimizer = weakref.ref(optimizer)
         self.judge = Judge(type(optimizer).__name__, say)
         self._states = States(type(optimizer).__name__, say)
         self.steps = 0
+        self.evaluation = 0
         self.live = True
         self._names = names
         self._known: dict[int, str] = {}
@@ -60,6 +62,7 @@ class Watch:
         self._params: list[Any] = []
         self._armed = False
         self._lost: dict[int, Loss] = {}
+        self._lost_more = 0
         self._by_hand: list[tuple[Life, Trail, Trail]] = []
         self._used_trails: set[Trail] = set()
         self._sharers: set[Trail] = set()
@@ -71,7 +74,7 @@ class Watch:
         self._clears = 0
         self._forwards = Forwards()
         self._threads: set[int] = set()
-        self._patrol = Patrol() if patrols else None
+        self._patrol = patrol
         self._before_handle: Any = None
         self._light = Light(self._after)
         self._after_handle = optimizer.register_step_post_hook(self._light)
@@ -184,6 +187,7 @@ class Watch:
                 PASSES.suspected.add(ran.trail)
         while len(self._lost) > KEPT:
             del self._lost[next(iter(self._lost))]
+            self._lost_more += 1
 
     def excuse(self) -> None:
         """The step was skipped, for an overflow: what is there may be thrown away; indeed it has to be."""
@@ -209,7 +213,7 @@ class Watch:
             return None  # a step that calls the one of its base class
         self._outer = (id(frame), frame.f_code)
         self._threads.add(threading.get_ident())
-        self._evaluated = False
+        self._evaluated, self.evaluation = False, 0
         self._where = trail()
         closure = args[1] if len(args) > 1 else keywords.get("closure")  # the first is the optimizer
         if not callable(closure):
@@ -219,6 +223,7 @@ class Watch:
         @functools.wraps(closure)
         def evaluated() -> Any:
             loss = closure()
+            self.evaluation += 1
             self._use(optimizer)
             self._consume()
             return loss
@@ -235,16 +240,19 @@ class Watch:
             if self._patrol is not None and self._patrol.is_over(self.steps, self.judge.is_calm(self.steps)):
                 lives = self._lives
                 self.disarm()
-                self._light.hook = self._patrol.leave(self.steps, lives, self._wake)
+                groups = len(optimizer.param_groups)
+                self._light.hook = self._patrol.leave(self.steps, lives, groups, self.rise)
 
-    def _wake(self, steps: int) -> None:
-        """After a step: it is time to look closely, after so many steps that nobody has."""
+    def rise(self, steps: int | None = None) -> None:
+        """Look closely again, if nobody does. steps: after a step, how many nobody has looked at; None: at any time."""
+        if self._armed or self._patrol is None:
+            return
         self._light.hook = self._after
-        self.steps += steps
-        if self._patrol is not None:
-            self._patrol.come_back(self.steps)
+        self.steps += self._patrol.taken if steps is None else steps
+        self._patrol.come_back(self.steps)
         self.arm()
-        self._consume()
+        if steps is not None:
+            self._consume()
 
     def _use(self, optimizer: Any) -> None:
         """A step, or its closure, is about to use the gradients as they are now."""
@@ -270,12 +278,15 @@ class Watch:
         kinds: dict[Any, list[Life]] = {kind: [] for kind in (EMPTY, FRESH, CONSUMED, MIXED, BY_HAND)}
         for life in self._lives:
             kinds[life.kind].append(life)
-        losses, self._lost = list(self._lost.values()), {}
+        losses, self._lost, self._lost_more = list(self._lost.values()), {}, 0
         verdicts.stale_by_hand(self)
         if kinds[MIXED]:
             life = kinds[MIXED][0]
             backward = life.passes[0].trail if life.passes else ()
-            self.judge.stale(self.named(kinds[MIXED]), self.steps, life.step, backward, life.step_trail, self._where)
+            self.judge.stale(
+                self.named(kinds[MIXED]), self.steps, life.step, backward, life.step_trail, self._where,
+                evaluations=(life.evaluation, self.evaluation),
+            )  # fmt: skip
         if kinds[FRESH] or kinds[MIXED] or kinds[BY_HAND]:
             verdicts.used(self, kinds, losses)
         elif kinds[CONSUMED]:
@@ -285,7 +296,8 @@ class Watch:
             verdicts.empty(self, losses)
         if again:
             return
-        self._passes, self._clears, self._forwards.count = PASSES.count, 0, 0
+        self._passes, self._clears = PASSES.count, 0
+        self._forwards.renew()
 
     def _settle_emptied(self) -> None:
         """Look into the numbers, as far as they decide: has every gradient been set to zeros since backward?"""
