@@ -185,7 +185,7 @@ class Binder:
             if len(whole.parts) and self.is_optimizer(whole):
                 return True
         name = path.last
-        if sounds_like_an_optimizer(name):
+        if sounds_like_an_optimizer(name) or _has_a_key_like_one(path):
             return True
         if steps_otherwise(name) or any(_is_of_others(value) for value in self.values(path)):
             return None
@@ -323,6 +323,12 @@ def _is_used_like_one(path: Path) -> bool:
         return True
     first, last = getattr(path.home.node, "lineno", 1), getattr(path.home.node, "end_lineno", 0)
     return name in used_names("\n".join(module.source.lines[first - 1 : last]))[0]
+
+
+def _has_a_key_like_one(path: Path) -> bool:
+    """Whether the key of an element says what it is: ``state["optimizer"]``."""
+    key = path.parts[-1]
+    return key[0] == "[" and key[1] != "?" and sounds_like_an_optimizer(key[1:-1])
 
 
 def _is_of_others(value: Value) -> bool:

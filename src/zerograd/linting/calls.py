@@ -9,7 +9,7 @@ import ast
 import re
 
 from zerograd.linting.graph import Event, Kind, Loop
-from zerograd.linting.holding import may_touch
+from zerograd.linting.holding import is_an_element_without_optimizers, may_touch
 from zerograd.linting.paths import Frame, Path, name_of
 from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import (
@@ -155,7 +155,9 @@ class Calls:
             return self.event("step", node, end, handed)  # scaler.step(optimizer)
         known = None if path is None else self.binder.is_optimizer(path)
         if path is None or not known:
-            other = path is not None and (known is False or steps_otherwise(path.last))
+            other = path is not None and (
+                known is False or steps_otherwise(path.last) or is_an_element_without_optimizers(path, self.binder)
+            )
             return end if other else self.event("unknown", node, end)
         closure = next(
             (k.value for k in node.keywords if k.arg == "closure"), node.args[0] if len(node.args) == 1 else None
