@@ -150,19 +150,28 @@ def _over_calls(context: Context, view: View, node: int) -> Iterator[Cycle]:
     if not view.are(first, BACKWARD):
         return
     text = _text_around(context)
+    if is_cleared_in(context, view, text):
+        return
+    names = {name for name, _ in CLEARED.findall(text)}
+    here = {other.path.last for other in context.views}
+    if not _is_handed_over(context, view) or (names <= here and _makes_its_loss(context, view.event(min(first)))):
+        yield Cycle(view, node, min(first), None)
+
+
+def is_cleared_in(context: Context, view: View, text: str) -> bool:
+    """Whether anything in a text may be a clear of an optimizer: one by hand, of it, or of what isn't known."""
     receivers = set(CLEARED.findall(text))
-    names = {name for name, _ in receivers}
     made = {v.last for v in context.optimizers} | {
         parts[-1]
         for owner in context.module.classes
         for parts in owner.attributes
         if sounds_like_an_optimizer(parts[-1])
     }
-    if BY_HAND.search(text) or any(_may_be(view.path, *receiver) for receiver in receivers) or not names <= made:
-        return
-    here = {other.path.last for other in context.views}
-    if not _is_handed_over(context, view) or (names <= here and _makes_its_loss(context, view.event(min(first)))):
-        yield Cycle(view, node, min(first), None)
+    return (
+        bool(BY_HAND.search(text))
+        or any(_may_be(view.path, *receiver) for receiver in receivers)
+        or not {name for name, _ in receivers} <= made
+    )
 
 
 def _may_be(path: Path, name: str, index: str) -> bool:
