@@ -140,7 +140,18 @@ class Binder:
                 return self._imported(here.module, here.imports[name], parts[1:], depth)
             if here.has(name):
                 return None
+            if here.parent is None and depth < DEPTH and isinstance(node, ast.Name):
+                return self._from_all(here, node, depth)
             here = here.parent
+        return None
+
+    def _from_all(self, scope: Scope, node: ast.Name, depth: int) -> Function | Class | None:
+        """What ``from module import *`` may have brought."""
+        for origin, name in scope.imports.values():
+            other = scope.module.files.find(scope.module, origin, node.id) if name == "*" else None
+            found = self.find_definition(node, other.scope, depth + 1) if other is not None else None
+            if found is not None:
+                return found
         return None
 
     def _imported(
@@ -149,10 +160,10 @@ class Binder:
         origin, name = imported
         if name:
             inner = module.files.find(module, f"{origin}.{name}" if origin.strip(".") else f"{origin}{name}")
-            found = inner if rest else module.files.find(module, origin)
+            found = inner if rest else module.files.find(module, origin, name)
             wanted = rest if rest else (name,)
         else:
-            found, wanted = module.files.find(module, ".".join([origin, *rest[:-1]])), rest[-1:]
+            found, wanted = module.files.find(module, ".".join([origin, *rest[:-1]]), *rest[-1:]), rest[-1:]
         if found is None or len(wanted) != 1:
             return None
         return self.find_definition(ast.Name(wanted[0]), found.scope, depth + 1)

@@ -44,7 +44,6 @@ def check(context: Context) -> Iterator[Told]:
             also=[step],
         )
 
-
     for found in split_cycles(context):
         first, second = found.backward.lineno, context.line(found.step)
         yield context.tell(
