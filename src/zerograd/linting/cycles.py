@@ -230,11 +230,14 @@ def _lives_on(context: Context, view: View) -> bool:
     if home.parent is None:
         return context.binder.constructor(view.path) is not None
     given = context.binder.values(view.path)
-    own = bool(given) and all(
-        isinstance(value.expression, ast.Call) and getattr(value.expression.func, "attr", "") == "optimizers"
-        for value in given
-    )
+    own = bool(given) and all(_is_handed_out(value.expression) for value in given)
     return own or _is_handed_over(context, view)  # Lightning's self.optimizers() gives the same ones every time
+
+
+def _is_handed_out(node: ast.expr) -> bool:
+    """``self.optimizers()``, ``self.optimizers()[0]``"""
+    node = node.value if isinstance(node, ast.Subscript) else node
+    return isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "optimizers"
 
 
 def _is_declared(context: Context, home: Class, path: Path) -> bool:
