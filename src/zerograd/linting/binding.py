@@ -27,6 +27,10 @@ class Binder:
         self._optimizers: dict[Path, bool | None] = {}
         self._modules: dict[Path, frozenset[Path] | None] = {}
         self._origins: dict[Path, frozenset[object]] = {}
+        self.quiet: set[tuple[ast.AST, frozenset[tuple[str, Path]]]] = set()
+        """Functions in which nothing happens to gradients, with what their parameters stand for."""
+        self.contained: set[ast.AST] = set()
+        """Functions that make all the optimizers which they step and clear. They have been judged by themselves."""
 
     def resolve(self, node: ast.expr, frame: Frame, depth: int = 0) -> Path | None:
         """The path of an expression such as ``self.opts["g"]``; aliases are followed."""
@@ -237,6 +241,13 @@ class Binder:
                 return [part for part in f"{origin}.{name}".split(".") if part] + parts[1:]
             here = here.parent
         return parts
+
+    def is_made(self, path: Path) -> bool:
+        """Whether all that is assigned to a path are calls that make optimizers."""
+        values = self.values(path)
+        return bool(values) and all(
+            isinstance(bare(value.expression), ast.Call) and self._makes(value) for value in values
+        )
 
     def constructor(self, path: Path) -> ast.Call | None:
         """The one call of a well-known class that makes an optimizer, if it is made in one place."""

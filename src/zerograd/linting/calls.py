@@ -101,7 +101,10 @@ class Calls:
             return end
         if self.flow.is_at_work(function):
             return self.event("unknown", node, end)
-        return self.flow.built_in(function, self._bound(node, function, home, instance), end)
+        frame = self._bound(node, function, home, instance)
+        if function.node in self.binder.contained and not frame.callables:
+            return self.event("unknown", node, end)  # it may have made gradients for the caller's optimizers, too
+        return self.flow.built_in(function, frame, end)
 
     def _bound(self, node: ast.Call, function: Function, home: Frame, instance: Path | None) -> Frame:
         """The frame of a called function: its parameters stand for what they are given."""

@@ -74,7 +74,18 @@ class Flow:
         return self.graph
 
     def built_in(self, function: Function, frame: Frame, node: int) -> int | None:
-        """A function at the place where it is called."""
+        """A function at the place where it is called. One that does nothing there does nothing the next time."""
+        key = (function.node, frozenset(frame.bound.items()))
+        repeatable = not frame.callables and function.scope.parent is not None and function.scope.parent.parent is None
+        if repeatable and key in self.binder.quiet:
+            return node
+        first = len(self.graph.events)
+        end = self._built_in(function, frame, node)
+        if repeatable and end is not None and not self.graph.overflown and not any(self.graph.events[first:]):
+            self.binder.quiet.add(key)
+        return end
+
+    def _built_in(self, function: Function, frame: Frame, node: int) -> int | None:
         self.count += 1
         if self.count > CALLS:
             self.graph.overflown = True
