@@ -145,17 +145,8 @@ class Binder:
             if here.has(name):
                 return None
             if here.parent is None and depth < DEPTH and isinstance(node, ast.Name):
-                return self._from_all(here, node, depth)
+                return _from_all(self, here, node, depth)
             here = here.parent
-        return None
-
-    def _from_all(self, scope: Scope, node: ast.Name, depth: int) -> Function | Class | None:
-        """What ``from module import *`` may have brought."""
-        for origin, name in scope.imports.values():
-            other = scope.module.files.find(scope.module, origin, node.id) if name == "*" else None
-            found = self.find_definition(node, other.scope, depth + 1) if other is not None else None
-            if found is not None:
-                return found
         return None
 
     def _imported(
@@ -189,7 +180,7 @@ class Binder:
     def _judged(self, path: Path) -> bool | None:
         verdict: bool | None = None
         for value in self.values(path):
-            made = self._makes(value)
+            made = self.makes(value)
             if made:
                 return True
             verdict = made if verdict is None else verdict
@@ -206,13 +197,14 @@ class Binder:
             return None
         return True if _is_used_like_one(path) else None
 
-    def _makes(self, value: Value) -> bool | None:
+    def makes(self, value: Value) -> bool | None:
+        """Whether an assigned value is an optimizer; None where that isn't known."""
         node = bare(value.expression)
         if isinstance(node, (ast.ListComp, ast.List, ast.Tuple)):
             inner = [node.elt] if isinstance(node, ast.ListComp) else node.elts[:1]
-            return self._makes(Value(inner[0], value.how, value.scope)) if inner else None
+            return self.makes(Value(inner[0], value.how, value.scope)) if inner else None
         if isinstance(node, ast.IfExp):
-            return self._makes(Value(node.body, value.how, value.scope))
+            return self.makes(Value(node.body, value.how, value.scope))
         if not isinstance(node, ast.Call):
             return None
         dotted = self.dotted(node.func, value.scope)
@@ -242,13 +234,6 @@ class Binder:
             here = here.parent
         return parts
 
-    def is_made(self, path: Path) -> bool:
-        """Whether all that is assigned to a path are calls that make optimizers."""
-        values = self.values(path)
-        return bool(values) and all(
-            isinstance(bare(value.expression), ast.Call) and self._makes(value) for value in values
-        )
-
     def constructor(self, path: Path) -> ast.Call | None:
         """The one call of a well-known class that makes an optimizer, if it is made in one place."""
         values = [v for v in self.values(path) if not (isinstance(v.expression, ast.Constant))]
@@ -267,7 +252,7 @@ class Binder:
             known = bool(values)
             for value in values:
                 call = bare(value.expression)
-                if value.how != "is" or not isinstance(call, ast.Call) or not self._makes(value):
+                if value.how != "is" or not isinstance(call, ast.Call) or not self.makes(value):
                     known = False
                     continue
                 given = call.args[:1] or [k.value for k in call.keywords if k.arg == "params"]
@@ -334,6 +319,24 @@ class Binder:
             return (method, frame_of(method.scope.parent), path) if method and method.scope.parent else None
         found = self.find_definition(node, frame.scope)
         return _with_frame(found) if isinstance(found, Function) else None
+
+
+def is_made(binder: Binder, path: Path) -> bool:
+    """Whether all that is assigned to a path are calls that make optimizers."""
+    values = binder.values(path)
+    return bool(values) and all(
+        isinstance(bare(value.expression), ast.Call) and binder.makes(value) for value in values
+    )
+
+
+def _from_all(binder: Binder, scope: Scope, node: ast.Name, depth: int) -> Function | Class | None:
+    """What ``from module import *`` may have brought."""
+    for origin, name in scope.imports.values():
+        other = scope.module.files.find(scope.module, origin, node.id) if name == "*" else None
+        found = binder.find_definition(node, other.scope, depth + 1) if other is not None else None
+        if found is not None:
+            return found
+    return None
 
 
 def _is_used_like_one(path: Path) -> bool:

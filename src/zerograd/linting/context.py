@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, wraps
 
 from zerograd.hazards import Severity, find
-from zerograd.linting.binding import Binder
+from zerograd.linting.binding import Binder, is_made
 from zerograd.linting.finding import Finding
 from zerograd.linting.flow import Activation, Flow
 from zerograd.linting.graph import Event, Graph, Loop
@@ -133,5 +133,5 @@ def _is_contained(context: Context) -> bool:
     """Whether a function steps, and all optimizers in it are its own: no caller can make more of them or less."""
     own = [event.path for kind in (STEP, CLEAR) for _, event in context.graph.at(kind) if not event.of_module]
     return bool(context.optimizers) and all(
-        path is not None and path.home is context.scope and context.binder.is_made(path) for path in own
+        path is not None and path.home is context.scope and is_made(context.binder, path) for path in own
     )

@@ -80,26 +80,10 @@ class Flow:
         if repeatable and key in self.binder.quiet:
             return node
         first = len(self.graph.events)
-        end = self._built_in(function, frame, node)
+        end = _built_in(self, function, frame, node)
         if repeatable and end is not None and not self.graph.overflown and not any(self.graph.events[first:]):
             self.binder.quiet.add(key)
         return end
-
-    def _built_in(self, function: Function, frame: Frame, node: int) -> int | None:
-        self.count += 1
-        if self.count > CALLS:
-            self.graph.overflown = True
-            return node
-        activation = Activation(frame, function.scope.module, function)
-        self.stack.append(activation)
-        guards = self.guards
-        if isinstance(function.node, ast.Lambda):
-            end = self.expression(function.node.body, node)
-        else:
-            end = self.body(function.node.body, node)
-        self.guards = guards
-        self.stack.pop()
-        return self.joined([*activation.returns, *([end] if end is not None else [])])
 
     def new(self, before: int | None = None, event: Event | None = None) -> int:
         if len(self.graph.following) > NODES:
@@ -349,6 +333,23 @@ class Flow:
         return len(self.stack) > DEPTH or any(
             a.function is not None and a.function.node is function.node for a in self.stack
         )
+
+
+def _built_in(self: Flow, function: Function, frame: Frame, node: int) -> int | None:
+    self.count += 1
+    if self.count > CALLS:
+        self.graph.overflown = True
+        return node
+    activation = Activation(frame, function.scope.module, function)
+    self.stack.append(activation)
+    guards = self.guards
+    if isinstance(function.node, ast.Lambda):
+        end = self.expression(function.node.body, node)
+    else:
+        end = self.body(function.node.body, node)
+    self.guards = guards
+    self.stack.pop()
+    return self.joined([*activation.returns, *([end] if end is not None else [])])
 
 
 def _makes_something(value: ast.expr) -> bool:
