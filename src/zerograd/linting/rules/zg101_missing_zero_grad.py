@@ -13,7 +13,7 @@ from zerograd.linting.context import Context, Told
 from zerograd.linting.cycles import Cycle, uncleared
 from zerograd.linting.finding import Finding
 from zerograd.linting.modules import Module
-from zerograd.linting.split import split_cycles
+from zerograd.linting.split_cycles import cycles_over_methods
 from zerograd.linting.state import CLEAR, UNKNOWN
 
 
@@ -44,7 +44,7 @@ def check(context: Context) -> Iterator[Told]:
             also=[step],
         )
 
-    for found in split_cycles(context):
+    for found in cycles_over_methods(context):
         first, second = found.backward.lineno, context.line(found.step)
         yield context.tell(
             "ZG101",

@@ -35,7 +35,7 @@ class Split:
     backward: ast.Call
 
 
-def split_cycles(context: Context) -> Iterator[Split]:
+def cycles_over_methods(context: Context) -> Iterator[Split]:
     """The steps of a method that has no backward, where the class has one elsewhere and clears nothing."""
     function = context.function
     if function is None or function.owner is None or function.name == "__init__" or BY_HAND.search(context.module.text):
