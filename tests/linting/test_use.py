@@ -177,6 +177,31 @@ def test_functions_of_other_files_are_built_in(folder: Path) -> None:
         assert [(Path(f.path).name, f.line, f.code) for f in found] == [("engine.py", 2, "ZG101")]
 
 
+CHAIN = {
+    "pkg/ops.py": "def apply(loss, optimizer):\n    loss.backward()\n    optimizer.step()\n",
+    "pkg/core/engine.py": "from ..ops import apply\n\n\ndef train_step(model, optimizer, x):\n"
+    "    apply(model(x).mean(), optimizer)\n",
+    "pkg/core/__init__.py": "from .engine import train_step\n",
+    "pkg/__init__.py": "from .core import *\n",
+    "train.py": "import torch\nfrom pkg import train_step\n\n\ndef main(model):\n"
+    "    optimizer = torch.optim.Adam(model.parameters())\n    for x in loader:\n"
+    "        train_step(model, optimizer, x)\n",
+}
+"""Functions that are imported over two packages and called over two files."""
+
+
+def test_imports_of_imported_files_are_followed(folder: Path) -> None:
+    for name, text in CHAIN.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    for paths in ([folder / "train.py"], [folder / name for name in CHAIN]):
+        found = check_paths(paths, Configuration(), (folder,), 1)
+        assert [(f.path.endswith("ops.py"), f.line, f.code, f.severity) for f in found] == [(True, 2, "ZG101", "error")]
+    cleared = CHAIN["train.py"].replace("        train_step", "        optimizer.zero_grad()\n        train_step")
+    (folder / "train.py").write_text(cleared)
+    assert check_paths([folder / "train.py"], Configuration(), (folder,), 1) == []
+
+
 def test_in_parallel_the_same_is_found(folder: Path) -> None:
     for number in range(60):
         (folder / f"f{number:02}.py").write_text(WRONG if number % 3 else RIGHT)

@@ -3,7 +3,7 @@
 It reads source and runs nothing; it needs neither torch nor what a program imports. The parts, in order of reading:
 
 - ``reading``, ``suppression``: files and notebooks as text; comments to the linter
-- ``scopes``, ``modules``, ``binding``: what names stand for, in a file and across files
+- ``scopes``, ``exporting``, ``modules``, ``binding``: what names stand for, in a file and across files
 - ``calling``, ``trees``: which parts of a program need a closer look; how trees are walked
 - ``graph``, ``flow``, ``calls``: what may follow what, functions that are called built in
 - ``state``: what one optimizer sees of it

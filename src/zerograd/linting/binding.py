@@ -27,6 +27,10 @@ class Binder:
         self._optimizers: dict[Path, bool | None] = {}
         self._modules: dict[Path, frozenset[Path] | None] = {}
         self._origins: dict[Path, frozenset[object]] = {}
+        self.quiet: set[tuple[ast.AST, frozenset[tuple[str, Path]]]] = set()
+        """Functions in which nothing happens to gradients, with what their parameters stand for."""
+        self.contained: set[ast.AST] = set()
+        """Functions that make all the optimizers which they step and clear. They have been judged by themselves."""
 
     def resolve(self, node: ast.expr, frame: Frame, depth: int = 0) -> Path | None:
         """The path of an expression such as ``self.opts["g"]``; aliases are followed."""
@@ -140,6 +144,8 @@ class Binder:
                 return self._imported(here.module, here.imports[name], parts[1:], depth)
             if here.has(name):
                 return None
+            if here.parent is None and depth < DEPTH and isinstance(node, ast.Name):
+                return _from_all(self, here, node, depth)
             here = here.parent
         return None
 
@@ -149,10 +155,10 @@ class Binder:
         origin, name = imported
         if name:
             inner = module.files.find(module, f"{origin}.{name}" if origin.strip(".") else f"{origin}{name}")
-            found = inner if rest else module.files.find(module, origin)
+            found = inner if rest else module.files.find(module, origin, name)
             wanted = rest if rest else (name,)
         else:
-            found, wanted = module.files.find(module, ".".join([origin, *rest[:-1]])), rest[-1:]
+            found, wanted = module.files.find(module, ".".join([origin, *rest[:-1]]), *rest[-1:]), rest[-1:]
         if found is None or len(wanted) != 1:
             return None
         return self.find_definition(ast.Name(wanted[0]), found.scope, depth + 1)
@@ -174,7 +180,7 @@ class Binder:
     def _judged(self, path: Path) -> bool | None:
         verdict: bool | None = None
         for value in self.values(path):
-            made = self._makes(value)
+            made = self.makes(value)
             if made:
                 return True
             verdict = made if verdict is None else verdict
@@ -185,19 +191,20 @@ class Binder:
             if len(whole.parts) and self.is_optimizer(whole):
                 return True
         name = path.last
-        if sounds_like_an_optimizer(name):
+        if sounds_like_an_optimizer(name) or _has_a_key_like_one(path):
             return True
         if steps_otherwise(name) or any(_is_of_others(value) for value in self.values(path)):
             return None
         return True if _is_used_like_one(path) else None
 
-    def _makes(self, value: Value) -> bool | None:
+    def makes(self, value: Value) -> bool | None:
+        """Whether an assigned value is an optimizer; None where that isn't known."""
         node = bare(value.expression)
         if isinstance(node, (ast.ListComp, ast.List, ast.Tuple)):
             inner = [node.elt] if isinstance(node, ast.ListComp) else node.elts[:1]
-            return self._makes(Value(inner[0], value.how, value.scope)) if inner else None
+            return self.makes(Value(inner[0], value.how, value.scope)) if inner else None
         if isinstance(node, ast.IfExp):
-            return self._makes(Value(node.body, value.how, value.scope))
+            return self.makes(Value(node.body, value.how, value.scope))
         if not isinstance(node, ast.Call):
             return None
         dotted = self.dotted(node.func, value.scope)
@@ -245,7 +252,7 @@ class Binder:
             known = bool(values)
             for value in values:
                 call = bare(value.expression)
-                if value.how != "is" or not isinstance(call, ast.Call) or not self._makes(value):
+                if value.how != "is" or not isinstance(call, ast.Call) or not self.makes(value):
                     known = False
                     continue
                 given = call.args[:1] or [k.value for k in call.keywords if k.arg == "params"]
@@ -314,6 +321,24 @@ class Binder:
         return _with_frame(found) if isinstance(found, Function) else None
 
 
+def is_made(binder: Binder, path: Path) -> bool:
+    """Whether all that is assigned to a path are calls that make optimizers."""
+    values = binder.values(path)
+    return bool(values) and all(
+        isinstance(bare(value.expression), ast.Call) and binder.makes(value) for value in values
+    )
+
+
+def _from_all(binder: Binder, scope: Scope, node: ast.Name, depth: int) -> Function | Class | None:
+    """What ``from module import *`` may have brought."""
+    for origin, name in scope.imports.values():
+        other = scope.module.files.find(scope.module, origin, node.id) if name == "*" else None
+        found = binder.find_definition(node, other.scope, depth + 1) if other is not None else None
+        if found is not None:
+            return found
+    return None
+
+
 def _is_used_like_one(path: Path) -> bool:
     """Whether an optimizer's methods are called; on a function's own name that counts only in the function."""
     module, name = path.home.module, path.last
@@ -323,6 +348,12 @@ def _is_used_like_one(path: Path) -> bool:
         return True
     first, last = getattr(path.home.node, "lineno", 1), getattr(path.home.node, "end_lineno", 0)
     return name in used_names("\n".join(module.source.lines[first - 1 : last]))[0]
+
+
+def _has_a_key_like_one(path: Path) -> bool:
+    """Whether the key of an element says what it is: ``state["optimizer"]``."""
+    key = path.parts[-1]
+    return key[0] == "[" and key[1] != "?" and sounds_like_an_optimizer(key[1:-1])
 
 
 def _is_of_others(value: Value) -> bool:

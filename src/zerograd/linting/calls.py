@@ -9,7 +9,7 @@ import ast
 import re
 
 from zerograd.linting.graph import Event, Kind, Loop
-from zerograd.linting.holding import may_touch
+from zerograd.linting.holding import is_an_element_without_optimizers, may_touch
 from zerograd.linting.paths import Frame, Path, name_of
 from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import (
@@ -101,7 +101,10 @@ class Calls:
             return end
         if self.flow.is_at_work(function):
             return self.event("unknown", node, end)
-        return self.flow.built_in(function, self._bound(node, function, home, instance), end)
+        frame = self._bound(node, function, home, instance)
+        if function.node in self.binder.contained and not frame.callables:
+            return self.event("unknown", node, end)  # it may have made gradients for the caller's optimizers, too
+        return self.flow.built_in(function, frame, end)
 
     def _bound(self, node: ast.Call, function: Function, home: Frame, instance: Path | None) -> Frame:
         """The frame of a called function: its parameters stand for what they are given."""
@@ -155,7 +158,9 @@ class Calls:
             return self.event("step", node, end, handed)  # scaler.step(optimizer)
         known = None if path is None else self.binder.is_optimizer(path)
         if path is None or not known:
-            other = path is not None and (known is False or steps_otherwise(path.last))
+            other = path is not None and (
+                known is False or steps_otherwise(path.last) or is_an_element_without_optimizers(path, self.binder)
+            )
             return end if other else self.event("unknown", node, end)
         closure = next(
             (k.value for k in node.keywords if k.arg == "closure"), node.args[0] if len(node.args) == 1 else None

@@ -125,8 +125,14 @@ def check_paths(
 
 
 def _merged(found: Iterable[list[Finding]]) -> list[Finding]:
-    """Findings in the order of the files; what two files lead to is told once."""
-    return list(dict.fromkeys(finding for findings in found for finding in findings))
+    """Findings in the order of the files; what several files lead to is told once, as the gravest."""
+    best: dict[tuple[object, ...], Finding] = {}
+    for findings in found:
+        for finding in findings:
+            key = (finding.path, finding.cell, finding.line, finding.column, finding.code)
+            if key not in best or RANK[finding.severity] < RANK[best[key].severity]:
+                best[key] = finding
+    return list(best.values())
 
 
 _here: dict[str, tuple[Configuration, Files]] = {}

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, wraps
 
 from zerograd.hazards import Severity, find
-from zerograd.linting.binding import Binder
+from zerograd.linting.binding import Binder, is_made
 from zerograd.linting.finding import Finding
 from zerograd.linting.flow import Activation, Flow
 from zerograd.linting.graph import Event, Graph, Loop
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.scopes import Function, Scope
-from zerograd.linting.state import STEP, View, related
+from zerograd.linting.state import CLEAR, STEP, View, related
 from zerograd.stand_ins import Any, Literal, TypeVar, dataclass, field
 
 WORK = 30_000
@@ -109,11 +109,12 @@ def contexts(module: Module, binder: Binder) -> list[Context]:
     made: list[Context] = []
     if not module.stepping and not (module.clearing and module.going_back):
         return made
-    roots: list[tuple[Function | None, Scope, Sequence[ast.stmt]]] = [(None, module.scope, module.tree.body)]
+    roots: list[tuple[Function | None, Scope, Sequence[ast.stmt]]] = []
     for function in module.functions:
         acts = module.steps(function.node) or module.cycles(function.node)
         if acts and isinstance(function.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             roots.append((function, function.scope, function.node.body))
+    roots.append((None, module.scope, module.tree.body))  # what calls the others comes after them, as a rule
     left = WORK
     for known, scope, body in roots:
         if left < 0:
@@ -123,4 +124,14 @@ def contexts(module: Module, binder: Binder) -> list[Context]:
         left -= flow.seen
         if not graph.overflown and any(event is not None for event in graph.events):
             made.append(Context(module, known, scope, body, graph, binder))
+            if known is not None and _is_contained(made[-1]):
+                binder.contained.add(known.node)
     return made
+
+
+def _is_contained(context: Context) -> bool:
+    """Whether a function steps, and all optimizers in it are its own: no caller can make more of them or less."""
+    own = [event.path for kind in (STEP, CLEAR) for _, event in context.graph.at(kind) if not event.of_module]
+    return bool(context.optimizers) and all(
+        path is not None and path.home is context.scope and is_made(context.binder, path) for path in own
+    )

@@ -17,7 +17,9 @@ from zerograd.linting.trees import walk_tree
 from zerograd.linting.windowing import is_constant, sort_of
 from zerograd.stand_ins import dataclass
 
-CLEARED = pattern(r"\b(\w+)(?:\[[^\]\n]*\])?(?:\(\))?\s*\.\s*zero_grad\b")
+CLEARED = pattern(r"\b(\w+)(\[[^\]\n]*\])?(?:\(\))?\s*\.\s*zero_grad\b")
+INDEX = pattern(r"""\[\s*(?:(-?\d+)|['"](\w+)['"])\s*\]""")
+"""An index or a key that is a constant."""
 BY_HAND = pattern(
     r"\._?grad\b(?:\.\w+)*\s*=[^=]|\._?grad\.(?:\w+\.)*(?:zero_|fill_|copy_|detach_)|set_to_none|zero_grads|grad_zero"
     r"|clear_grad|reset_grad|zero_gradients|del \w+\.grad|clean_grad|zerograd\("
@@ -148,18 +150,37 @@ def _over_calls(context: Context, view: View, node: int) -> Iterator[Cycle]:
     if not view.are(first, BACKWARD):
         return
     text = _text_around(context)
-    names = set(CLEARED.findall(text))
+    if is_cleared_in(context, view, text):
+        return
+    names = {name for name, _ in CLEARED.findall(text)}
+    here = {other.path.last for other in context.views}
+    if not _is_handed_over(context, view) or (names <= here and _makes_its_loss(context, view.event(min(first)))):
+        yield Cycle(view, node, min(first), None)
+
+
+def is_cleared_in(context: Context, view: View, text: str) -> bool:
+    """Whether anything in a text may be a clear of an optimizer: one by hand, of it, or of what isn't known."""
+    receivers = set(CLEARED.findall(text))
     made = {v.last for v in context.optimizers} | {
         parts[-1]
         for owner in context.module.classes
         for parts in owner.attributes
         if sounds_like_an_optimizer(parts[-1])
     }
-    if BY_HAND.search(text) or view.path.last in names or not names <= made:
-        return
-    here = {other.path.last for other in context.views}
-    if not _is_handed_over(context, view) or (names <= here and _makes_its_loss(context, view.event(min(first)))):
-        yield Cycle(view, node, min(first), None)
+    return (
+        bool(BY_HAND.search(text))
+        or any(_may_be(view.path, *receiver) for receiver in receivers)
+        or not {name for name, _ in receivers} <= made
+    )
+
+
+def _may_be(path: Path, name: str, index: str) -> bool:
+    """Whether ``name[index]`` may be an optimizer: not if both are elements of one collection, with other keys."""
+    mine = path.parts[-1]
+    key = INDEX.fullmatch(index)
+    if name != path.last or key is None or mine[0] != "[" or mine[1] == "?":
+        return name == path.last
+    return mine[1:-1] == (key[1] or key[2])
 
 
 def _text_around(context: Context) -> str:
@@ -201,18 +222,22 @@ def _lives_on(context: Context, view: View) -> bool:
     """Whether an optimizer is the same one at the next call: an attribute, a global name, or a parameter."""
     home = view.path.home
     if isinstance(home, Class):
-        known = bool(context.binder.values(view.path)) or _is_declared(context, home, view.path)
+        whole = view.path.whole
+        known = bool(context.binder.values(whole)) or _is_declared(context, home, whole)
         return known and context.function is not None and context.function.name != "__init__"
     if home is not context.scope and home.parent is not None:
         return context.binder.constructor(view.path) is not None  # a function around, which has made it
     if home.parent is None:
         return context.binder.constructor(view.path) is not None
     given = context.binder.values(view.path)
-    own = bool(given) and all(
-        isinstance(value.expression, ast.Call) and getattr(value.expression.func, "attr", "") == "optimizers"
-        for value in given
-    )
+    own = bool(given) and all(_is_handed_out(value.expression) for value in given)
     return own or _is_handed_over(context, view)  # Lightning's self.optimizers() gives the same ones every time
+
+
+def _is_handed_out(node: ast.expr) -> bool:
+    """``self.optimizers()``, ``self.optimizers()[0]``"""
+    node = node.value if isinstance(node, ast.Subscript) else node
+    return isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "optimizers"
 
 
 def _is_declared(context: Context, home: Class, path: Path) -> bool:

@@ -74,21 +74,16 @@ class Flow:
         return self.graph
 
     def built_in(self, function: Function, frame: Frame, node: int) -> int | None:
-        """A function at the place where it is called."""
-        self.count += 1
-        if self.count > CALLS:
-            self.graph.overflown = True
+        """A function at the place where it is called. One that does nothing there does nothing the next time."""
+        key = (function.node, frozenset(frame.bound.items()))
+        repeatable = not frame.callables and function.scope.parent is not None and function.scope.parent.parent is None
+        if repeatable and key in self.binder.quiet:
             return node
-        activation = Activation(frame, function.scope.module, function)
-        self.stack.append(activation)
-        guards = self.guards
-        if isinstance(function.node, ast.Lambda):
-            end = self.expression(function.node.body, node)
-        else:
-            end = self.body(function.node.body, node)
-        self.guards = guards
-        self.stack.pop()
-        return self.joined([*activation.returns, *([end] if end is not None else [])])
+        first = len(self.graph.events)
+        end = _built_in(self, function, frame, node)
+        if repeatable and end is not None and not self.graph.overflown and not any(self.graph.events[first:]):
+            self.binder.quiet.add(key)
+        return end
 
     def new(self, before: int | None = None, event: Event | None = None) -> int:
         if len(self.graph.following) > NODES:
@@ -338,6 +333,23 @@ class Flow:
         return len(self.stack) > DEPTH or any(
             a.function is not None and a.function.node is function.node for a in self.stack
         )
+
+
+def _built_in(self: Flow, function: Function, frame: Frame, node: int) -> int | None:
+    self.count += 1
+    if self.count > CALLS:
+        self.graph.overflown = True
+        return node
+    activation = Activation(frame, function.scope.module, function)
+    self.stack.append(activation)
+    guards = self.guards
+    if isinstance(function.node, ast.Lambda):
+        end = self.expression(function.node.body, node)
+    else:
+        end = self.body(function.node.body, node)
+    self.guards = guards
+    self.stack.pop()
+    return self.joined([*activation.returns, *([end] if end is not None else [])])
 
 
 def _makes_something(value: ast.expr) -> bool:

@@ -6,7 +6,7 @@ import ast
 
 from zerograd.linting.binding import Binder
 from zerograd.linting.losses import LOSS
-from zerograd.linting.paths import DEPTH, Frame, Path, frame_of
+from zerograd.linting.paths import DEPTH, Frame, Path, frame_of, name_of
 from zerograd.linting.receivers import MODULE_NAME, Suspicion, snake
 from zerograd.linting.scopes import chain
 from zerograd.stand_ins import Literal
@@ -26,6 +26,19 @@ def may_touch(node: ast.Call, suspicion: Suspicion, frame: Frame, binder: Binder
     given = _most(_of_argument(argument, frame, binder) for argument in _arguments(node))
     needed: Held = "all" if suspicion == "weak" else "tensors"
     return ORDER.index(max(own, given, key=ORDER.index)) >= ORDER.index(needed)
+
+
+def is_an_element_without_optimizers(path: Path, binder: Binder) -> bool:
+    """Whether something is a part of what a class made from no optimizer: ``Sequential(net, noise)[1]``."""
+    whole = path.whole
+    values = binder.values(whole) if whole is not path else []
+    made = [value for value in values if value.how == "is" and isinstance(value.expression, ast.Call)]
+    return (
+        bool(made)
+        and len(made) == len(values)
+        and all(name_of(value.expression.func)[:1].isupper() for value in made)  # type: ignore[attr-defined]
+        and _of_object(whole, binder, 0) != "all"
+    )
 
 
 def _arguments(node: ast.Call) -> list[ast.expr]:

@@ -47,6 +47,15 @@ def steps(words: str, text: str) -> bool:
     return any(map(stepping.search, lines))
 
 
+def without_other_keys(path: Path, text: str) -> str:
+    """A text without the elements of a collection that have another constant for a key than this one."""
+    mine = path.parts[-1]
+    if mine[0] != "[" or mine[1] == "?" or path.last not in text:
+        return text
+    element = re.compile(rf"""\b{re.escape(path.last)}\[\s*(?:(-?\d+)|['"](\w+)['"])\s*\]""")
+    return element.sub(lambda found: found[0] if mine[1:-1] in (found[1], found[2]) else "", text)
+
+
 def words_of(path: Path) -> str:
     """How a text speaks of an optimizer: its name, with the object's that it is an attribute of."""
     return ".".join(path.parts[1:] if isinstance(path.home, Class) else path.parts)

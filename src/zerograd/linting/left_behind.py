@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 from zerograd.linting.context import Context
 from zerograd.linting.graph import Graph, walk
-from zerograd.linting.idle import TAKES_OVER, are_used, is_given_one_thing_twice, steps, text_of
+from zerograd.linting.idle import TAKES_OVER, are_used, is_given_one_thing_twice, steps, text_of, without_other_keys
 from zerograd.linting.paths import Path, frame_of, name_of
 from zerograd.linting.patterns import pattern
-from zerograd.linting.receivers import is_harmless, only_reports, sounds_like_an_optimizer, steps_otherwise
+from zerograd.linting.receivers import is_harmless, only_reports, snake, sounds_like_an_optimizer, steps_otherwise
 from zerograd.linting.scopes import Class, chain
 from zerograd.linting.state import BACKWARD, CLEAR, OTHER, UNKNOWN, View, related
 from zerograd.linting.trees import walk_tree
@@ -127,16 +127,17 @@ def _is_cleared_again(view: View, backward: int) -> bool:
 def _is_nobody_elses(context: Context, path: Path) -> bool:
     """Whether no other function of the file, and no caller, can be the one to take the step."""
     function, text = context.function, context.module.text
-    if function is not None and (PART.search(function.name) or not WHOLE.search(function.name)):
+    name = snake(function.name) if function is not None else ""
+    if function is not None and (PART.search(name) or not WHOLE.search(name)):
         return False
     if isinstance(path.home, Class):
         for ancestor in context.binder.ancestry(path.home):
-            if steps(path.last, text_of(ancestor.scope.module, ancestor.node)):
+            if steps(path.last, without_other_keys(path, text_of(ancestor.scope.module, ancestor.node))):
                 return False
     own = function.name if function is not None else ""
     if own:
         text = re.sub(rf"\b{re.escape(own)}\(", "(", text)  # a call of it is no step beside it
-    if steps(path.last, text) or TAKES_OVER.search(text_of(context.module, _node(context))):
+    if steps(path.last, without_other_keys(path, text)) or TAKES_OVER.search(text_of(context.module, _node(context))):
         return False
     return not any(_may_step(node, path, own) for node in walk_tree(context.module.tree))
 

@@ -7,14 +7,16 @@ from collections.abc import Iterator
 
 from zerograd.linting.paths import name_of
 from zerograd.linting.patterns import pattern
-from zerograd.linting.receivers import EXCHANGES, is_harmless, snake
+from zerograd.linting.receivers import EXCHANGES, is_harmless, snake, suspicion
 from zerograd.linting.trees import walk_tree
 
 LOSS = pattern(r"loss|(?:^|_)err(?:or)?(?:_|$)|(?:^|_)cost(?:_|$)|objective|criterion_out")
+NO_LOSS = pattern(r"mask|weight|coef|(?:^|_)(?:fn|func|type|name|meter|scale|log|history|dict)s?(?:_|$)")
+"""What is said of a loss and is none: it may be handed to a model."""
 READS = pattern(
     r"(?:^|_)(?:item|detach|append|print|update|add|log|logs|write|float|mean|sum|format|set|isnan|isfinite|cpu|numpy|str"
     r"|scalar|info|debug|list|postfix|description|stack|cat|min|max|minimum|maximum|abs|sqrt|exp|adapt|len|extend|any|all"
-    r"|gather|reduce|clamp|round|to|tolist|averager?|expand|size|view|reshape|squeeze|unsqueeze|type|clone|norm|square|pow|mul|sub|div|where|eq|as|like|put|push|add_scalars|scalars|report|track|record|dict|zip|enumerate|int|bool)(?:_|$)"
+    r"|gather|reduce|clamp|round|to|tolist|averager?|expand|size|view|reshape|squeeze|unsqueeze|type|clone|norm|square|pow|mul|sub|div|where|eq|as|like|put|push|add_scalars|scalars|report|track|record|dict|zip|enumerate|int|bool|correct|accuracy)(?:_|$)"
 )
 GIVEN = pattern(r"(?:^|_)(?:loss|objective)$")
 GRADIENTS = pattern(
@@ -42,11 +44,26 @@ def _losses(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) and LOSS.search(snake(node.target.id)):
             yield node.target.id
         if isinstance(node, ast.Assign) and not isinstance(node.value, (ast.Constant, ast.List, ast.Dict, ast.Tuple)):
-            made = isinstance(node.value, ast.Call) and CRITERION.search(snake(name_of(node.value.func)))
+            made = any(CRITERION.search(snake(name_of(call.func))) for call in _terms(node.value))
             for target in node.targets:
                 for part in walk_tree(target):
-                    if isinstance(part, ast.Name) and (made or LOSS.search(snake(part.id))):
+                    if isinstance(part, ast.Name) and (made or _sounds_like_a_loss(part.id)):
                         yield part.id
+
+
+def _sounds_like_a_loss(name: str) -> bool:
+    words = snake(name)
+    return bool(LOSS.search(words)) and not NO_LOSS.search(words)
+
+
+def _terms(node: ast.expr) -> Iterator[ast.Call]:
+    """The calls of which a value is the sum, the product or the choice."""
+    if isinstance(node, ast.Call):
+        yield node
+    elif isinstance(node, ast.BinOp):
+        yield from (*_terms(node.left), *_terms(node.right))
+    elif isinstance(node, ast.IfExp):
+        yield from (*_terms(node.body), *_terms(node.orelse))
 
 
 def _given(tree: ast.AST) -> Iterator[str]:
@@ -66,4 +83,5 @@ def _may_use(call: ast.Call, losses: set[str]) -> bool:
         isinstance(argument, ast.Name) and argument.id in losses
         for argument in (*call.args, *(keyword.value for keyword in call.keywords))
     )
-    return handed and not READS.search(name) and not is_harmless(name)
+    another = CRITERION.search(snake(name)) and not suspicion(name)  # a loss of losses, which is computed in the loop
+    return handed and not another and not READS.search(name) and not is_harmless(name)

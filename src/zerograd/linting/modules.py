@@ -12,6 +12,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from zerograd.linting.calling import Calling
+from zerograd.linting.exporting import exports
 from zerograd.linting.patterns import pattern
 from zerograd.linting.reading import RELEVANT, Source, UnreadableError, read_source
 from zerograd.linting.receivers import GRADIENT_HOOKS
@@ -43,6 +44,15 @@ DATA = 2000
 DECLARED = pattern(r"(\w+)\s*[:,]\s*[\w.]*\bOptimizer\b")
 LENT = pattern(r"\.\s*zero_grad\b(?!\s*\()")
 ROUNDS = 6
+CHAIN = 3
+"""So many imports are followed one after the other, while a file is read."""
+HOPS = 4
+"""So many packages hand a name on."""
+STARS = 12
+"""So many files are looked into for ``from package import *``."""
+PACKAGE = "__init__.py"
+DOING = pattern(r"\.\s*step\b|zero_grad|backward|_step\s*\(")
+"""What an imported file's own imports must have in them to be followed: they do something to gradients."""
 
 
 def used_names(text: str) -> tuple[set[str], set[str]]:
@@ -144,8 +154,8 @@ class Module:
 
     @cached_property
     def known_functions(self) -> set[str]:
-        """The names of the functions and methods of this file and of those that it imports."""
-        return {f.name for f in self.functions} | self.files.imported_names(self, "known_functions")
+        """The names of the functions and methods of this file, and of those elsewhere that act on gradients."""
+        return {f.name for f in self.functions} | self.act_names
 
     @cached_property
     def words(self) -> dict[str, list[int]]:
@@ -227,6 +237,9 @@ class Files:
         self.roots = tuple(os.path.normpath(root) for root in roots)
         self._modules: dict[str, Module | None] = {}
         self._found: dict[tuple[str, str], str | None] = {}
+        self._sources: dict[str, Source | None] = {}
+        self._relevant: dict[tuple[str, bool], bool] = {}
+        self._depth = 0
 
     def load(self, source: Source) -> Module:
         """The module of a source. Raises UnreadableError."""
@@ -240,33 +253,96 @@ class Files:
         """Names of functions and methods that step ("step_names"), or act, in the files that a module imports."""
         names: set[str] = set()
         for origin, name in list(module.scope.imports.values()):
-            other = self.find(module, origin) or (self.find(module, f"{origin}.{name}") if name else None)
-            if other is not None and other is not module:
+            for other in self.brought(module, origin, name):
                 found: set[str] = getattr(other, which)
                 names |= found
         return names
 
-    def find(self, module: Module, origin: str) -> Module | None:
+    def brought(self, module: Module, origin: str, name: str) -> list[Module]:
+        """The modules that ``from origin import name`` brings something of: one, or several for ``*`` of a package."""
+        if name != "*":
+            other = self.find(module, origin, name) or (self.find(module, f"{origin}.{name}") if name else None)
+            return [other] if other is not None and other is not module else []
+        path = self._located(module.source.path, origin)
+        several = [(path, origin)] if path is not None else []
+        found = []
+        for at, _ in several:
+            found.append(self._module(module, at))
+            if at.endswith(PACKAGE) and len(several) < STARS and (source := self._source(at)) is not None:
+                named, everything = exports(source.text)
+                inner = {inner for inner in (*named.values(), *everything) if inner[0] == "."}
+                several += [(p, o) for o in sorted(inner) if (p := self._located(at, o)) is not None]
+        return list(dict.fromkeys(other for other in found if other is not None and other is not module))
+
+    def find(self, module: Module, origin: str, name: str = "") -> Module | None:
         """The module that is imported as ``origin`` ("..engine", "pkg.engine"), if its file may be looked into.
 
-        What an imported file imports itself is not followed: a large package would be read as a whole for each file.
+        ``name``: what is imported from there. Where a package's ``__init__`` only hands it on, it is the module that
+        has it. What an imported file imports is followed, too, but only into files that do something to gradients,
+        and only so far while a file is read: chains of imports may lead through all of a package.
         """
-        if not self.roots or module.imported or not origin.strip("."):
+        path = self._located(module.source.path, origin)
+        for _ in range(HOPS if name and path is not None else 0):
+            further = self._handed_on(path, name) if path is not None and path.endswith(PACKAGE) else None
+            if further is None:
+                break
+            path = further
+        return self._module(module, path) if path is not None else None
+
+    def _handed_on(self, path: str, name: str) -> str | None:
+        """The file that a package's ``__init__`` has a name from."""
+        source = self._source(path)
+        if source is None:
             return None
-        folder = os.path.dirname(module.source.path) or "."
+        names, everything = exports(source.text)
+        if name in names:
+            return self._located(path, names[name])
+        for origin in everything:
+            further = self._located(path, origin)
+            text = getattr(self._source(further), "text", "") if further is not None and further != path else ""
+            if re.search(
+                rf"^(?:def|class|async def)\s+{re.escape(name)}\b|\bimport\b[^\n]*\b{re.escape(name)}\b", text, re.M
+            ):
+                return further
+        return None
+
+    def _located(self, importer: str, origin: str) -> str | None:
+        """The file of what another file imports as ``origin``."""
+        if not self.roots or not origin.strip("."):
+            return None
+        folder = os.path.dirname(importer) or "."
         if (folder, origin) not in self._found:
             self._found[folder, origin] = self._file(folder, origin)
-        path = self._found[folder, origin]
-        if path is None:
+        return self._found[folder, origin]
+
+    def _module(self, importer: Module, path: str) -> Module | None:
+        source = self._source(path)
+        if source is None or not self._matters(source, importer.imported):
             return None
-        if path not in self._modules:
+        if path not in self._modules and self._depth < CHAIN:
             self._modules[path] = None
+            self._depth += 1
             try:
-                source = read_source(Path(path))
-                self._modules[path] = Module(source, self, imported=True) if RELEVANT.search(source.text) else None
+                self._modules[path] = Module(source, self, imported=True)
             except UnreadableError:
                 return None
-        return self._modules[path]
+            finally:
+                self._depth -= 1
+        return self._modules.get(path)
+
+    def _matters(self, source: Source, far: bool) -> bool:
+        key = (source.path, far)
+        if key not in self._relevant:
+            self._relevant[key] = bool((DOING if far else RELEVANT).search(source.text))
+        return self._relevant[key]
+
+    def _source(self, path: str) -> Source | None:
+        if path not in self._sources:
+            try:
+                self._sources[path] = read_source(Path(path))
+            except UnreadableError:
+                self._sources[path] = None
+        return self._sources[path]
 
     def _file(self, folder: str, origin: str) -> str | None:
         bare = origin.lstrip(".")

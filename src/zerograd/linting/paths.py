@@ -39,6 +39,14 @@ class Path:
         """The last part that is a name."""
         return next((part for part in reversed(self.parts) if part[0] not in "[(*"), self.parts[-1])
 
+    @property
+    def whole(self) -> Path:
+        """The collection that it is an element of; itself if it is none."""
+        parts = self.parts
+        while len(parts) > 1 and parts[-1][0] in "[*":
+            parts = parts[:-1]
+        return self if parts is self.parts else Path(self.home, parts)
+
 
 @dataclass
 class Frame:

@@ -211,7 +211,8 @@ class Reader:
             return
         origin = "." * statement.level + (statement.module or "")
         for alias in statement.names:
-            scope.imports[alias.asname or alias.name] = (origin, alias.name)
+            name = f"*{origin}" if alias.name == "*" else alias.asname or alias.name
+            scope.imports[name] = (origin, alias.name)
 
 
 def make_function(node: FunctionNode, name: str, parent: Scope, owner: Class | None = None) -> Function:

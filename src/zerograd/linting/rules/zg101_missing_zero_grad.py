@@ -13,6 +13,7 @@ from zerograd.linting.context import Context, Told
 from zerograd.linting.cycles import Cycle, uncleared
 from zerograd.linting.finding import Finding
 from zerograd.linting.modules import Module
+from zerograd.linting.split_cycles import cycles_over_methods
 from zerograd.linting.state import CLEAR, UNKNOWN
 
 
@@ -41,6 +42,16 @@ def check(context: Context) -> Iterator[Told]:
             f"call `{view.path}.zero_grad()` before backward",
             "error" if certain else "warning",
             also=[step],
+        )
+
+    for found in cycles_over_methods(context):
+        first, second = found.backward.lineno, context.line(found.step)
+        yield context.tell(
+            "ZG101",
+            found.step,
+            f"backward {first} in one method, step {second} in another, never cleared: "
+            f"each step of `{found.view.path}` uses the sum of all gradients so far; "
+            f"call `{found.view.path}.zero_grad()` before backward",
         )
 
 

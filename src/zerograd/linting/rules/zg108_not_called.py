@@ -50,7 +50,7 @@ def _statements(node: ast.AST) -> Iterator[ast.Expr]:
             for part in (*child.handlers, *child.finalbody):
                 inside = part.body if isinstance(part, ast.ExceptHandler) else [part]  # type: ignore[list-item]
                 yield from _statements(ast.Module(inside, []))
-            if len(child.body) > 1:
+            if len(child.body) > 1 or not isinstance(child.body[0], ast.Expr):
                 yield from _statements(ast.Module(child.body, []))
         elif isinstance(child, (ast.With, ast.AsyncWith)):
             if not any(EXPECTED.search(ast.unparse(item.context_expr)) for item in child.items):

@@ -9,16 +9,18 @@ from zerograd.hazards import find
 from zerograd.linting.binding import Binder
 from zerograd.linting.context import Context, Told
 from zerograd.linting.finding import Finding
-from zerograd.linting.idle import are_used, is_given_one_thing_twice, never_steps, steps, text_of
+from zerograd.linting.idle import TAKES_OVER, are_used, is_given_one_thing_twice, never_steps, steps, text_of
 from zerograd.linting.left_behind import unstepped
 from zerograd.linting.modules import Module, within
 from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.patterns import pattern
+from zerograd.linting.receivers import sounds_like_an_optimizer, steps_otherwise
 from zerograd.linting.scopes import Class, Scope
 from zerograd.linting.trees import walk_tree
 from zerograd.stand_ins import dataclass
 
 CLEARED = pattern(r"\b((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
+ANY_STEP = pattern(r"(\w+)(?:\[[^\]\n]*\])?\.\w*step\(")
 STEPPED = pattern(r"(\w+)\.step\(\s*\)")
 BACKWARD = ("backward", "manual_backward")
 LOOPS = (ast.For, ast.AsyncFor, ast.While)
@@ -38,7 +40,7 @@ def check(module: Module, binder: Binder) -> Iterator[Told]:
     if "backward" not in module.text or module.hooked:
         return
     told: set[Path] = set()
-    for path, cycle in (*_cleared(module, binder), *_made(module, binder)):
+    for path, cycle in (*_cleared(module, binder), *_made(module, binder), *_handed_over(module)):
         if path not in told:
             told.add(path)
             yield _told(module, path, cycle)
@@ -159,6 +161,22 @@ def _made(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
         backward = _in_a_loop(path.home.node)
         if backward is not None and not are_used(path.home.node) and never_steps(module, path, binder):
             yield path, Cycle(None, backward, ())
+
+
+def _handed_over(module: Module) -> Iterator[tuple[Path, Cycle]]:
+    """Optimizers that a function is handed and never names, though it clears and runs backward again and again."""
+    for function in module.functions:
+        names = [name for name in function.scope.parameters if sounds_like_an_optimizer(name)]
+        if not names or not module.cycles(function.node):
+            continue
+        text = text_of(module, function.node)
+        if TAKES_OVER.search(text) or not all(steps_otherwise(name) for name in ANY_STEP.findall(text)):
+            continue
+        backward = _in_a_loop(function.node)
+        read = {node.id for node in walk_tree(function.node) if isinstance(node, ast.Name)}
+        for name in names:
+            if backward is not None and name not in read and not are_used(function.node):
+                yield Path(function.scope, (name,)), Cycle(None, backward, ())
 
 
 def _in_a_loop(node: ast.AST) -> ast.Call | None:
