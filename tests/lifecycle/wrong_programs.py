@@ -196,7 +196,7 @@ for turn in range(100):
     optimizer.zero_grad()
     model(torch.randn(8, 4)).square().mean().backward()
 """,
-        {"code": "ZG113", "count": 99, "steps": [], "says": "step() was never called"},
+        {"code": "ZG105", "count": 99, "steps": [], "says": "step() was never called"},
     ),
     "a step that is called before training only": (
         """
@@ -207,7 +207,7 @@ for turn in range(10):
     optimizer.zero_grad()
     model(torch.randn(8, 4)).square().mean().backward()
 """,
-        {"code": "ZG113", "count": 9, "steps": [1], "says": "the last step was step 1"},
+        {"code": "ZG105", "count": 9, "steps": [1], "says": "the last step was step 1"},
     ),
     "a closure of LBFGS that does not clear": (
         """

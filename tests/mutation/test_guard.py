@@ -33,7 +33,7 @@ EXPECTED = {
     "delete 18 loss.backward()": "ZG110",
     "dedent 18 loss.backward()": "ZG110",
     "swap 18 loss.backward()": "ZG103",
-    "delete 19 optimizer.step()": "ZG113",
+    "delete 19 optimizer.step()": "ZG105",
     "duplicate 19 optimizer.step()": "ZG111",
     "move first 19 optimizer.step()": "ZG110",
     "dedent 19 optimizer.step()": "ZG105",

@@ -178,5 +178,5 @@ def new_seed() -> int:
     """
     group: Any = torch.distributed
     started = group.is_available() and group.is_initialized()
-    count = group.get_world_size() if started else int(os.environ.get("WORLD_SIZE", "1"))  # of torchrun and others
+    count = group.get_world_size() if started else int(os.environ.get("WORLD_SIZE") or 1)  # of torchrun and others
     return 0 if count > 1 else torch.initial_seed() & 0x7FFFFFFFFFFFFFFF

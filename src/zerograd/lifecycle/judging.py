@@ -348,14 +348,14 @@ class Judge:
         where = place(clear) or " outside zero_grad()"
         since = f"the last step was step {last}, before that" if last else "step() was never called"
         finding = Finding(
-            "ZG113",
+            "ZG105",
             f"no step of {self.kind} has used the gradients that backward{place(backward)} had written: they were"
             f" cleared{where}, and {since} ({some(names)}). Call step() after backward.",
             names,
             [last] if last else [],
             sites_of(backward, clear),
         )
-        suspicion = self._see(("ZG113", backward), last, lambda: finding)
+        suspicion = self._see(("ZG105", backward), last, lambda: finding)
         suspicion.count = passes
         self._report(suspicion)
 

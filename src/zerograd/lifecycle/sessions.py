@@ -83,7 +83,7 @@ class Session:
 
         The same mistake at the same lines is one cause, however many optimizers it is made with.
         """
-        if finding.code == "ZG113" and any(
+        if finding.code == "ZG105" and any(
             code == "ZG110" and set(finding.sites[:1]) & set(same[0].sites) for (code, _), same in self._causes.items()
         ):
             return  # the step of another optimizer was called instead, which says so
