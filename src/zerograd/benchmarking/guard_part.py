@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import copy
-import itertools
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from statistics import fmean
+from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import zerograd
+from zerograd.benchmarking.copies import Way, in_copies
 from zerograd.benchmarking.plans import Plan
 from zerograd.benchmarking.rows import OURS, Part, Row
 from zerograd.benchmarking.training_part import BATCHES, HYPERS, digits_mlp, images, training_step
-from zerograd.benchmarking.turns import Timing, Turn, in_turns, threads_for
+from zerograd.lifecycle.patrols import FIRST_OF_PROGRAMS
+from zerograd.lifecycle.sessions import Session
 
 UNGUARDED = "not guarded"
-COPIES = 4
-"""Of each network, guarded and not. Two of a kind differ by a percent already, by where they lie in memory; their mean
-counts."""
 
 
 def seedling() -> nn.Module:
@@ -29,7 +25,9 @@ def seedling() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
 
 
-WORKLOADS: dict[str, tuple[Callable[[], nn.Module], Callable[..., Any], str]] = {
+Workload = tuple[Callable[[], nn.Module], Callable[..., Any], str]
+
+WORKLOADS: dict[str, Workload] = {
     "digits MLP": (digits_mlp, zerograd.AdamW, "zerograd.AdamW"),
     "digits MLP with torch.optim.Adam": (digits_mlp, torch.optim.Adam, "torch.optim.Adam"),
     "one linear layer": (seedling, zerograd.AdamW, "zerograd.AdamW"),
@@ -39,34 +37,45 @@ WORKLOADS: dict[str, tuple[Callable[[], nn.Module], Callable[..., Any], str]] = 
 def measure_guard(plan: Plan) -> tuple[Part, Iterator[Row]]:
     """The empty part, and the rows that will fill it."""
     part = Part("guard", "a whole training step, guarded or not", "microseconds")
-    part.note("The column of zerograd is with the guard, as it is after its first cycles; the other one is without.")
+    part.note(
+        "The column of zerograd is with the guard, as it is after its first cycles; the other one is without. By the "
+        "command: as `zerograd guard` watches a program of one optimizer."
+    )
     return part, _rows(plan)
 
 
 def _rows(plan: Plan) -> Iterator[Row]:
     for workload, (network, make, name) in WORKLOADS.items():
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(0)
-            model = network()
-            batches = [images(8) for _ in range(BATCHES)]
-        numbers = sum(p.numel() for p in model.parameters())
-        contestants: dict[str, Turn] = {}
-        with ExitStack() as guards, threads_for(numbers) as threads:
-            for label, copied in itertools.product((UNGUARDED, OURS), range(COPIES)):
-                own = copy.deepcopy(model)
-                optimizer = make(own.parameters(), **HYPERS)
-                if label == OURS:
-                    guards.enter_context(zerograd.guard(optimizer, own))
-                step = training_step(own, optimizer, batches)
-                for _ in range(BATCHES):  # the first cycles are watched closely
-                    step()
-                contestants[f"{label} {copied}"] = Turn(step)
-            outcome = in_turns(contestants, plan.budget)
-        timings = {label: _mean(outcome.timings, label) for label in (UNGUARDED, OURS)}
-        details = {"numbers": numbers, "optimizer": name, "hyperparameters": HYPERS, "copies": COPIES}
-        yield Row(workload, timings, threads, outcome.rounds, details)
+        for ending, guarding in (("", _guarded), (", by the command", _by_the_command)):
+            ways: dict[str, Way] = {UNGUARDED: _plain, OURS: guarding}
+            details = {"optimizer": name, "hyperparameters": HYPERS}
+            yield in_copies(f"{workload}{ending}", network, partial(make, **HYPERS), ways, batches(), plan, details)
 
 
-def _mean(timings: dict[str, Timing], label: str) -> Timing:
-    own = [timings[f"{label} {copied}"] for copied in range(COPIES)]
-    return Timing(fmean(one.p10 for one in own), fmean(one.median for one in own))
+def batches() -> list[tuple[Tensor, Tensor]]:
+    """Images that take turns."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(1)
+        return [images(8) for _ in range(BATCHES)]
+
+
+def _plain(model: nn.Module, optimizer: Any, given: Any) -> tuple[Callable[[], None], Callable[[], None]]:
+    return training_step(model, optimizer, given), lambda: None
+
+
+def _guarded(model: nn.Module, optimizer: Any, given: Any) -> tuple[Callable[[], None], Callable[[], None]]:
+    handle = zerograd.guard(optimizer, model)
+    return _after_first(training_step(model, optimizer, given), BATCHES), handle.remove
+
+
+def _by_the_command(model: nn.Module, optimizer: Any, given: Any) -> tuple[Callable[[], None], Callable[[], None]]:
+    session = Session("keep")
+    session.attach(optimizer)
+    return _after_first(training_step(model, optimizer, given), FIRST_OF_PROGRAMS + BATCHES), session.end
+
+
+def _after_first(step: Callable[[], None], steps: int) -> Callable[[], None]:
+    """A step after so many, which are watched closely."""
+    for _ in range(steps):
+        step()
+    return step

@@ -19,6 +19,7 @@ from zerograd.benchmarking.step_part import measure_step
 from zerograd.benchmarking.tables import sentences, table_of
 from zerograd.benchmarking.training_part import measure_training
 from zerograd.benchmarking.update_half_part import measure_update_half
+from zerograd.benchmarking.window_part import measure_windows
 from zerograd.errors import UsageError
 from zerograd.files import replacing
 
@@ -29,6 +30,7 @@ MAKERS: dict[str, Callable[[Plan], tuple[Part, Iterator[Row]]]] = {
     "startup": measure_startup,
     "checks": measure_checks,
     "guard": measure_guard,
+    "windows": measure_windows,
 }
 
 

@@ -58,6 +58,16 @@ class Session:
         self._wrap(BaseProcess, "start", self._take_along)
         _after_fork(self)
 
+    def attach(self, optimizer: Any) -> None:
+        """Guard one optimizer, if it is whole and not guarded yet. Those that are made after ``begin()`` are."""
+        if optimizer in self._watches or not hasattr(optimizer, "_optimizer_step_pre_hooks"):
+            return
+        for other in self._watches.values():
+            other.rise()  # what one throws away another may have used
+        patrol = Patrol(FIRST_OF_PROGRAMS, BETWEEN_OF_PROGRAMS, lambda: len(self._watches) == 1)
+        watch = self._watches[optimizer] = Watch(optimizer, self.say, best_names, patrol=patrol)
+        weakref.finalize(optimizer, watch.close).atexit = False
+
     def end(self) -> None:
         """Report what is certain by now, and leave torch as it was."""
         if self._closing:
@@ -113,12 +123,7 @@ class Session:
     def _attach_after(self, original: Any) -> Any:
         def attached(optimizer: Any, *args: Any, **keywords: Any) -> Any:
             out = original(optimizer, *args, **keywords)
-            if optimizer not in self._watches and hasattr(optimizer, "_optimizer_step_pre_hooks"):
-                for other in self._watches.values():
-                    other.rise()  # what one throws away another may have used
-                patrol = Patrol(FIRST_OF_PROGRAMS, BETWEEN_OF_PROGRAMS, lambda: len(self._watches) == 1)
-                watch = self._watches[optimizer] = Watch(optimizer, self.say, best_names, patrol=patrol)
-                weakref.finalize(optimizer, watch.close).atexit = False
+            self.attach(optimizer)
             return out
 
         return attached
