@@ -22,6 +22,8 @@ BETWEEN = 512
 FIRST_OF_PROGRAMS, BETWEEN_OF_PROGRAMS = 128, 256
 """The same for programs that are guarded as a whole: short ones are watched closely from beginning to end."""
 LONGEST = 4096
+GROUPS_EVERY = 32
+"""After how many steps a sentinel looks whether there are more groups than there were."""
 
 
 class Sentinel:
@@ -33,9 +35,9 @@ class Sentinel:
     since the step before, or was cleared between two backward passes.
 
     parameter: any, or None to see nothing. deaf: for so many steps what is odd does not count. wake: called after the
-    step at which it does, at the latest after ``between`` steps, with their number, and when parameters have been added
-    in a group. stepped: to be called after
-    each step. taken: gives how many steps there were.
+    step at which it does, at the latest after ``between`` steps, with their number, and soon after parameters have been
+    added in a group, of which there were so many. stepped: to be called after each step. taken: gives how many steps
+    there were.
     """
 
     __slots__ = ("_handle", "_ref", "stepped", "taken")
@@ -45,22 +47,25 @@ class Sentinel:
     def __init__(self, parameter: Any, deaf: int, between: int, groups: int, wake: Callable[[int], None]) -> None:
         arrived: list[Any] = []
         usual: int | None = None
-        steps = 0
+        steps, due = 0, min(GROUPS_EVERY, between)
         blind = parameter is None
 
         def stepped(optimizer: Any, *_: Any) -> None:
-            nonlocal steps, usual
+            nonlocal steps, due, usual
             steps += 1
             g = arrived[0].grad if arrived else None
-            more = len(optimizer.param_groups) != groups
-            if g is not None and g._version - len(arrived) == usual and steps < between and not more:
+            if g is not None and g._version - len(arrived) == usual and steps < due:
                 arrived.clear()
                 return
-            odd = g is None or usual is not None
+            odd = g is None or (usual is not None and g._version - len(arrived) != usual)
             if g is not None:
                 usual = g._version - len(arrived)
             arrived.clear()
-            if steps >= between or more or (odd and steps > deaf and not blind):
+            over = False
+            if steps >= due:
+                due = min(due + GROUPS_EVERY, between)
+                over = steps >= between or len(optimizer.param_groups) != groups
+            if over or (odd and steps > deaf and not blind):
                 wake(steps)
 
         self.stepped, self.taken = stepped, lambda: steps
