@@ -49,10 +49,10 @@ def _rows(plan: Plan) -> Iterator[Row]:
         for ending, guarding in (("", _guarded), (", by the command", _by_the_command)):
             ways: dict[str, Way] = {UNGUARDED: _plain, OURS: guarding}
             details = {"optimizer": name, "hyperparameters": HYPERS}
-            yield in_copies(f"{workload}{ending}", network, partial(make, **HYPERS), ways, batches(), plan, details)
+            yield in_copies(f"{workload}{ending}", network, partial(make, **HYPERS), ways, many_images(), plan, details)
 
 
-def batches() -> list[tuple[Tensor, Tensor]]:
+def many_images() -> list[tuple[Tensor, Tensor]]:
     """Images that take turns."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(1)

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 import zerograd
 from zerograd.benchmarking.copies import Batches, Way, in_copies
-from zerograd.benchmarking.guard_part import WORKLOADS, batches
+from zerograd.benchmarking.guard_part import WORKLOADS, many_images
 from zerograd.benchmarking.plans import Plan
 from zerograd.benchmarking.rows import OURS, Part, Row
 from zerograd.benchmarking.training_part import HYPERS
@@ -35,7 +35,7 @@ def _rows(plan: Plan) -> Iterator[Row]:
     ways: dict[str, Way] = {BY_HAND: _by_hand, OURS: _accumulated}
     for workload, (network, make, name) in WORKLOADS.items():
         details = {"optimizer": name, "hyperparameters": HYPERS, "every": EVERY}
-        yield in_copies(workload, network, partial(make, **HYPERS), ways, batches(), plan, details)
+        yield in_copies(workload, network, partial(make, **HYPERS), ways, many_images(), plan, details)
 
 
 def _by_hand(model: nn.Module, optimizer: Any, given: Batches) -> tuple[Callable[[], None], Callable[[], None]]:
