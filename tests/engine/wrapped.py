@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -169,18 +171,28 @@ def from_meta(name: str, rank: int) -> list[Tensor]:
 
 
 def save(run: Run, path: str) -> None:
-    states = dict(zip(("model", "optimizer"), get_state_dict(*run), strict=True))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*single process")
+    states = states_of(run)
+    with one_process_may_be_alone():
         dcp.save(states, checkpoint_id=path)
 
 
 def load(run: Run, path: str) -> None:
-    states = dict(zip(("model", "optimizer"), get_state_dict(*run), strict=True))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*single process")
+    states = states_of(run)
+    with one_process_may_be_alone():
         dcp.load(states, checkpoint_id=path)
     set_state_dict(*run, model_state_dict=states["model"], optim_state_dict=states["optimizer"])
+
+
+def states_of(run: Run) -> dict[str, Any]:
+    return dict(zip(("model", "optimizer"), get_state_dict(*run), strict=True))
+
+
+@contextmanager
+def one_process_may_be_alone() -> Iterator[None]:
+    """torch warns that it assumes as much."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*single process")
+        yield
 
 
 def save_alone(name: str, folder: str) -> None:

@@ -36,22 +36,17 @@ def after_an_error_that_is_cleared(windows: Any, loss: Any, optimizer: Any) -> A
         yield window
 
 
-def after_a_clear(windows: Any, loss: Any, optimizer: Any) -> Any:
+def after_a_clear(windows: Any, loss: Any, optimizer: Any, **how: bool) -> Any:
     for window in windows:
         window.backward(loss((torch.ones(9, 3).double(), torch.ones(9, 1).double())), n=9)
-        optimizer.zero_grad()
+        optimizer.zero_grad(**how)
         for batch in window:
             window.backward(loss(batch), n=len(batch[0]))
         yield window
 
 
 def after_a_clear_to_zeros(windows: Any, loss: Any, optimizer: Any) -> Any:
-    for window in windows:
-        window.backward(loss((torch.ones(9, 3).double(), torch.ones(9, 1).double())), n=9)
-        optimizer.zero_grad(set_to_none=False)
-        for batch in window:
-            window.backward(loss(batch), n=len(batch[0]))
-        yield window
+    return after_a_clear(windows, loss, optimizer, set_to_none=False)
 
 
 def after_zeros_by_hand(windows: Any, loss: Any, optimizer: Any) -> Any:

@@ -24,6 +24,8 @@ from zerograd.lifecycle.stamps import Declared
 from zerograd.lifecycle.traces import Traces, are_zero
 
 Reduction = Literal["mean", "sum"]
+Way = Literal["each as one", "by its n", "as a sum"]
+"""How a loss counts in the divisor; one that is a sum does not."""
 
 MOST_EXPECTED = 4096
 """Weights of losses are no smaller than that part: "one window of all there is" is no expectation."""
@@ -97,11 +99,10 @@ class Window(Declared):
         self._next, self._rest = first, rest
         self._expected = every if every <= MOST_EXPECTED else 1
         self._last = last
-        self._way: tuple[bool | None] | None = None
+        self._way: Way | None = None
         self._follows_unused = follows_unused
         self._quiet: Any = getattr(model, "no_sync", None)
         self._optimizer = optimizer
-        self._counted: bool | None = None
         self._unit = 0.0
         self._total = 0.0
         self._waiting: dict[object, float] = {}
@@ -155,7 +156,7 @@ class Window(Declared):
                 f"{len(self._waiting)} of the losses that this window has weighed had no backward, and they count in "
                 "its mean: call weighted() only for a loss whose backward follows"
             )
-        if self._running or not self._counted or not self._unit:
+        if self._running or not self._unit:
             return 1.0
         return self._total / self._unit
 
@@ -225,9 +226,9 @@ class Window(Declared):
         if not (amount > 0 and math.isfinite(amount)):
             raise ValueError(f"n={n}: a micro-batch stands for a finite number of samples or tokens, more than 0")
         if n is None and reduction == "sum":
-            self._settle(False)
+            self._settle("as a sum")
             return 1.0, 0.0
-        self._settle(True if n is None else None)
+        self._settle("each as one" if n is None else "by its n")
         self._look_for_clear()
         if self._running and self._waiting:
             raise RuntimeError("a loss of this window was weighed, and its backward has to come before the next one")
@@ -260,14 +261,11 @@ class Window(Declared):
         self._total = math.fsum(self._waiting.values())
         self._unit = self._unit if self._waiting else 0.0
 
-    def _settle(self, way: bool | None) -> None:
-        """All losses of a window are counted in one way. True: each is one; False: not at all; None: by their n."""
-        key = (way,)
-        if self._way is None:
-            self._way = key
-        elif self._way != key:
+    def _settle(self, way: Way) -> None:
+        """All losses of a window count in one way."""
+        if self._way not in (None, way):
             raise ValueError("some losses of this window came with n and others without, or as sums: they don't add up")
-        self._counted = way is not False
+        self._way = way
 
     def divide(self) -> None:
         """Divide the gradients now instead of in the step, for what looks at them before it, such as

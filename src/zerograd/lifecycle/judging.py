@@ -224,12 +224,13 @@ class Judge:
             self._report(suspicion)
 
     def nothing(
-        self, names: list[str], cycle: int, now: Trail, *, backwards: list[Pass], expected: bool, others: Others | None
-    ) -> None:
+        self, names: list[str], cycle: int, now: Trail, *, backwards: list[Pass], expected: bool,
+        others: Callable[[], Others | None],
+    ) -> None:  # fmt: skip
         """A step found nothing, and no backward had written anything.
 
         backwards: the passes since the last step, which have not reached these parameters. expected: a forward pass or
-        a clear says that this was meant to be a training step. others: what a backward has reached instead.
+        a clear says that this was meant to be a training step. others: gives what a backward has reached instead.
         """
 
         def finding() -> Finding:
@@ -268,8 +269,8 @@ class Judge:
         if not expected:
             return
         suspicion = self._see(("ZG110", now[:1]), cycle, finding)
-        if others is not None and (suspicion.others is None or not suspicion.others.names):
-            suspicion.others = others
+        if suspicion.others is None or not suspicion.others.names:
+            suspicion.others = others() or suspicion.others
         if suspicion.streak >= 2 and not backwards:
             self._report(suspicion)
         idle = self._idle.setdefault(now, Idle(finding))

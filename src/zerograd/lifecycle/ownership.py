@@ -41,7 +41,7 @@ def named_by(known: Mapping[int, str], optimizer: Any) -> dict[int, str]:
 
 def is_place(name: str) -> bool:
     """Whether this is no name, but a place in an optimizer."""
-    return name.startswith("parameter ")
+    return name.startswith(PLACE.partition("{")[0])
 
 
 def innermost(optimizer: Any) -> Any:

@@ -54,13 +54,13 @@ class Sentinel:
             nonlocal steps, due, usual
             steps += 1
             g = arrived[0].grad if arrived else None
-            if g is not None and g._version - len(arrived) == usual and steps < due:
-                arrived.clear()
-                return
-            odd = g is None or (usual is not None and g._version - len(arrived) != usual)
-            if g is not None:
-                usual = g._version - len(arrived)
+            number = None if g is None else g._version - len(arrived)
             arrived.clear()
+            if number is not None and number == usual and steps < due:
+                return
+            odd = number is None or (usual is not None and number != usual)
+            if number is not None:
+                usual = number
             over = False
             if steps >= due:
                 due = min(due + GROUPS_EVERY, between)

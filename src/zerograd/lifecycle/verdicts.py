@@ -120,8 +120,10 @@ def empty(watch: Watch, losses: list[Loss]) -> None:
     backwards = PASSES.since(watch._passes)
     if backwards and expected and not watch.judge.used:  # made for this one, as far as anybody can tell
         backwards[-1].missed.add(id(watch))
-    names, instead = watch.named(watch._lives), others(watch, backwards)
-    watch.judge.nothing(names, watch.steps, watch._where, backwards=backwards, expected=expected, others=instead)
+    watch.judge.nothing(
+        watch.named(watch._lives), watch.steps, watch._where, backwards=backwards, expected=expected,
+        others=lambda: others(watch, backwards),
+    )  # fmt: skip
     watch._forwards.begin({id(life.parameter) for life in watch._lives})
 
 

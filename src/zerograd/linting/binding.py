@@ -352,8 +352,7 @@ def _is_used_like_one(path: Path) -> bool:
 
 def _has_a_key_like_one(path: Path) -> bool:
     """Whether the key of an element says what it is: ``state["optimizer"]``."""
-    key = path.parts[-1]
-    return key[0] == "[" and key[1] != "?" and sounds_like_an_optimizer(key[1:-1])
+    return path.key is not None and sounds_like_an_optimizer(path.key)
 
 
 def _is_of_others(value: Value) -> bool:

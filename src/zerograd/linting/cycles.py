@@ -8,18 +8,17 @@ from collections.abc import Iterator
 from zerograd.linting.context import Context, shared
 from zerograd.linting.graph import Event, Graph, Guard, Loop, walk
 from zerograd.linting.modules import Module
-from zerograd.linting.paths import Path
+from zerograd.linting.paths import KEY, Path
 from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import sounds_like_an_optimizer
 from zerograd.linting.scopes import Class, Function
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
-from zerograd.linting.trees import walk_tree
+from zerograd.linting.trees import names_in
 from zerograd.linting.windowing import is_constant, sort_of
 from zerograd.stand_ins import dataclass
 
 CLEARED = pattern(r"\b(\w+)(\[[^\]\n]*\])?(?:\(\))?\s*\.\s*zero_grad\b")
-INDEX = pattern(r"""\[\s*(?:(-?\d+)|['"](\w+)['"])\s*\]""")
-"""An index or a key that is a constant."""
+INDEX = pattern(KEY)
 BY_HAND = pattern(
     r"\._?grad\b(?:\.\w+)*\s*=[^=]|\._?grad\.(?:\w+\.)*(?:zero_|fill_|copy_|detach_)|set_to_none|zero_grads|grad_zero"
     r"|clear_grad|reset_grad|zero_gradients|del \w+\.grad|clean_grad|zerograd\("
@@ -176,11 +175,10 @@ def is_cleared_in(context: Context, view: View, text: str) -> bool:
 
 def _may_be(path: Path, name: str, index: str) -> bool:
     """Whether ``name[index]`` may be an optimizer: not if both are elements of one collection, with other keys."""
-    mine = path.parts[-1]
     key = INDEX.fullmatch(index)
-    if name != path.last or key is None or mine[0] != "[" or mine[1] == "?":
+    if name != path.last or key is None or path.key is None:
         return name == path.last
-    return mine[1:-1] == (key[1] or key[2])
+    return path.key in (key[1], key[2])
 
 
 def _text_around(context: Context) -> str:
@@ -254,5 +252,5 @@ def _is_handed_over(context: Context, view: View) -> bool:
 
 def _makes_its_loss(context: Context, backward: Event) -> bool:
     """Whether the loss is computed in the function: one that is handed the loss, too, is but a part of a step."""
-    used = {node.id for node in walk_tree(backward.node) if isinstance(node, ast.Name)}
+    used = names_in(backward.node)
     return not used & set(context.scope.parameters)

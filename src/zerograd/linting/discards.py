@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator
 
@@ -10,7 +9,7 @@ from zerograd.linting.context import Context, shared
 from zerograd.linting.graph import Event, walk
 from zerograd.linting.patterns import pattern
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, OTHER, STEP, UNKNOWN, View
-from zerograd.linting.trees import walk_tree
+from zerograd.linting.trees import names_in
 from zerograd.stand_ins import dataclass
 
 READ = pattern(r"\.grad\b(?!(?:\.data|\.detach\(\))?\.(?:clamp_|clip_|mul_|div_|norm\b)|\s+is\s+(?:not\s+)?None)")
@@ -83,7 +82,7 @@ def _is_of_a_loss_before(backward: Event, step: Event) -> bool:
     """Whether the loss was there before the step; another one, computed after it, is another network's matter."""
     if backward.module is not step.module:
         return False
-    used = {node.id for node in walk_tree(backward.node) if isinstance(node, ast.Name)}
+    used = names_in(backward.node)
     between = backward.module.source.lines[step.line : backward.line - 1]
     return not any(re.match(rf"\s*(?:\w+\s*,\s*)*{re.escape(name)}\b[^=]*=", line) for name in used for line in between)
 

@@ -335,21 +335,21 @@ class Flow:
         )
 
 
-def _built_in(self: Flow, function: Function, frame: Frame, node: int) -> int | None:
-    self.count += 1
-    if self.count > CALLS:
-        self.graph.overflown = True
+def _built_in(flow: Flow, function: Function, frame: Frame, node: int) -> int | None:
+    flow.count += 1
+    if flow.count > CALLS:
+        flow.graph.overflown = True
         return node
     activation = Activation(frame, function.scope.module, function)
-    self.stack.append(activation)
-    guards = self.guards
+    flow.stack.append(activation)
+    guards = flow.guards
     if isinstance(function.node, ast.Lambda):
-        end = self.expression(function.node.body, node)
+        end = flow.expression(function.node.body, node)
     else:
-        end = self.body(function.node.body, node)
-    self.guards = guards
-    self.stack.pop()
-    return self.joined([*activation.returns, *([end] if end is not None else [])])
+        end = flow.body(function.node.body, node)
+    flow.guards = guards
+    flow.stack.pop()
+    return flow.joined([*activation.returns, *([end] if end is not None else [])])
 
 
 def _makes_something(value: ast.expr) -> bool:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import Path
-from zerograd.linting.trees import walk_tree
+from zerograd.linting.trees import names_in, walk_tree
 from zerograd.stand_ins import Literal, dataclass, field
 
 Kind = Literal["backward", "step", "clear", "unknown"]
@@ -75,7 +75,7 @@ def _assigned(loop: ast.AST) -> set[str]:
 def _counters(loop: ast.AST) -> set[str]:
     found: set[str] = set()
     if isinstance(loop, (ast.For, ast.AsyncFor)):
-        found = {inner.id for inner in walk_tree(loop.target) if isinstance(inner, ast.Name)}
+        found = names_in(loop.target)
     for inner in walk_tree(loop):
         if isinstance(inner, ast.AugAssign) and isinstance(inner.op, ast.Add):
             found.add(getattr(inner.target, "id", getattr(inner.target, "attr", "")))

@@ -7,7 +7,7 @@ import re
 
 from zerograd.linting.binding import Binder
 from zerograd.linting.modules import Module
-from zerograd.linting.paths import Path, name_of
+from zerograd.linting.paths import KEY, Path, name_of
 from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import OTHER_CLASSES, is_harmless, only_reports
 from zerograd.linting.scopes import Class, Scope
@@ -49,11 +49,10 @@ def steps(words: str, text: str) -> bool:
 
 def without_other_keys(path: Path, text: str) -> str:
     """A text without the elements of a collection that have another constant for a key than this one."""
-    mine = path.parts[-1]
-    if mine[0] != "[" or mine[1] == "?" or path.last not in text:
+    if path.key is None or path.last not in text:
         return text
-    element = re.compile(rf"""\b{re.escape(path.last)}\[\s*(?:(-?\d+)|['"](\w+)['"])\s*\]""")
-    return element.sub(lambda found: found[0] if mine[1:-1] in (found[1], found[2]) else "", text)
+    element = re.compile(rf"\b{re.escape(path.last)}{KEY}")
+    return element.sub(lambda found: found[0] if path.key in (found[1], found[2]) else "", text)
 
 
 def words_of(path: Path) -> str:

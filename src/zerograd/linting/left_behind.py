@@ -14,7 +14,7 @@ from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import is_harmless, only_reports, snake, sounds_like_an_optimizer, steps_otherwise
 from zerograd.linting.scopes import Class, chain
 from zerograd.linting.state import BACKWARD, CLEAR, OTHER, UNKNOWN, View, related
-from zerograd.linting.trees import walk_tree
+from zerograd.linting.trees import names_in, walk_tree
 from zerograd.stand_ins import dataclass
 
 WHOLE = pattern(r"step|train|update|learn|fit|optimi[sz]e|epoch|batch|^main|^run|iter|loop|^__call__$|^forward$")
@@ -145,7 +145,7 @@ def _is_nobody_elses(context: Context, path: Path) -> bool:
 def _may_step(node: ast.AST, path: Path, own: str) -> bool:
     """Whether a node is a loop that steps whatever it walks through, or hands the optimizer to something."""
     if isinstance(node, (ast.For, ast.AsyncFor)):
-        names = {part.id for part in walk_tree(node.target) if isinstance(part, ast.Name)}
+        names = names_in(node.target)
         return any(
             isinstance(part, ast.Attribute) and part.attr == "step" and name_of(part.value) in names
             for part in walk_tree(node)

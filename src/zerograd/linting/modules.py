@@ -264,14 +264,14 @@ class Files:
             other = self.find(module, origin, name) or (self.find(module, f"{origin}.{name}") if name else None)
             return [other] if other is not None and other is not module else []
         path = self._located(module.source.path, origin)
-        several = [(path, origin)] if path is not None else []
+        several = [path] if path is not None else []
         found = []
-        for at, _ in several:
+        for at in several:
             found.append(self._module(module, at))
             if at.endswith(PACKAGE) and len(several) < STARS and (source := self._source(at)) is not None:
                 named, everything = exports(source.text)
                 inner = {inner for inner in (*named.values(), *everything) if inner[0] == "."}
-                several += [(p, o) for o in sorted(inner) if (p := self._located(at, o)) is not None]
+                several += [further for o in sorted(inner) if (further := self._located(at, o)) is not None]
         return list(dict.fromkeys(other for other in found if other is not None and other is not module))
 
     def find(self, module: Module, origin: str, name: str = "") -> Module | None:
@@ -282,8 +282,10 @@ class Files:
         and only so far while a file is read: chains of imports may lead through all of a package.
         """
         path = self._located(module.source.path, origin)
-        for _ in range(HOPS if name and path is not None else 0):
-            further = self._handed_on(path, name) if path is not None and path.endswith(PACKAGE) else None
+        for _ in range(HOPS):
+            if not name or path is None or not path.endswith(PACKAGE):
+                break
+            further = self._handed_on(path, name)
             if further is None:
                 break
             path = further

@@ -11,6 +11,9 @@ DEPTH = 8
 SAME = frozenset({"to", "cuda", "cpu", "train", "eval", "double", "half", "float", "requires_grad_", "compile"})
 WRAPPERS = frozenset({"DataParallel", "DistributedDataParallel", "DDP", "FSDP", "compile", "unwrap_model", "prepare"})
 
+KEY = r"""\[\s*(?:(-?\d+)|['"](\w+)['"])\s*\]"""
+"""An index or a key that is a constant, in a text: one of the two groups is what ``Path.key`` gives."""
+
 
 class Path:
     """Something that lives through a run: a name of a scope or an instance's attribute. ``home``: scope or class."""
@@ -38,6 +41,12 @@ class Path:
     def last(self) -> str:
         """The last part that is a name."""
         return next((part for part in reversed(self.parts) if part[0] not in "[(*"), self.parts[-1])
+
+    @property
+    def key(self) -> str | None:
+        """The constant index or key, as text, of an element; None if it is no element, or its key is not known."""
+        part = self.parts[-1]
+        return part[1:-1] if part[0] == "[" and part[1] != "?" else None
 
     @property
     def whole(self) -> Path:

@@ -17,7 +17,7 @@ from zerograd.linting.paths import name_of
 from zerograd.linting.patterns import pattern
 from zerograd.linting.scopes import Class, Function
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
-from zerograd.linting.trees import walk_tree
+from zerograd.linting.trees import names_in, walk_tree
 from zerograd.stand_ins import dataclass
 
 BY_HAND = pattern(r"autograd\.grad|closure|no_grads|functional_call|_hook\(")
@@ -78,14 +78,13 @@ def _backward(context: Context, owner: Class, function: Function, view: View) ->
     if all(_is_called(name, context.module.text) for name in (method.name, function.name)):
         return None
     made = {
-        part.id
+        name
         for node in walk_tree(method.node)
         if isinstance(node, ast.Assign) and any(isinstance(inner, ast.Call) for inner in walk_tree(node.value))
         for target in node.targets
-        for part in walk_tree(target)
-        if isinstance(part, ast.Name)
+        for name in names_in(target)
     }
-    losses = [{node.id for node in walk_tree(call.func) if isinstance(node, ast.Name)} for _, call in found]
+    losses = [names_in(call.func) for _, call in found]
     made_here = all(used & made and not used & set(method.scope.parameters) for used in losses)
     return min((call for _, call in found), key=lambda call: call.lineno) if made_here else None
 

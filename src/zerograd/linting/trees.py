@@ -22,6 +22,11 @@ def fields(node: ast.AST) -> tuple[str, ...]:
     return found
 
 
+def names_in(node: ast.AST) -> set[str]:
+    """All names in a tree, attributes and keywords left out."""
+    return {part.id for part in walk_tree(node) if isinstance(part, ast.Name)}
+
+
 def walk_tree(node: ast.AST) -> Iterator[ast.AST]:
     """A node and all nodes in it, those that are higher up first; without operators, contexts and names of imports."""
     waiting = [node]

@@ -12,7 +12,7 @@ from zerograd.linting.modules import Module
 from zerograd.linting.paths import name_of
 from zerograd.linting.patterns import pattern
 from zerograd.linting.state import CLEAR
-from zerograd.linting.trees import walk_tree
+from zerograd.linting.trees import names_in, walk_tree
 from zerograd.linting.windowing import Window, windows
 
 DIVISION = (ast.Div, ast.FloorDiv)
@@ -61,23 +61,19 @@ def _divisions(function: ast.AST) -> Iterator[tuple[str, str]]:
 
 def _made_of(backward: ast.AST, function: ast.AST) -> list[ast.AST]:
     """The call of backward, and all that is assigned in the function to the names in it, and to those in that."""
-    parts, names = [backward], _names(backward)
+    parts, names = [backward], names_in(backward)
     assigned = [node for node in walk_tree(function) if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign))]
     for _ in range(ROUNDS):
         found = [node for node in assigned if node not in parts and names & _targets(node)]
         parts += found
         for node in found:
-            names |= _names(node.value) if node.value is not None else set()
+            names |= names_in(node.value) if node.value is not None else set()
     return parts
 
 
 def _targets(node: ast.Assign | ast.AugAssign | ast.AnnAssign) -> set[str]:
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-    return {name for target in targets for name in _names(target)}
-
-
-def _names(node: ast.AST) -> set[str]:
-    return {part.id for part in walk_tree(node) if isinstance(part, ast.Name)}
+    return {name for target in targets for name in names_in(target)}
 
 
 def _has_a_division(node: ast.AST, module: Module) -> bool:

@@ -16,7 +16,7 @@ from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import sounds_like_an_optimizer, steps_otherwise
 from zerograd.linting.scopes import Class, Scope
-from zerograd.linting.trees import walk_tree
+from zerograd.linting.trees import names_in, walk_tree
 from zerograd.stand_ins import dataclass
 
 CLEARED = pattern(r"\b((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
@@ -173,7 +173,7 @@ def _handed_over(module: Module) -> Iterator[tuple[Path, Cycle]]:
         if TAKES_OVER.search(text) or not all(steps_otherwise(name) for name in ANY_STEP.findall(text)):
             continue
         backward = _in_a_loop(function.node)
-        read = {node.id for node in walk_tree(function.node) if isinstance(node, ast.Name)}
+        read = names_in(function.node)
         for name in names:
             if backward is not None and name not in read and not are_used(function.node):
                 yield Path(function.scope, (name,)), Cycle(None, backward, ())
