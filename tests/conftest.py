@@ -11,6 +11,12 @@ import torch
 
 os.environ.setdefault("ZEROGRAD_CACHE", str(Path(__file__).parents[1] / ".pytest_cache" / "kernels"))
 torch.set_num_threads(1)
+torch.manual_seed(0)  # for what is drawn while tests are collected
+
+
+def pytest_runtest_setup() -> None:
+    """Every test draws the same numbers each time and in any order: torch seeds itself anew in each process."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture
