@@ -26,6 +26,7 @@ SOME_ROW = {
     "training": "digits MLP, 17k",
     "startup": "start-up, warm",
     "checks": "AdamW, the whole step",
+    "matrices": "Muon, 50 of 16x16",
 }
 """A row that each part has in a tiny run too."""
 

@@ -195,6 +195,14 @@ def test_what_pieces_of_flat_tensors_can_not_do_is_refused(folder: Path) -> None
         assert "a piece of FullyShardedDataParallel's flat tensor" in described
 
 
+def test_what_shares_of_the_parameters_can_not_do_is_refused(folder: Path) -> None:
+    (clipped, prodigy), weights = torch.load(folder / "wrapped0.pt")["shares"]
+    assert "clip_grad_norm_" in clipped
+    assert "sums over all parameters" in prodigy
+    assert not equal(weights, wrapped.whole(wrapped.layers())), "LAMB looks at one parameter at a time"
+    assert equal(weights, torch.load(folder / "wrapped1.pt")["shares"][1])
+
+
 def test_an_overflow_in_one_process_is_one_in_both(folder: Path) -> None:
     for rank in (0, 1):
         weights, scale = torch.load(folder / f"wrapped{rank}.pt")["overflow"]

@@ -98,6 +98,29 @@ def flattened_refusals(rank: int) -> tuple[list[str], list[Tensor], Any]:
     return told, whole(model), str(optim.describe(int8))
 
 
+def share_refusals(rank: int) -> tuple[list[str], list[Tensor]]:
+    """What ZeroRedundancyOptimizer leaves no way to do, and the weights after it; LAMB, which it does, comes last."""
+    with warnings.catch_warnings():  # torch's own module uses torch.jit.script, which torch has deprecated
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from torch.distributed.optim import ZeroRedundancyOptimizer
+    told: list[str] = []
+    model = DistributedDataParallel(layers())
+    cases: list[tuple[type[Any], dict[str, Any]]] = [
+        (optim.AdamW, {"clip": 1.0}),
+        (optim.Prodigy, {}),
+        (optim.LAMB, {}),
+    ]
+    for kind, own in cases:
+        optimizer = ZeroRedundancyOptimizer(model.parameters(), kind, lr=0.01, **own)
+        before = whole(model.module)
+        try:
+            advance((model, optimizer), range(1), rank, 2)
+        except RuntimeError as error:
+            told.append(str(error))
+            assert all(map(torch.equal, before, whole(model.module)))
+    return told, whole(model.module)
+
+
 def overflow_on_one(rank: int) -> tuple[list[Tensor], float]:
     """FSDP1's own scaler, and a gradient that is infinite in one process's piece."""
     model = FullyShardedDataParallel(layers(), use_orig_params=True, device_id=torch.device("cpu"))
@@ -244,5 +267,5 @@ def everything(rank: int, folder: str) -> dict[str, Any]:
             "from a checkpoint of one process": from_one(name, rank, folder),
         }.items()
     }
-    others = {"refused": flattened_refusals(rank), "overflow": overflow_on_one(rank), "rounded": rounded(rank)}
-    return {"runs": found, **others}
+    others = {"refused": flattened_refusals(rank), "shares": share_refusals(rank), "overflow": overflow_on_one(rank)}
+    return {"runs": found, "rounded": rounded(rank), **others}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -74,3 +75,37 @@ def test_no_mutant_is() -> None:
         if not caught:
             escaped.append(what)
     assert escaped == []
+
+
+@pytest.fixture
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("threads", [1, 2], indirect=True)
+def test_each_thread_multiplies_a_large_matrix_of_one_shape(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And small ones stand in one stack for each shape."""
+    stacks: list[tuple[int, tuple[int, ...]]] = []
+    inner = matrix.muon.function.__globals__["orthogonalized"]
+
+    def seen(x: list[Tensor], *others: Any) -> Any:
+        stacks.append((len(x), tuple(x[0].shape)))
+        return inner(x, *others)
+
+    monkeypatch.setitem(matrix.muon.function.__globals__, "orthogonalized", seen)
+    shapes = [(380, 360), (9, 12), (360, 380), (380, 360), (9, 12), (380, 360), (12, 9)]
+    finals = []
+    for kind in (torch.optim.Muon, optim.Muon):
+        generator = torch.Generator().manual_seed(0)
+        params = [torch.randn(shape, generator=generator).requires_grad_() for shape in shapes]
+        for p in params:
+            p.grad = torch.randn(p.shape, generator=generator)
+        kind(params, lr=0.05).step()
+        finals.append(params)
+    large = [(2, (380, 360)), (1, (380, 360))] if threads == 2 else [(1, (380, 360))] * 3
+    assert sorted(stacks) == sorted([*large, (1, (360, 380)), (2, (9, 12)), (1, (12, 9))])
+    for mine, theirs in zip(finals[1], finals[0], strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=0.05 * 8 * 2**-8)  # products in bfloat16: see TOLERANCE

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from zerograd.errors import UsageError, did_you_mean
 
-PARTS = ("step", "update_half", "training", "startup", "checks", "guard", "windows")
+PARTS = ("step", "update_half", "training", "startup", "checks", "guard", "windows", "matrices")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Plan:
 
 
 FULL = Plan(Budget(seconds=15.0, rounds=20), largest=50_000_000, low_precision=True, repetitions=5)
-"""About six minutes; the largest models need 5 GB of memory."""
+"""About eight minutes; the largest models need 5 GB of memory."""
 
 QUICK = Plan(Budget(seconds=0.7, rounds=5, warm_up=2), largest=20_000_000, low_precision=False, repetitions=1)
 """About half a minute and 2 GB."""

@@ -25,6 +25,9 @@ from zerograd.formats.stochastic import rounded
 from zerograd.kernels.eager import plain
 from zerograd.kernels.reducing import Kernel, accumulator_dtype
 
+# On a CPU an operation on a list is a loop over it. Lists this long stay in the cache from one operation to the next.
+CPU_ELEMENTS = 262_144
+
 
 def as_real(tensor: Tensor) -> Tensor:
     """A complex tensor seen as pairs of real numbers, any other as it is; of a lazily conjugated one a copy."""

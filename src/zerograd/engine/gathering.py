@@ -12,6 +12,7 @@ from torch import Tensor
 from zerograd.algebra.states import Start
 from zerograd.algebra.tracing import Graph
 from zerograd.engine.buckets import (
+    CPU_ELEMENTS,
     Bucket,
     DifferentiableBucket,
     LinearBucket,
@@ -24,7 +25,7 @@ from zerograd.engine.coding import any_codes, coding_of, in_form
 from zerograd.engine.dividing import Share, divided, eagerly, heavy
 from zerograd.engine.dtensors import has_dtensor, sharded_alike
 from zerograd.engine.kernel_buckets import CompiledBucket, Row
-from zerograd.engine.matrix_buckets import MatrixBucket, joined, plain_numbers, shape_of, stack_dtype
+from zerograd.engine.matrix_buckets import MatrixBucket, joined, kin, plain_numbers, shape_of, stack_dtype
 from zerograd.engine.programs import MatrixProgram
 from zerograd.engine.recording import check_countless, is_watched
 from zerograd.engine.scalar_states import (
@@ -44,9 +45,6 @@ from zerograd.formats.stochastic import noise_key
 
 if TYPE_CHECKING:
     from zerograd.engine.optimizer import RuleOptimizer
-
-# On a CPU an operation on a list is a loop over it. Lists this long stay in the cache from one operation to the next.
-CPU_ELEMENTS = 262_144
 
 
 class Gathering:
@@ -259,10 +257,9 @@ class Gathering:
         p, g = share.live[at], share.grads[at]
         forms = self._forms(share, p, held)
         dtypes = [None if tensor is None else tensor.dtype for tensor in held]
-        shape = None if program.rule.lists else p.shape
-        key = (share.index, "stack", shape, p.dtype, g.dtype, p.device, t, *dtypes, *forms)
+        key = (share.index, "stack", kin(program, p), p.dtype, g.dtype, p.device, t, *dtypes, *forms)
         bucket = self._found.get(key) if stacked else None
-        if bucket is None or bucket.elements >= CPU_ELEMENTS:
+        if bucket is None or bucket.full:
             dtype, hypers = stack_dtype([p, g, *held], self._noisy_weights or any(forms)), plain_numbers(share.hypers)
             maximize, seed = bool(self.optimizer.param_groups[share.index].get("maximize", False)), self._seed(share)
             bucket = MatrixBucket(program, share.index, hypers, p.device, dtype, t, (), maximize, seed=seed)

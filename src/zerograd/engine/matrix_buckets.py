@@ -2,10 +2,9 @@
 
 A rule on stacks is called once for many small matrices, where the time would go into the calls. A large one stands
 alone: then the stack is the parameter itself, seen with one dimension more, and nothing is copied. A rule on lists is
-handed the very tensors. The rule computes
-in the dtype of its tensors, as torch does, half precision too: float32 copies of whole matrices are what such a rule is
-meant to save. Only tensors of several dtypes, and weights that are rounded stochastically, take part as copies in a
-wider dtype.
+handed the very tensors: small ones of any shapes, large ones of one shape. The rule computes in the dtype of its
+tensors, as torch does, half precision too: float32 copies of whole matrices are what such a rule is meant to save. Only
+tensors of several dtypes, and weights that are rounded stochastically, take part as copies in a wider dtype.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from zerograd.algebra.states import Part
 from zerograd.engine import admission
-from zerograd.engine.buckets import Bucket, compute_dtype
+from zerograd.engine.buckets import CPU_ELEMENTS, Bucket, compute_dtype
 from zerograd.engine.dtensors import has_dtensor, is_sharded, local, put_back, replicated, whole
 from zerograd.engine.programs import MatrixProgram, Program
 from zerograd.formats.stochastic import noise_key, rounded
@@ -28,8 +27,11 @@ from zerograd.kernels.reducing import Kernel
 STACKED = 16_384
 """Elements up to which a parameter is copied into a stack: beyond, its own work outweighs what a call costs."""
 
-LISTED = 131_072
-"""Elements up to which a parameter takes part in a list: beyond, it is better to have each in the cache by itself."""
+MIXED = 131_072
+"""Elements up to which parameters of any shapes are in one list: beyond, only products of equal matrices save time."""
+
+LISTED = 4_194_304
+"""Elements that a list of large matrices may have: what a rule computes on the way takes several times their memory."""
 
 
 @dataclass
@@ -45,6 +47,17 @@ class MatrixBucket(Bucket):
     seed: int = 0
     ordinals: list[int] = field(default_factory=list)
     _keywords: tuple[Any, dict[str, Any]] | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether the next parameter begins another bucket.
+
+        Large matrices in a list are as many as there are threads: each thread multiplies one, where two that share the
+        products of one gain little.
+        """
+        if self.program.rule.lists and self.params[0].numel() > MIXED:
+            return self.elements >= LISTED or len(self.params) >= torch.get_num_threads()
+        return self.elements >= CPU_ELEMENTS
 
     def started(self, name: str, g: Tensor, shape: tuple[int, ...]) -> Tensor:
         """A state before its first step: as torch's, in the dtype of the gradient."""
@@ -160,6 +173,11 @@ def shape_of(program: Program, name: str, p: Tensor) -> tuple[int, ...] | None:
     """The shape of a state of a parameter; None if this parameter has none of it."""
     spec = program.graph.states[name]
     return spec.shape(tuple(p.shape)) if isinstance(spec, Part) else p.shape
+
+
+def kin(program: MatrixProgram, p: Tensor) -> tuple[int, ...] | None:
+    """The shape that all parameters in a bucket have; None if this parameter stands with those of any shape."""
+    return None if program.rule.lists and p.numel() <= MIXED else tuple(p.shape)
 
 
 def joined(params: Sequence[Tensor], lists: bool) -> list[bool]:

@@ -16,7 +16,7 @@ from zerograd.algebra.states import Scalar
 from zerograd.algebra.tracing import Graph
 from zerograd.engine.coding import held_form
 from zerograd.engine.dtensors import has_dtensor
-from zerograd.engine.flat_pieces import is_flat_piece
+from zerograd.engine.incomplete import is_flat_piece
 from zerograd.engine.owning import Owned
 from zerograd.errors import did_you_mean
 from zerograd.formats.blocks import BMF34, BMF43, UBMF44, UBMF53, BlockFormat

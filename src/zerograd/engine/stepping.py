@@ -15,8 +15,8 @@ import torch
 from zerograd.engine import gradients
 from zerograd.engine.buckets import Bucket
 from zerograd.engine.eager_plan import EagerPlan, suits
-from zerograd.engine.flat_pieces import refuse_pieces
 from zerograd.engine.gathering import Gathering
+from zerograd.engine.incomplete import refuse_incomplete
 from zerograd.engine.kernel_buckets import CompiledBucket
 from zerograd.engine.matrix_buckets import MatrixBucket
 from zerograd.engine.plan import Plan
@@ -94,7 +94,7 @@ def _gather(optimizer: RuleOptimizer, scale: float) -> None:
     measures = gradients.are_measured(optimizer)
     taken = False
     try:
-        refuse_pieces(optimizer, gathered.buckets, measures)
+        refuse_incomplete(optimizer, gathered.buckets, measures)
         taken = gradients.prepare(optimizer, buckets, scale, measures)
         if taken:
             gathered.clip_started()
