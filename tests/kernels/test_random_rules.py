@@ -64,7 +64,7 @@ def groups(numbers: Numbers, layout: Callable[[Tensor], Tensor], dtype: torch.dt
 
 @pytest.mark.parametrize("spans", [(), ("tensor",), SPANS], ids=["no-reductions", "per-tensor", "per-anything"])
 @pytest.mark.parametrize("dtype", COMPUTED_IN, ids=str)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(genome=GENOMES, layouts=LAYOUTS, seed=st.integers(0, 2**20), maximize=st.booleans())
 def test_an_exact_rule_agrees_to_the_last_bit(
     spans: tuple[str, ...], dtype: torch.dtype, genome: bytes, layouts: Any, seed: int, maximize: bool
@@ -79,7 +79,7 @@ def test_an_exact_rule_agrees_to_the_last_bit(
         raise
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(genome=GENOMES, seed=st.integers(0, 2**20), t=st.integers(1, 2))
 def test_the_graph_of_an_exact_rule_is_its_function(genome: bytes, seed: int, t: int) -> None:
     """The function called with tensors, and the graph that was traced and simplified from it."""
@@ -102,7 +102,7 @@ def test_the_graph_of_an_exact_rule_is_its_function(genome: bytes, seed: int, t:
         raise
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(genome=GENOMES, spans=st.sampled_from([(), SPANS]), seed=st.integers(0, 2**20))
 def test_a_smooth_rule_agrees_but_for_rounding(genome: bytes, spans: tuple[str, ...], seed: int) -> None:
     """1e-7: rounding in float64 is 1e-16 and grows at most a few digits in so few operations; a slip is of order 1."""
