@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,11 @@ import torch
 os.environ.setdefault("ZEROGRAD_CACHE", str(Path(__file__).parents[1] / ".pytest_cache" / "kernels"))
 torch.set_num_threads(1)
 torch.manual_seed(0)  # for what is drawn while tests are collected
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of collected tests are nothing that the collector of cycles has to go through again and again."""
+    gc.freeze()
 
 
 def pytest_runtest_setup() -> None:

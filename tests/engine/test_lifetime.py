@@ -25,7 +25,6 @@ CASES: dict[str, tuple[Callable[[Any], Any], Callable[[], torch.Tensor]]] = {
 
 @pytest.fixture
 def no_collector() -> Iterator[None]:
-    gc.collect()
     gc.disable()
     yield
     gc.enable()
