@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from zerograd.linting.modules import Module, used_names
+from zerograd.linting.modules import Module
+from zerograd.linting.naming import used_names
 from zerograd.linting.parameters_of import collected
 from zerograd.linting.paths import DEPTH, WRAPPERS, Frame, Path, bare, frame_of, name_of
 from zerograd.linting.receivers import (

@@ -11,7 +11,8 @@ from zerograd.linting.context import Context, Told
 from zerograd.linting.finding import Finding
 from zerograd.linting.idle import TAKES_OVER, are_used, is_given_one_thing_twice, never_steps, steps, text_of
 from zerograd.linting.left_behind import unstepped
-from zerograd.linting.modules import Module, within
+from zerograd.linting.lines import within
+from zerograd.linting.modules import Module
 from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import sounds_like_an_optimizer, steps_otherwise
@@ -73,9 +74,9 @@ def _told(module: Module, path: Path, cycle: Cycle) -> Told:
 
 def _cleared(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
     """Optimizers that are cleared before a backward, in a loop or beside another one that steps."""
-    named = {number: CLEARED.findall(line) for number, line in module.lines if "zero_grad" in line}
+    named = {number: CLEARED.findall(line) for number, line in module.lines.numbered if "zero_grad" in line}
     clears = sorted(named)
-    backwards = [number for number, line in module.lines if "backward" in line]
+    backwards = module.going_back
     roots: list[tuple[ast.AST, Scope]] = [(module.tree, module.scope)]
     roots += [(function.node, function.scope) for function in module.functions]
     for node, scope in roots if clears and backwards else ():
