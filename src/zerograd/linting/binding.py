@@ -19,6 +19,9 @@ from zerograd.linting.receivers import (
 )
 from zerograd.linting.scopes import Class, Function, Scope, Value, chain, index_part, make_function
 
+PLAIN = CLASSES - {"SAM", "GSAM"}
+"""Those that are no wrappers of another one."""
+
 
 class Binder:
     """Answers questions about names; each answer is kept."""
@@ -241,8 +244,10 @@ class Binder:
         if len(values) != 1 or values[0].how != "is" or not isinstance(values[0].expression, ast.Call):
             return None
         call = values[0].expression
+        if isinstance(call.func, ast.Attribute) and call.func.attr not in PLAIN:
+            return None
         dotted = self.dotted(call.func, values[0].scope)
-        return call if dotted and dotted[-1] in CLASSES - {"SAM", "GSAM"} else None
+        return call if dotted and dotted[-1] in PLAIN else None
 
     def modules(self, path: Path) -> frozenset[Path] | None:
         """The modules whose parameters an optimizer has, or None where that can't be read off."""

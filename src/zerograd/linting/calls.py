@@ -55,12 +55,8 @@ class Calls:
     def call(self, node: ast.Call, end: int) -> int | None:
         """The receiver and the arguments first, then the call itself."""
         after: int | None = end
-        if isinstance(node.func, ast.Attribute):
-            after = self.flow.expression(node.func.value, after)
-        elif not isinstance(node.func, ast.Name):
-            after = self.flow.expression(node.func, after)
-        for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
-            after = self.flow.expression(argument, after)
+        for part in self.flow.here.module.calling.operands(node):
+            after = self.flow.expression(part, after)
         return None if after is None else self._effect(node, after)
 
     def event(self, kind: Kind, node: ast.Call, end: int, path: Path | None = None, of_module: bool = False) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from zerograd.linting.configuration import Configuration
 from zerograd.linting.finding import Finding
-from zerograd.linting.reading import RELEVANT, Source, UnreadableError, read_source
+from zerograd.linting.reading import Source, UnreadableError, is_relevant, read_source
 from zerograd.linting.suppression import comments, kept, unused
 from zerograd.stand_ins import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ def check_source(
     """All findings of a source, in order. What is no Python is a finding, too."""
     configuration = configuration or Configuration()
     try:
-        if not RELEVANT.search(source.text):
+        if not is_relevant(source.text):
             source.parse()
             return unused(comments(source), configuration.codes, source)
         files = files or _files()

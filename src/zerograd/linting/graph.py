@@ -117,7 +117,14 @@ class Graph:
 
     def reachable(self) -> set[int]:
         """All nodes that a run may come to."""
-        return set(walk(self.following, [self.ENTRY, *self.handlers], lambda _: False))
+        waiting = [self.ENTRY, *self.handlers]
+        seen = set(waiting)
+        for node in waiting:
+            for target in self.following[node]:
+                if target not in seen:
+                    seen.add(target)
+                    waiting.append(target)
+        return seen
 
     def at(self, kind: Kind) -> Iterable[tuple[int, Event]]:
         return [(node, event) for node, event in enumerate(self.events) if event is not None and event.kind == kind]

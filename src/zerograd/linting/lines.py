@@ -11,7 +11,7 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import accumulate
 
 from zerograd.linting.patterns import pattern
@@ -19,7 +19,8 @@ from zerograd.linting.reading import Source
 from zerograd.linting.scopes import Function
 
 TELLING = pattern(
-    r"yield|backward|step|zero|^opt|_opt|optim|Opt|^_?grad$|closure|loop|^(?:run|on|before|after|call|fire|emit|sync)"
+    r"yield|backward|step|zero|^opt|_opt|optim|Opt|^_?grad$|closure|loop|^(?:run|on|before|after|call|fire|emit|sync)",
+    re.MULTILINE,
 )
 TELLING_IN_ANY_CASE = pattern(
     r"train|fit|learn|backprop|bwd|grad|hook|callback|dispatch|minimi[sz]e|accumul|engine|trigger|execute"
@@ -40,10 +41,20 @@ DATA = 2000
 """A line of more characters is no program that somebody reads."""
 
 
-@lru_cache(maxsize=4096)
-def is_telling(word: str) -> bool:
-    """Whether a line with this word may have to do with gradients."""
-    return bool(TELLING.search(word) or TELLING_IN_ANY_CASE.search(word.lower()))
+def telling_words(words: Iterable[str]) -> set[str]:
+    """Those of some words that mean that a line with them may have to do with gradients."""
+    rows = "\n".join(words)
+    found = {_row(rows, match) for match in TELLING.finditer(rows)}
+    small = rows.lower()
+    if len(small) == len(rows):
+        return found.union(_row(rows, match) for match in TELLING_IN_ANY_CASE.finditer(small))
+    return found.union(word for word in rows.split("\n") if TELLING_IN_ANY_CASE.search(word.lower()))
+
+
+def _row(rows: str, match: re.Match[str]) -> str:
+    """The row that a match is in."""
+    end = rows.find("\n", match.end())
+    return rows[rows.rfind("\n", 0, match.start()) + 1 : end if end >= 0 else len(rows)]
 
 
 def within(numbers: list[int], node: object) -> bool:
@@ -83,7 +94,6 @@ class Lines:
             for number, line in enumerate(self.rows, start=1)
             if "#" not in line or not line.lstrip().startswith("#")
         ]
-        self._words: dict[str, list[int]] = {}
 
     def having(self, words: str) -> list[int]:
         """The lines with some words."""
@@ -110,18 +120,13 @@ class Lines:
     def words(self) -> dict[str, list[int]]:
         """The lines of each word."""
         found: dict[str, list[int]] = defaultdict(list)
-        if not self.text.isascii():
-            for number, line in self.numbered:
-                for word in WORD.findall(line):
-                    found[word].append(number)
-            return found
         for number, line in self.numbered:
-            for word in line.translate(BLANKS).split():
+            for word in line.translate(BLANKS).split() if line.isascii() else WORD.findall(line):
                 found[word].append(number)
         for word in [word for word in found if word[0] in DIGITS]:
             found[word.lstrip(DIGITS)] += found.pop(word)
         found.pop("", None)
-        return found
+        return dict(found)
 
     def spread(self, acts: re.Pattern[str], names: set[str], functions: list[Function]) -> tuple[list[int], set[str]]:
         """The lines that fit a pattern or name a function that has such a line, and the names of such functions.
@@ -132,10 +137,10 @@ class Lines:
         known: set[str] = set()
         found = sorted(marked)
         for _ in range(ROUNDS if found or names else 0):
-            names = names | {f.name for f in functions if within(found, f.node)}
+            names = names.union(f.name for f in functions if f.name not in names and within(found, f.node))
             fresh = names - known - TOO_COMMON
-            own = [self_call for name, self_call in ITSELF.items() if name in names]
-            inner = {n for n, line in self.numbered if own and any(words in line for words in own)} - marked
+            own = [number for name, call in ITSELF.items() if name in names for number in self.having(call)]
+            inner = set(own) - marked
             if not fresh and not inner:
                 break
             known |= fresh
@@ -150,7 +155,8 @@ class Lines:
     def telling(self, names: set[str], acting: list[int]) -> list[int]:
         """The lines that have to be looked at closely: those that act, and all with words that may mean gradients."""
         found = set(self.having("self("))
-        found.update(*(at for word, at in self.words.items() if word in names or is_telling(word)))
+        words = names.intersection(self.words) | telling_words(self.words)
+        found.update(*(self.words[word] for word in words))
         return sorted(found.union(acting))
 
 

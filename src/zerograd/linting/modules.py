@@ -14,7 +14,7 @@ from zerograd.linting.exporting import exports
 from zerograd.linting.lines import ACTING, STEPPING, Lines, Marks, within
 from zerograd.linting.naming import used_names
 from zerograd.linting.patterns import pattern
-from zerograd.linting.reading import RELEVANT, Source, UnreadableError, read_source
+from zerograd.linting.reading import Source, UnreadableError, is_relevant, read_source
 from zerograd.linting.receivers import GRADIENT_HOOKS
 from zerograd.linting.scopes import Class, Function, Reader, Scope
 from zerograd.linting.trees import walk_tree
@@ -234,7 +234,7 @@ class Files:
     def _matters(self, source: Source, far: bool) -> bool:
         key = (source.path, far)
         if key not in self._relevant:
-            self._relevant[key] = bool((DOING if far else RELEVANT).search(source.text))
+            self._relevant[key] = bool(DOING.search(source.text)) if far else is_relevant(source.text)
         return self._relevant[key]
 
     def _source(self, path: str) -> Source | None:
