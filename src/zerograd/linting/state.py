@@ -37,7 +37,7 @@ class View:
     _stops: dict[tuple[str, ...], set[int]] = field(default_factory=dict)
     _loops: dict[Loop, set[int]] = field(default_factory=dict)
     _same: dict[Path, bool | None] = field(default_factory=dict)
-    _around: dict[Loop | None, list[int]] = field(default_factory=dict)
+    _around: dict[Loop | None, tuple[bool, set[str]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for node, event in enumerate(self.graph.events):
@@ -128,11 +128,13 @@ class View:
         """Where it is made."""
         return {node for node in self.of(CLEAR) if self.event(node).made}
 
-    def around(self, loop: Loop | None) -> list[int]:
-        """What happens in a loop; None stands for the whole function."""
+    def around(self, loop: Loop | None) -> tuple[bool, set[str]]:
+        """Whether it is cleared in a loop, and the kinds of what happens there; None stands for the whole function."""
         found = self._around.get(loop)
         if found is None:
-            found = self._around[loop] = [at for at in self.kinds if loop is None or loop in self.graph.loops[at]]
+            around = [at for at in self.kinds if loop is None or loop in self.graph.loops[at]]
+            kinds = {self.kinds[at] for at in around if at not in self.graph.handlers}
+            found = self._around[loop] = not set(self.clears).isdisjoint(around), kinds
         return found
 
     def event(self, node: int) -> Event:
