@@ -12,6 +12,7 @@ from zerograd.benchmarking.bars import ratio_bars
 from zerograd.benchmarking.checks_part import measure_checks
 from zerograd.benchmarking.facts import load_average, machine_facts
 from zerograd.benchmarking.guard_part import measure_guard
+from zerograd.benchmarking.lint_part import measure_lint
 from zerograd.benchmarking.matrix_part import measure_matrices
 from zerograd.benchmarking.plans import Plan
 from zerograd.benchmarking.rows import Part, Row
@@ -32,6 +33,7 @@ MAKERS: dict[str, Callable[[Plan], tuple[Part, Iterator[Row]]]] = {
     "checks": measure_checks,
     "guard": measure_guard,
     "windows": measure_windows,
+    "lint": measure_lint,
     "matrices": measure_matrices,
 }
 

@@ -32,6 +32,7 @@ class Calling:
     def __init__(self, module: Module) -> None:
         self._module = module
         self._parts: dict[ast.AST, Parts | None] = {}
+        self._operands: dict[ast.Call, Parts] = {}
 
     def parts(self, node: ast.expr) -> Parts | None:
         """The parts of an expression that call something, in their order; None if nothing in it does."""
@@ -49,6 +50,15 @@ class Calling:
         if found is None:
             inner = [child for child in ast.iter_child_nodes(statement) if isinstance(child, ast.expr)]
             found = self._parts[statement] = tuple(child for child in inner if self.parts(child) is not None)
+        return found
+
+    def operands(self, call: ast.Call) -> Parts:
+        """The parts of a call that call something: in its receiver, then in what it is handed."""
+        found = self._operands.get(call)
+        if found is None:
+            function = call.func.value if isinstance(call.func, ast.Attribute) else call.func
+            inner = (function, *call.args, *(keyword.value for keyword in call.keywords))
+            found = self._operands[call] = tuple(part for part in inner if self.parts(part) is not None)
         return found
 
     def _found(self, node: ast.expr) -> Parts | None:

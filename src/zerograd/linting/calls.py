@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 
+from zerograd.linting.binding import Callee
 from zerograd.linting.graph import Event, Kind, Loop
 from zerograd.linting.holding import is_an_element_without_optimizers, may_touch
 from zerograd.linting.paths import Frame, Path, name_of
@@ -50,17 +51,38 @@ class Calls:
         return self.flow.here.frame
 
     def path(self, node: ast.expr) -> Path | None:
-        return self.binder.resolve(node, self.frame)
+        """The path of an expression. A part of what a parameter is bound to is the same wherever that is bound."""
+        owner = self._owner(node)
+        if owner is None:
+            return self.binder.resolve(node, self.frame)
+        kept = self.binder.parts
+        if (node, owner) not in kept:
+            kept[node, owner] = self.binder.resolve(node, self.frame)
+        return kept[node, owner]
+
+    def callee(self, node: ast.expr) -> Callee | None:
+        """The function that is called; a method of what a parameter is bound to is looked for once."""
+        owner = self._owner(node)
+        if owner is None:
+            return self.binder.find_callee(node, self.frame)
+        kept, key = self.binder.methods, (node, owner, self.frame.scope)
+        if key not in kept:
+            kept[key] = self.binder.find_callee(node, self.frame)
+        return kept[key]
+
+    def _owner(self, node: ast.expr) -> Path | None:
+        """What the name is bound to that ``a.b["c"]`` begins with; None for all else."""
+        if isinstance(node, ast.Name):
+            return None
+        while isinstance(node, (ast.Attribute, ast.Subscript)):
+            node = node.value
+        return self.frame.bound.get(node.id) if isinstance(node, ast.Name) else None
 
     def call(self, node: ast.Call, end: int) -> int | None:
         """The receiver and the arguments first, then the call itself."""
         after: int | None = end
-        if isinstance(node.func, ast.Attribute):
-            after = self.flow.expression(node.func.value, after)
-        elif not isinstance(node.func, ast.Name):
-            after = self.flow.expression(node.func, after)
-        for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
-            after = self.flow.expression(argument, after)
+        for part in self.flow.here.module.calling.operands(node):
+            after = self.flow.expression(part, after)
         return None if after is None else self._effect(node, after)
 
     def event(self, kind: Kind, node: ast.Call, end: int, path: Path | None = None, of_module: bool = False) -> int:
@@ -68,7 +90,7 @@ class Calls:
 
     def _effect(self, node: ast.Call, end: int) -> int | None:
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-        callee = self.binder.find_callee(node.func, self.frame)
+        callee = self.callee(node.func)
         if callee is not None and not self._is_an_optimizers(callee[0]):
             return self._known(node, end, *callee)
         if isinstance(node.func, ast.Attribute):
@@ -130,7 +152,7 @@ class Calls:
 
     def _function(self, node: ast.expr) -> tuple[Function, Frame] | None:
         """The function that a name means, if it is not an instance that can be called."""
-        found = self.binder.find_callee(node, self.frame)
+        found = self.callee(node)
         if found is None or found[2] is not None or found[0].name in ("__call__", "forward"):
             return None
         return found[0], found[1]
@@ -178,7 +200,7 @@ class Calls:
         if isinstance(closure, ast.Lambda):
             function = make_function(closure, "closure", self.frame.scope), self.frame
         elif chain(closure):
-            found = self.binder.find_callee(closure, self.frame)
+            found = self.callee(closure)
             function = found[:2] if found is not None else None
             if found is not None and found[2] is not None and found[0].scope.parameters:
                 frame = Frame(found[0].scope, found[1], {found[0].scope.parameters[0]: found[2]})

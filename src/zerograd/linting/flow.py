@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from zerograd.linting.activations import Activation, Target
 from zerograd.linting.binding import Binder
 from zerograd.linting.calls import Calls
 from zerograd.linting.collections_of import elements
 from zerograd.linting.gradients import Handwork, handwork
 from zerograd.linting.graph import Event, Graph, Guard, Loop
-from zerograd.linting.modules import Module
 from zerograd.linting.paths import Frame, name_of
 from zerograd.linting.scopes import Function
 from zerograd.linting.trees import walk_tree
-from zerograd.stand_ins import dataclass, field
+from zerograd.stand_ins import Any
 
 NODES = 3000
 CALLS = 150
@@ -22,27 +22,6 @@ EXPRESSIONS = 6_000
 DEPTH = 6
 TRIES: tuple[type[ast.Try], ...] = (ast.Try, getattr(ast, "TryStar", ast.Try))
 JUMPS = (ast.Continue, ast.Break, ast.Return, ast.Raise)
-
-
-@dataclass
-class Target:
-    """Where ``break`` and ``continue`` go, and how many ``finally`` blocks they leave."""
-
-    breaks: list[int]
-    header: int
-    finals: int
-
-
-@dataclass
-class Activation:
-    """A function that is being built: its frame, where its returns are collected."""
-
-    frame: Frame
-    module: Module
-    function: Function | None
-    returns: list[int] = field(default_factory=list)
-    targets: list[Target] = field(default_factory=list)
-    finals: list[list[ast.stmt]] = field(default_factory=list)
 
 
 class Flow:
@@ -54,18 +33,17 @@ class Flow:
         self.loops: tuple[Loop, ...] = ()
         self.guards: tuple[Guard, ...] = ()
         self.stack: list[Activation] = []
+        self.here: Activation
+        """The function at work: the last one of the stack."""
         self.count = 0
         self.seen = 0
         self.calls = Calls(self)
         self.graph.add(None, (), ())
         self.graph.add(None, (), ())
 
-    @property
-    def here(self) -> Activation:
-        return self.stack[-1]
-
     def build(self, body: Sequence[ast.stmt], activation: Activation) -> Graph:
         """The graph of a module or function and all that it calls."""
+        self.here = activation
         self.stack.append(activation)
         end = self.body(body, Graph.ENTRY)
         for node in [*activation.returns, *([end] if end is not None else [])]:
@@ -104,9 +82,14 @@ class Flow:
         return node
 
     def body(self, body: Sequence[ast.stmt], node: int | None) -> int | None:
-        """Statements in a row. What follows an ``if`` that jumps away is guarded by its condition too."""
-        outer = self.guards
+        """Statements in a row. What follows an ``if`` that jumps away is guarded by its condition too.
+
+        Where no line of a statement has to do with gradients or jumps, a run comes out of it as it went in.
+        """
+        outer, matters = self.guards, self.here.module.matters
         for statement in body:
+            if not matters(statement):
+                continue
             if node is None or self.graph.overflown:
                 break
             node = self.statement(statement, node)
@@ -117,46 +100,26 @@ class Flow:
 
     def statement(self, statement: ast.stmt, node: int) -> int | None:
         """One statement."""
-        touched = self.here.module.touches(statement)
-        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            return node
-        if isinstance(statement, ast.If):
-            return self._if(statement, node)
-        if isinstance(statement, ast.Return):
-            value = statement.value if touched else None
-            self._leave(self.expression(value, node) if value is not None else node, 0, self.here.returns)
-            return None
-        if isinstance(statement, ast.Raise):
-            return None
-        if isinstance(statement, (ast.Break, ast.Continue)):
-            self._jump(statement, node)
-            return None
-        if not touched:
-            return self._untouched(statement, node)
-        if isinstance(statement, (ast.For, ast.AsyncFor, ast.While)):
-            return self._loop(statement, node)
-        if isinstance(statement, (ast.With, ast.AsyncWith)):
-            end: int | None = node
-            for item in statement.items:
-                end = self.expression(item.context_expr, end)
-            return self.body(statement.body, end)
-        if isinstance(statement, TRIES):
-            return self._try(statement, node)
-        if isinstance(statement, ast.Match):
-            return self._match(statement, node)
-        return self._simple(statement, node)
+        act = ACTS.get(type(statement))
+        if act is not None:
+            return act(self, statement, node)
+        return self._simple(statement, node) if self.here.module.touches(statement) else node
 
-    def _untouched(self, statement: ast.stmt, node: int) -> int | None:
-        """A statement without events: only whether a run comes out of it matters."""
-        if isinstance(statement, (ast.With, ast.AsyncWith)):
-            return self.body(statement.body, node)
-        if isinstance(statement, ast.While) and _constant(statement.test) is True:
-            return self._loop(statement, node)
-        if isinstance(statement, (ast.Try, ast.Match)):
-            return self._try(statement, node) if isinstance(statement, ast.Try) else self._match(statement, node)
-        if isinstance(statement, (ast.For, ast.AsyncFor, ast.While)) and self.here.module.returns(statement):
-            return self._loop(statement, node)
+    def _definition(self, statement: ast.stmt, node: int) -> int:  # noqa: ARG002
         return node
+
+    def _raise(self, statement: ast.Raise, node: int) -> None:
+        pass
+
+    def _return(self, statement: ast.Return, node: int) -> None:
+        value = statement.value
+        self._leave(self.expression(value, node) if value is not None else node, 0, self.here.returns)
+
+    def _with(self, statement: ast.With | ast.AsyncWith, node: int) -> int | None:
+        end: int | None = node
+        for item in statement.items:
+            end = self.expression(item.context_expr, end)
+        return self.body(statement.body, end)
 
     def _simple(self, statement: ast.stmt, node: int) -> int | None:
         end: int | None = node
@@ -187,6 +150,8 @@ class Flow:
         return self.joined(ends)
 
     def _loop(self, statement: ast.For | ast.AsyncFor | ast.While, node: int) -> int | None:
+        if not self.here.module.touches(statement) and not self._is_left(statement):
+            return node
         start: int | None = node
         if isinstance(statement, (ast.For, ast.AsyncFor)):
             start = self.expression(statement.iter, node)
@@ -210,6 +175,11 @@ class Flow:
         self.loops = outer
         after = None if endless else self.body(statement.orelse, self.new(header))
         return self.joined([after, *target.breaks])
+
+    def _is_left(self, statement: ast.For | ast.AsyncFor | ast.While) -> bool:
+        """Whether a loop without events may be left in another way than at its end."""
+        endless = isinstance(statement, ast.While) and _constant(statement.test) is True
+        return endless or self.here.module.returns(statement)
 
     def _known_elements(self, statement: ast.For | ast.AsyncFor, node: int) -> int | None:
         """A loop over optimizers or over parameters: each of them has its turn, so it is no loop in the graph."""
@@ -342,6 +312,7 @@ def _built_in(flow: Flow, function: Function, frame: Frame, node: int) -> int | 
         return node
     activation = Activation(frame, function.scope.module, function)
     flow.stack.append(activation)
+    caller, flow.here = flow.here, activation
     guards = flow.guards
     if isinstance(function.node, ast.Lambda):
         end = flow.expression(function.node.body, node)
@@ -349,6 +320,7 @@ def _built_in(flow: Flow, function: Function, frame: Frame, node: int) -> int | 
         end = flow.body(function.node.body, node)
     flow.guards = guards
     flow.stack.pop()
+    flow.here = caller
     return flow.joined([*activation.returns, *([end] if end is not None else [])])
 
 
@@ -371,7 +343,7 @@ def _is_used(self: Flow, target: Target) -> bool:
 
 
 def _is_handwork(self: Flow, statement: ast.stmt) -> bool:
-    return self.here.module.mentions(statement, "grad") and not self.here.module.once("cycle", statement, _has_a_cycle)
+    return self.here.module.speaks_of_grad(statement) and not self.here.module.once("cycle", statement, _has_a_cycle)
 
 
 def _has_a_cycle(statement: ast.stmt) -> bool:
@@ -385,7 +357,7 @@ def _has_a_cycle(statement: ast.stmt) -> bool:
 
 def _handwork(self: Flow, statement: ast.stmt) -> Handwork | None:
     module = self.here.module
-    return module.once("handwork", statement, handwork) if module.mentions(statement, "grad") else None
+    return module.once("handwork", statement, handwork) if module.speaks_of_grad(statement) else None
 
 
 def _handmade(self: Flow, statement: ast.For | ast.AsyncFor, work: str) -> Event:
@@ -395,3 +367,23 @@ def _handmade(self: Flow, statement: ast.For | ast.AsyncFor, work: str) -> Event
                 owner = self.binder.resolve(call.value, self.here.frame)
                 return Event("clear", statement, self.here.module, owner, of_module=True)
     return Event("unknown", statement, self.here.module)
+
+
+ACTS: dict[type[ast.stmt], Callable[[Flow, Any, int], int | None]] = {
+    ast.FunctionDef: Flow._definition,
+    ast.AsyncFunctionDef: Flow._definition,
+    ast.ClassDef: Flow._definition,
+    ast.Return: Flow._return,
+    ast.Raise: Flow._raise,
+    ast.Break: Flow._jump,
+    ast.Continue: Flow._jump,
+    ast.If: Flow._if,
+    ast.For: Flow._loop,
+    ast.AsyncFor: Flow._loop,
+    ast.While: Flow._loop,
+    ast.With: Flow._with,
+    ast.AsyncWith: Flow._with,
+    ast.Match: Flow._match,
+    **dict.fromkeys(TRIES, Flow._try),
+}
+"""What is done with statements that hold others, or jump. All others are simple."""

@@ -43,6 +43,11 @@ class Guard:
     holds: bool
     module: Module
 
+    @property
+    def words(self) -> str:
+        """The condition as it is written."""
+        return self.module.once("words", self.test, ast.unparse)
+
 
 @dataclass(eq=False)
 class Loop:
@@ -108,16 +113,25 @@ class Graph:
         if target not in self.following[source]:
             self.following[source].append(target)
 
-    def preceding(self) -> list[list[int]]:
+    @cached_property
+    def live_before(self) -> list[list[int]]:
+        """Of each node, the ones right before it that a run may come to. To be asked of a graph that is whole."""
         before: list[list[int]] = [[] for _ in self.following]
-        for source, targets in enumerate(self.following):
-            for target in targets:
+        for source in sorted(self.reachable()):
+            for target in self.following[source]:
                 before[target].append(source)
         return before
 
     def reachable(self) -> set[int]:
         """All nodes that a run may come to."""
-        return set(walk(self.following, [self.ENTRY, *self.handlers], lambda _: False))
+        waiting = [self.ENTRY, *self.handlers]
+        seen = set(waiting)
+        for node in waiting:
+            for target in self.following[node]:
+                if target not in seen:
+                    seen.add(target)
+                    waiting.append(target)
+        return seen
 
     def at(self, kind: Kind) -> Iterable[tuple[int, Event]]:
         return [(node, event) for node, event in enumerate(self.events) if event is not None and event.kind == kind]
@@ -136,3 +150,19 @@ def walk(edges: list[list[int]], starts: Iterable[int], stop: Callable[[int], bo
             if target not in seen:
                 seen.add(target)
                 waiting.append(target)
+
+
+def reach(
+    edges: list[list[int]], node: int, stops: set[int], inside: set[int] | None = None, avoiding: int = -1
+) -> set[int]:
+    """The nodes reached from those after a node; beyond one of ``stops``, or one that is not ``inside``, it ends."""
+    seen = set(edges[node])
+    waiting = list(seen)
+    for at in waiting:
+        if at in stops or at == avoiding or (inside is not None and at not in inside):
+            continue
+        for target in edges[at]:
+            if target not in seen:
+                seen.add(target)
+                waiting.append(target)
+    return seen

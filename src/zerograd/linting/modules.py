@@ -5,16 +5,16 @@ from __future__ import annotations
 import ast
 import os
 import re
-from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Callable
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 from zerograd.linting.calling import Calling
 from zerograd.linting.exporting import exports
+from zerograd.linting.lines import ACTING, STEPPING, Lines, Marks, within
+from zerograd.linting.naming import used_names
 from zerograd.linting.patterns import pattern
-from zerograd.linting.reading import RELEVANT, Source, UnreadableError, read_source
+from zerograd.linting.reading import Source, UnreadableError, is_relevant, read_source
 from zerograd.linting.receivers import GRADIENT_HOOKS
 from zerograd.linting.scopes import Class, Function, Reader, Scope
 from zerograd.linting.trees import walk_tree
@@ -22,28 +22,7 @@ from zerograd.stand_ins import Any, TypeVar
 
 T = TypeVar("T")
 
-TELLING = pattern(
-    r"yield|backward|step|zero|^opt|_opt|optim|Opt|^_?grad$|closure|loop|^(?:run|on|before|after|call|fire|emit|sync)"
-)
-TELLING_IN_ANY_CASE = pattern(
-    r"train|fit|learn|backprop|bwd|grad|hook|callback|dispatch|minimi[sz]e|accumul|engine|trigger|execute"
-)
-"""Words of lines that may have to do with gradients. All other lines are not looked at closely."""
-WORD = pattern(r"[^\W\d]\w*")
-
-ACTING = pattern(r"\.\s*step\b|zero_grad|backward|_step\s*\(|\._?grad\b[^=\n]*=|\.grad\b.*_\(|autograd\.grad")
-STEPPING = pattern(r"\.\s*step\b|optimizer_step")
-TOO_COMMON = frozenset({"forward", "__init__", "get", "main", "__enter__", "__exit__", "__iter__", "__next__"})
-ITSELF = {"forward": "self.forward("}
-"""Of the names that are too common, those that are followed where an object calls its own method."""
-USED = pattern(r"\.\s*(zero_grad|param_groups|step|parameters|named_parameters|train|eval)\b")
-RECEIVER = pattern(r"(\w+)(?:\[[^\]]*\])?\s*$")
-LONGEST = 80
-DATA = 2000
-"""A line of more characters is no program that somebody reads."""
-DECLARED = pattern(r"(\w+)\s*[:,]\s*[\w.]*\bOptimizer\b")
 LENT = pattern(r"\.\s*zero_grad\b(?!\s*\()")
-ROUNDS = 6
 CHAIN = 3
 """So many imports are followed one after the other, while a file is read."""
 HOPS = 4
@@ -53,28 +32,6 @@ STARS = 12
 PACKAGE = "__init__.py"
 DOING = pattern(r"\.\s*step\b|zero_grad|backward|_step\s*\(")
 """What an imported file's own imports must have in them to be followed: they do something to gradients."""
-
-
-def used_names(text: str) -> tuple[set[str], set[str]]:
-    """The names on which an optimizer's methods are called, whatever they are called, and those with a module's."""
-    used: dict[str, set[str]] = {}
-    for match in USED.finditer(text):
-        receiver = RECEIVER.search(text[max(0, match.start() - LONGEST) : match.start()])
-        if receiver is not None:
-            used.setdefault(receiver[1], set()).add(match[1])
-    optimizers = {
-        name for name, methods in used.items() if "step" in methods and methods & {"zero_grad", "param_groups"}
-    }
-    if "Optimizer" in text:
-        lines = (line for line in text.split("\n") if "Optimizer" in line)
-        optimizers.update(name for line in lines for name in DECLARED.findall(line))
-    return optimizers, {name for name, methods in used.items() if methods - {"step", "param_groups"}}
-
-
-@lru_cache(maxsize=4096)
-def is_telling(word: str) -> bool:
-    """Whether a line with this word may have to do with gradients."""
-    return bool(TELLING.search(word) or TELLING_IN_ANY_CASE.search(word.lower()))
 
 
 class Module:
@@ -89,55 +46,31 @@ class Module:
         self.scope: Scope = reader.read(self.tree)
         self.functions: list[Function] = reader.functions
         self.classes: list[Class] = reader.classes
-        self.rows, self.text = _without_data(source)
-        """The lines, and the text, in which words are looked for."""
+        self.lines = Lines(source)
+        self.rows, self.text = self.lines.rows, self.lines.text
         self.hooked = bool(GRADIENT_HOOKS.search(self.text))
         self.optimizer_names, self.module_names = used_names(self.text)
         """Names with an optimizer's methods, and names with a module's."""
-        self.lines = [(n, line) for n, line in enumerate(self.rows, start=1) if not line.lstrip().startswith("#")]
-        self.returning = [number for number, line in self.lines if "return" in line]
-        self.stepping, self.step_names = self._spread(STEPPING, files.imported_names(self, "step_names"))
+        imported_from = files.imported(self)
+        self.step_names: set[str] = set().union(*(other.step_names for other in imported_from))
+        self.stepping, self.step_names = self.lines.spread(STEPPING, self.step_names, self.functions)
         """The lines that take a step or call a function that does, and the names of such functions."""
-        self.acting, self.act_names = self._spread(ACTING, files.imported_names(self, "act_names"))
+        self.act_names: set[str] = set().union(*(other.act_names for other in imported_from))
+        self.acting, self.act_names = self.lines.spread(ACTING, self.act_names, self.functions)
         """The same for all that is done to gradients."""
-        self.clearing = [number for number, line in self.lines if "zero_grad" in line]
-        self.going_back = [number for number, line in self.lines if "backward" in line]
-        self.telling = self._telling()
-        """The lines that have to be looked at closely: those, and calls that may do anything."""
+        self.clearing = self.lines.having("zero_grad")
+        self.going_back = self.lines.having("backward")
+        cycling = bool(self.clearing and self.going_back)
+        looked_at = self.stepping or cycling or (imported and self.acting)
+        telling = self.lines.telling(self.optimizer_names, self.acting) if looked_at else []
+        self.touches = self.lines.marks(telling).within
+        """Whether a node of the tree has a line that may have to do with gradients."""
+        self.matters = self.lines.marks([*telling, *self.lines.jumping] if looked_at else []).within
+        """Whether a statement has one, or a line after which a run may go on elsewhere."""
+        self.acts = self.lines.marks(self.acting).within
+        """Whether a node has a line that makes, uses or clears gradients, or calls something of the file that does."""
         self.calling = Calling(self)
         self._answers: dict[tuple[str, ast.AST], Any] = {}
-
-    def _spread(self, pattern: re.Pattern[str], names: set[str]) -> tuple[list[int], set[str]]:
-        marked = {
-            number
-            for number, line in self.lines
-            if ("step" in line or "grad" in line or "backward" in line) and pattern.search(line)
-        }
-        known: set[str] = set()
-        found = sorted(marked)
-        for _ in range(ROUNDS if found or names else 0):
-            names = names | {f.name for f in self.functions if within(found, f.node)}
-            fresh = names - known - TOO_COMMON
-            own = [self_call for name, self_call in ITSELF.items() if name in names]
-            inner = {n for n, line in self.lines if own and any(words in line for words in own)} - marked
-            if not fresh and not inner:
-                break
-            known |= fresh
-            marked |= inner
-            if "__call__" in fresh:
-                marked |= {number for number, line in self.lines if "(" in line}
-            else:
-                marked.update(*(self.words[word] for word in fresh if word in self.words))
-            found = sorted(marked)
-        return found, known
-
-    def _telling(self) -> list[int]:
-        cycling = bool(self.clearing and self.going_back)
-        if not self.stepping and not cycling and not (self.imported and self.acting):
-            return []
-        found = {number for number, line in self.lines if "self(" in line}
-        found.update(*(at for word, at in self.words.items() if word in self.optimizer_names or is_telling(word)))
-        return sorted(found.union(self.acting))
 
     @cached_property
     def scopes(self) -> list[Scope]:
@@ -156,15 +89,6 @@ class Module:
     def known_functions(self) -> set[str]:
         """The names of the functions and methods of this file, and of those elsewhere that act on gradients."""
         return {f.name for f in self.functions} | self.act_names
-
-    @cached_property
-    def words(self) -> dict[str, list[int]]:
-        """The lines of each word."""
-        found: dict[str, list[int]] = defaultdict(list)
-        for number, line in self.lines:
-            for word in WORD.findall(line):
-                found[word].append(number)
-        return found
 
     @cached_property
     def lends_zero_grad(self) -> bool:
@@ -189,45 +113,24 @@ class Module:
             found = self._answers[question, node] = answer(node)
         return found
 
-    def mentions(self, node: object, word: str) -> bool:
-        """Whether a word is in the lines of a node."""
-        lines = self.source.lines[getattr(node, "lineno", 1) - 1 : getattr(node, "end_lineno", 0)]
-        return any(word in line for line in lines)
+    @cached_property
+    def speaks_of_grad(self) -> Callable[[ast.expr | ast.stmt], bool]:
+        """Whether the word "grad" is in the lines of a node."""
+        lines = self.source.lines
+        return Marks((number for number, line in enumerate(lines, 1) if "grad" in line), len(lines)).within
 
-    def returns(self, node: object) -> bool:
+    @cached_property
+    def returns(self) -> Callable[[ast.expr | ast.stmt], bool]:
         """Whether a node may have a return in it."""
-        return within(self.returning, node)
+        return self.lines.marks(self.lines.having("return")).within
 
-    def touches(self, node: object) -> bool:
-        """Whether a node of the tree has a line that may have to do with gradients."""
-        return within(self.telling, node)
-
-    def steps(self, node: object) -> bool:
+    def steps(self, node: ast.expr | ast.stmt) -> bool:
         """Whether a node has a line that takes a step, or calls something of the file that does."""
         return within(self.stepping, node)
 
-    def cycles(self, node: object) -> bool:
+    def cycles(self, node: ast.expr | ast.stmt) -> bool:
         """Whether a node has a line that clears and one that goes backward."""
         return within(self.clearing, node) and within(self.going_back, node)
-
-    def acts(self, node: object) -> bool:
-        """Whether a node has a line that makes, uses or clears gradients, or calls something of the file that does."""
-        return within(self.acting, node)
-
-
-def _without_data(source: Source) -> tuple[list[str], str]:
-    """Lines and text without what is too long for a line of a program: pictures and tables, written as strings."""
-    if not any(len(line) > DATA for line in source.lines):
-        return source.lines, source.text
-    rows = [line if len(line) <= DATA else "" for line in source.lines]
-    return rows, "\n".join(rows)
-
-
-def within(numbers: list[int], node: object) -> bool:
-    """Whether one of the sorted line numbers is a node's."""
-    first, last = getattr(node, "lineno", 0), getattr(node, "end_lineno", 0)
-    index = bisect_left(numbers, first)
-    return index < len(numbers) and numbers[index] <= last
 
 
 class Files:
@@ -249,14 +152,10 @@ class Files:
         """The module of a path that was looked into."""
         return self._modules.get(os.path.normpath(path))
 
-    def imported_names(self, module: Module, which: str) -> set[str]:
-        """Names of functions and methods that step ("step_names"), or act, in the files that a module imports."""
-        names: set[str] = set()
-        for origin, name in list(module.scope.imports.values()):
-            for other in self.brought(module, origin, name):
-                found: set[str] = getattr(other, which)
-                names |= found
-        return names
+    def imported(self, module: Module) -> list[Module]:
+        """The modules that a module imports anything from."""
+        brought = (self.brought(module, *imported) for imported in list(module.scope.imports.values()))
+        return list(dict.fromkeys(other for several in brought for other in several))
 
     def brought(self, module: Module, origin: str, name: str) -> list[Module]:
         """The modules that ``from origin import name`` brings something of: one, or several for ``*`` of a package."""
@@ -335,7 +234,7 @@ class Files:
     def _matters(self, source: Source, far: bool) -> bool:
         key = (source.path, far)
         if key not in self._relevant:
-            self._relevant[key] = bool((DOING if far else RELEVANT).search(source.text))
+            self._relevant[key] = bool(DOING.search(source.text)) if far else is_relevant(source.text)
         return self._relevant[key]
 
     def _source(self, path: str) -> Source | None:

@@ -20,7 +20,15 @@ DECLARES = pattern(rb"coding|\A\xef\xbb\xbf")
 RELEVANT = pattern(r"zero_grad|backward|\bstep\b|optim", re.IGNORECASE)
 """What a file has, somewhere, that has to do with gradients at all."""
 
+WORDS = ("zero_grad", "backward", "optim")
+"""The same without regard to other ways of writing them, which is quicker to look for."""
+
 LANGUAGE_CELL = pattern(r"^\s*%%(?!time|capture|timeit|prun)")
+
+
+def is_relevant(text: str) -> bool:
+    """Whether a text has to do with gradients at all."""
+    return any(word in text for word in WORDS) or bool(RELEVANT.search(text))
 
 
 class UnreadableError(Exception):

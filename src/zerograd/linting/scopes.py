@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 MAXIMUM_PATH = 6
+SIMPLE = (ast.Expr, ast.Return, ast.Raise, ast.AugAssign, ast.Assert, ast.Pass, ast.Continue, ast.Break, ast.Delete)
+"""Statements that bind no name."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,13 @@ class Class:
 
 def chain(node: ast.expr) -> tuple[str, ...]:
     """``a.b["c"]`` -> ("a", "b", "[c]"); empty for what is no such chain."""
+    if isinstance(node, ast.Name):
+        return (node.id,)
     parts: list[str] = []
     while len(parts) < MAXIMUM_PATH:
         if isinstance(node, ast.Name):
-            return (node.id, *reversed(parts))
+            parts.append(node.id)
+            return tuple(reversed(parts))
         if isinstance(node, ast.Attribute):
             parts.append(node.attr)
             node = node.value
@@ -124,7 +129,7 @@ class Reader:
             if isinstance(statement, ast.Assign):
                 for target in statement.targets:
                     self._bind(target, statement.value, "is", scope)
-            elif isinstance(statement, ast.Expr):
+            elif isinstance(statement, SIMPLE):
                 continue
             elif isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 scope.functions[statement.name] = self._function(statement, scope, None)

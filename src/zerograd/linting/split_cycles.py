@@ -13,6 +13,7 @@ from zerograd.linting.context import Context
 from zerograd.linting.cycles import is_cleared_in
 from zerograd.linting.graph import Event, Graph
 from zerograd.linting.idle import PLAIN_BASES, steps, text_of
+from zerograd.linting.modules import Module
 from zerograd.linting.paths import name_of
 from zerograd.linting.patterns import pattern
 from zerograd.linting.scopes import Class, Function
@@ -38,7 +39,7 @@ class Split:
 def cycles_over_methods(context: Context) -> Iterator[Split]:
     """The steps of a method that has no backward, where the class has one elsewhere and clears nothing."""
     function = context.function
-    if function is None or function.owner is None or function.name == "__init__" or BY_HAND.search(context.module.text):
+    if function is None or function.owner is None or function.name == "__init__":
         return
     for view in context.views:
         owner = view.path.home
@@ -47,11 +48,19 @@ def cycles_over_methods(context: Context) -> Iterator[Split]:
         nodes = view.of(STEP)
         if len(nodes) != 1 or view.of(BACKWARD, FOREIGN, CLEAR, UNKNOWN) or Graph.EXIT not in context.live:
             continue
-        if not _is_all_known(context, owner) or is_cleared_in(context, view, context.module.text):
+        if (
+            _is_by_hand(context.module)
+            or not _is_all_known(context, owner)
+            or is_cleared_in(context, view, context.module.text)
+        ):
             continue
         backward = _backward(context, owner, function, view)
         if backward is not None:
             yield Split(view, view.event(nodes[0]), backward)
+
+
+def _is_by_hand(module: Module) -> bool:
+    return module.once("by hand", module.tree, lambda _: bool(BY_HAND.search(module.text)))
 
 
 def _is_all_known(context: Context, owner: Class) -> bool:

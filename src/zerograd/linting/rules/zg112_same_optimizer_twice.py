@@ -9,10 +9,13 @@ from zerograd.hazards import find
 from zerograd.linting.binding import Binder
 from zerograd.linting.context import Told
 from zerograd.linting.finding import Finding
+from zerograd.linting.lines import Marks
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.receivers import sounds_like_an_optimizer
 from zerograd.linting.scopes import Scope, chain
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
 def check(module: Module, binder: Binder) -> Iterator[Told]:
@@ -24,10 +27,13 @@ def check(module: Module, binder: Binder) -> Iterator[Told]:
     if not takers:
         return
     scopes = [module.scope, *(function.scope for function in module.functions if module.touches(function.node))]
+    named = [at for word, at in module.lines.words.items() if word in takers or _is_capital(word)]
+    marks = module.lines.marks(number for at in named for number in at)
     for scope in scopes:
-        for call in _calls_of(scope):
+        for call in _calls_of(scope, marks):
             name = getattr(call.func, "attr", getattr(call.func, "id", ""))
-            callee = binder.find_callee(call.func, frame_of(scope)) if name in takers or name[:1].isupper() else None
+            known = name in takers or _is_capital(name)
+            callee = binder.find_callee(call.func, frame_of(scope)) if known else None
             if callee is None:
                 continue
             parameters = callee[0].scope.parameters[1 if callee[2] is not None else 0 :]
@@ -63,13 +69,17 @@ def _optimizers_of(scope: Scope, binder: Binder) -> list[str]:
     return [name for name in names if binder.is_optimizer(Path(scope, (name,)))]
 
 
-def _calls_of(scope: Scope) -> Iterator[ast.Call]:
-    """The calls of a scope's own statements."""
+def _is_capital(name: str) -> bool:
+    return name[:1].isupper() and name not in ("None", "True", "False")
+
+
+def _calls_of(scope: Scope, marks: Marks) -> Iterator[ast.Call]:
+    """The calls of two things or more in a scope's own statements, of those that have a marked line."""
     waiting: list[ast.AST] = list(getattr(scope.node, "body", []))
     while waiting:
         node = waiting.pop()
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+        if isinstance(node, FUNCTIONS) or (isinstance(node, ast.stmt) and not marks.within(node)):
             continue
-        if isinstance(node, ast.Call):
+        if isinstance(node, ast.Call) and len(node.args) + len(node.keywords) > 1:
             yield node
         waiting.extend(ast.iter_child_nodes(node))
