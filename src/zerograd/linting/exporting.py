@@ -9,6 +9,8 @@ from zerograd.linting.patterns import pattern
 
 IMPORT = pattern(r"^[ \t]*from\s+([\w.]+)\s+import\s+(?:\(([^)]*)\)|([^\n#]+))", re.MULTILINE)
 COMMENT = pattern(r"#[^\n]*")
+DEFINED = pattern(r"^(?:def|class|async def)\s+(\w+)|\bimport\b([^\n]*)", re.MULTILINE)
+WORD = pattern(r"\w+")
 
 
 @lru_cache(maxsize=512)
@@ -23,3 +25,12 @@ def exports(text: str) -> tuple[dict[str, str], tuple[str, ...]]:
             elif name.strip():
                 names[name.strip()] = origin
     return names, tuple(everything)
+
+
+@lru_cache(maxsize=512)
+def given_names(text: str) -> frozenset[str]:
+    """What a file defines at its left edge, and all words behind an import, in one line."""
+    found: set[str] = set()
+    for defined, imported in DEFINED.findall(text):
+        found.update((defined,) if defined else WORD.findall(imported))
+    return frozenset(found)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ast
 import os
-import re
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
 from zerograd.linting.calling import Calling
-from zerograd.linting.exporting import exports
+from zerograd.linting.exporting import exports, given_names
 from zerograd.linting.lines import ACTING, STEPPING, Lines, Marks, within
 from zerograd.linting.naming import used_names
 from zerograd.linting.patterns import pattern
@@ -201,9 +200,7 @@ class Files:
         for origin in everything:
             further = self._located(path, origin)
             text = getattr(self._source(further), "text", "") if further is not None and further != path else ""
-            if re.search(
-                rf"^(?:def|class|async def)\s+{re.escape(name)}\b|\bimport\b[^\n]*\b{re.escape(name)}\b", text, re.M
-            ):
+            if name in given_names(text):
                 return further
         return None
 
