@@ -41,7 +41,7 @@ def measure_lint(plan: Plan) -> tuple[Part, Iterator[Row]]:
     return part, _rows(plan)
 
 
-def programs(root: Path, most: int) -> list[Source]:
+def training_files(root: Path, most: int) -> list[Source]:
     """The files below a folder, ``most`` of them, in which a step stands and a clear or a backward."""
     texts = ((path, path.read_text(encoding="utf-8")) for path in sorted(root.rglob("*.py")))
     found = [Source(str(path), text) for path, text in texts if STEPS.search(text) and CYCLE.search(text)]
@@ -52,7 +52,7 @@ def _rows(plan: Plan) -> Iterator[Row]:
     most = plan.budget.rounds + int(20 * plan.budget.seconds)
     configuration = Configuration()
     for name, root in ROOTS.items():
-        sources = programs(root, most)
+        sources = training_files(root, most)
         check_source(sources[0], configuration)  # what is imported for the first file is not counted
         with seldom_collecting():
             ours = [_quickest(lambda s=source: check_source(s, configuration), source, plan) for source in sources]  # type: ignore[misc]

@@ -52,7 +52,7 @@ class Calls:
 
     def path(self, node: ast.expr) -> Path | None:
         """The path of an expression. A part of what a parameter is bound to is the same wherever that is bound."""
-        owner = self._owner(node)
+        owner = _owner(node, self.frame)
         if owner is None:
             return self.binder.resolve(node, self.frame)
         kept = self.binder.parts
@@ -62,21 +62,13 @@ class Calls:
 
     def callee(self, node: ast.expr) -> Callee | None:
         """The function that is called; a method of what a parameter is bound to is looked for once."""
-        owner = self._owner(node)
+        owner = _owner(node, self.frame)
         if owner is None:
             return self.binder.find_callee(node, self.frame)
         kept, key = self.binder.methods, (node, owner, self.frame.scope)
         if key not in kept:
             kept[key] = self.binder.find_callee(node, self.frame)
         return kept[key]
-
-    def _owner(self, node: ast.expr) -> Path | None:
-        """What the name is bound to that ``a.b["c"]`` begins with; None for all else."""
-        if isinstance(node, ast.Name):
-            return None
-        while isinstance(node, (ast.Attribute, ast.Subscript)):
-            node = node.value
-        return self.frame.bound.get(node.id) if isinstance(node, ast.Name) else None
 
     def call(self, node: ast.Call, end: int) -> int | None:
         """The receiver and the arguments first, then the call itself."""
@@ -251,7 +243,7 @@ class Calls:
             suspicious = True
         if suspicious:
             return self.event("unknown", node, end)
-        for argument in self._arguments(node):
+        for argument in _arguments(node):
             if isinstance(argument, ast.Lambda) or self._is_telling_function(argument):
                 if self._may_run(argument, name) and not is_harmless(name):
                     return self.event("unknown", node, end)
@@ -260,19 +252,6 @@ class Calls:
             if path is not None and self.binder.is_optimizer(path) and not is_harmless(name):
                 end = self.event("unknown", node, end, path)
         return end
-
-    def _arguments(self, node: ast.Call) -> list[ast.expr]:
-        listed: list[ast.expr] = []
-        for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
-            if isinstance(argument, (ast.List, ast.Tuple)):
-                listed += argument.elts
-            elif isinstance(argument, ast.Dict):
-                listed += argument.values
-            elif isinstance(argument, ast.Starred):
-                listed.append(argument.value)
-            else:
-                listed.append(argument)
-        return listed
 
     def _may_run(self, argument: ast.expr, name: str) -> bool:
         """Whether a function that is handed over has to do with gradients; ``max(xs, key=...)`` only if it says so."""
@@ -284,6 +263,29 @@ class Calls:
             return False
         function = self._function(node)
         return function is not None and function[0].scope.module.acts(function[0].node)
+
+
+def _owner(node: ast.expr, frame: Frame) -> Path | None:
+    """What the name is bound to that ``a.b["c"]`` begins with; None for all else."""
+    if isinstance(node, ast.Name):
+        return None
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        node = node.value
+    return frame.bound.get(node.id) if isinstance(node, ast.Name) else None
+
+
+def _arguments(node: ast.Call) -> list[ast.expr]:
+    listed: list[ast.expr] = []
+    for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
+        if isinstance(argument, (ast.List, ast.Tuple)):
+            listed += argument.elts
+        elif isinstance(argument, ast.Dict):
+            listed += argument.values
+        elif isinstance(argument, ast.Starred):
+            listed.append(argument.value)
+        else:
+            listed.append(argument)
+    return listed
 
 
 def _is_a_mode(node: ast.Call) -> bool:
