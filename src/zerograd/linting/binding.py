@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 
+from zerograd.linting.instances import assigned, modules_of, origins_of
 from zerograd.linting.modules import Module
 from zerograd.linting.naming import used_names
-from zerograd.linting.parameters_of import collected
 from zerograd.linting.paths import DEPTH, WRAPPERS, Frame, Path, bare, frame_of, name_of
 from zerograd.linting.receivers import (
     CLASSES,
@@ -78,17 +78,7 @@ class Binder:
 
     def values(self, path: Path) -> list[Value]:
         """All that is assigned to a path anywhere."""
-        if isinstance(path.home, Scope):
-            found = (
-                path.home.values.get(path.parts[0]) if len(path.parts) == 1 else path.home.attributes.get(path.parts)
-            )
-            if found:
-                return found
-        for length in range(len(path.parts) - 1, 0, -1):
-            owner = self.class_of(Path(path.home, path.parts[:length]))
-            if owner is not None:
-                return _of_class(self, owner, path.parts[length:])
-        return []
+        return assigned(self, path)[0]
 
     def ancestry(self, owner: Class) -> list[Class]:
         """A class and those that it is derived from, as far as their source is known."""
@@ -253,33 +243,14 @@ class Binder:
         """The modules whose parameters an optimizer has, or None where that can't be read off."""
         if path not in self._modules:
             self._modules[path] = None
-            found: set[Path] = set()
-            values = self.values(path)
-            known = bool(values)
-            for value in values:
-                call = bare(value.expression)
-                if value.how != "is" or not isinstance(call, ast.Call) or not self.makes(value):
-                    known = False
-                    continue
-                given = call.args[:1] or [k.value for k in call.keywords if k.arg == "params"]
-                frame = frame_of(value.scope)
-                known = collected(self, given, frame, found) and known
-            self._modules[path] = frozenset(found) if known and found else None
+            self._modules[path] = modules_of(self, path)
         return self._modules[path]
 
     def origins(self, path: Path) -> frozenset[object]:
         """What makes two paths one thing: the path, the calls that it was made by, the paths assigned to it."""
         if path not in self._origins:
-            found: set[object] = {path}
-            for value in self.values(path):
-                if value.how == "is" and isinstance(value.expression, ast.Call):
-                    found.add(value.expression)
-                elif value.how == "is" and chain(value.expression):
-                    other = self.resolve(value.expression, frame_of(value.scope))
-                    if other is not None:
-                        found.add(other)
-                        found |= {v.expression for v in self.values(other) if isinstance(v.expression, ast.Call)}
-            self._origins[path] = frozenset(found)
+            self._origins[path] = frozenset({path})
+            self._origins[path] = origins_of(self, path)
         return self._origins[path]
 
     def find_callee(self, node: ast.expr, frame: Frame) -> tuple[Function, Frame, Path | None] | None:
@@ -381,13 +352,6 @@ def _owner(frame: Frame) -> tuple[Class, Path] | None:
             return (here.scope.owner, path) if path is not None else None
         here = here.parent
     return None
-
-
-def _of_class(self: Binder, owner: Class, parts: tuple[str, ...]) -> list[Value]:
-    for ancestor in self.ancestry(owner):
-        if parts in ancestor.attributes:
-            return ancestor.attributes[parts]
-    return []
 
 
 def _followed(self: Binder, path: Path, depth: int) -> Path:
