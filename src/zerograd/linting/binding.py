@@ -218,7 +218,10 @@ class Binder:
     def dotted(self, node: ast.expr, scope: Scope) -> list[str]:
         """``optim.SGD`` as ["torch", "optim", "SGD"], by the imports of the file."""
         if isinstance(node, ast.Call) and name_of(node.func) == "getattr" and node.args:
-            return [*chain(node.args[0]), "Optimizer"] if "optim" in chain(node.args[0]) else []
+            module = self.dotted(node.args[0], scope)
+            if module and "sched" in module[-1]:
+                return [*module, "Scheduler"]
+            return [*module, "Optimizer"] if module[-1:] == ["optim"] else []
         parts = list(chain(node))
         here: Scope | None = scope
         while parts and here is not None:

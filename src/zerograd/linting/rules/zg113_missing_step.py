@@ -21,7 +21,7 @@ from zerograd.linting.trees import names_in, walk_tree
 from zerograd.stand_ins import dataclass
 
 CLEARED = pattern(r"\b((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
-ANY_STEP = pattern(r"(\w+)(?:\[[^\]\n]*\])?\.\w*step\(")
+ANY_STEP = pattern(r"(\w+)(?:\[[^\]\n]*\])?\.\w*step\w*\(")
 STEPPED = pattern(r"(\w+)\.step\(\s*\)")
 BACKWARD = ("backward", "manual_backward")
 LOOPS = (ast.For, ast.AsyncFor, ast.While)
