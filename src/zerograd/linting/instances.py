@@ -46,6 +46,22 @@ def origins_of(binder: Binder, path: Path) -> frozenset[object]:
     return frozenset(found)
 
 
+def wrapped_by(binder: Binder, path: Path) -> frozenset[Path]:
+    """The optimizers that are handed to the calls which make something."""
+    values, instance = assigned(binder, path)
+    found: set[Path] = set()
+    for value in values:
+        call = value.expression
+        if value.how != "is" or not isinstance(call, ast.Call):
+            continue
+        frame = frame_at(binder, value.scope, instance)
+        for argument in (*call.args, *(keyword.value for keyword in call.keywords)):
+            other = binder.resolve(argument, frame) if chain(argument) else None
+            if other is not None and binder.is_optimizer(other):
+                found.add(other)
+    return frozenset(found)
+
+
 def modules_of(binder: Binder, path: Path) -> frozenset[Path] | None:
     """The modules whose parameters an optimizer has, or None where that can't be read off."""
     found: set[Path] = set()
