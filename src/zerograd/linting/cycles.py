@@ -65,7 +65,7 @@ def uncleared(context: Context) -> Iterator[Cycle]:
             if _is_cleared_with_it(view, node):
                 continue
             for loop in reversed(context.graph.loops[node]):
-                if is_another_each_time(view.path, loop) and _is_cleared_anywhere(view):
+                if is_another_each_time(view.path, loop) and _is_cleared_in_turn(view):
                     continue  # a loop around this one comes back to the same optimizer
                 following = _following(context, view, node, loop)
                 if (
@@ -80,8 +80,14 @@ def uncleared(context: Context) -> Iterator[Cycle]:
                 yield from _over_calls(context, view, node)
 
 
-def _is_cleared_anywhere(view: View) -> bool:
-    return any(not view.event(node).made for node in view.of(CLEAR))
+def _is_cleared_in_turn(view: View) -> bool:
+    """Whether each optimizer of a collection is cleared in a loop that goes through them."""
+    return any(
+        is_another_each_time(view.path, loop)
+        for node in view.of(CLEAR)
+        if not view.event(node).made
+        for loop in view.graph.loops[node]
+    )
 
 
 def _following(context: Context, view: View, step: int, loop: Loop) -> set[int]:
