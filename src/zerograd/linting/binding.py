@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 
+from zerograd.linting.instances import assigned, modules_of, origins_of, wrapped_by
 from zerograd.linting.likeness import is_like_an_optimizer
 from zerograd.linting.modules import Module
-from zerograd.linting.parameters_of import collected
 from zerograd.linting.paths import DEPTH, WRAPPERS, Frame, Path, bare, frame_of, name_of
 from zerograd.linting.receivers import (
     CLASSES,
@@ -34,6 +34,7 @@ class Binder:
         self.parts: dict[tuple[ast.expr, Path], Path | None] = {}
         self.methods: dict[tuple[ast.expr, Path, Scope], Callee | None] = {}
         """What was found of expressions that begin with a name that is bound to a path."""
+        self._wrapped: dict[Path, frozenset[Path]] = {}
         self.quiet: set[tuple[ast.AST, frozenset[tuple[str, Path]]]] = set()
         """Functions in which nothing happens to gradients, with what their parameters stand for."""
         self.contained: set[ast.AST] = set()
@@ -81,17 +82,7 @@ class Binder:
 
     def values(self, path: Path) -> list[Value]:
         """All that is assigned to a path anywhere."""
-        if isinstance(path.home, Scope):
-            found = (
-                path.home.values.get(path.parts[0]) if len(path.parts) == 1 else path.home.attributes.get(path.parts)
-            )
-            if found:
-                return found
-        for length in range(len(path.parts) - 1, 0, -1):
-            owner = self.class_of(Path(path.home, path.parts[:length]))
-            if owner is not None:
-                return _of_class(self, owner, path.parts[length:])
-        return []
+        return assigned(self, path)[0]
 
     def ancestry(self, owner: Class) -> list[Class]:
         """A class and those that it is derived from, as far as their source is known."""
@@ -226,7 +217,10 @@ class Binder:
     def dotted(self, node: ast.expr, scope: Scope) -> list[str]:
         """``optim.SGD`` as ["torch", "optim", "SGD"], by the imports of the file."""
         if isinstance(node, ast.Call) and name_of(node.func) == "getattr" and node.args:
-            return [*chain(node.args[0]), "Optimizer"] if "optim" in chain(node.args[0]) else []
+            module = self.dotted(node.args[0], scope)
+            if module and "sched" in module[-1]:
+                return [*module, "Scheduler"]
+            return [*module, "Optimizer"] if module[-1:] == ["optim"] else []
         parts = list(chain(node))
         here: Scope | None = scope
         while parts and here is not None:
@@ -251,34 +245,28 @@ class Binder:
         """The modules whose parameters an optimizer has, or None where that can't be read off."""
         if path not in self._modules:
             self._modules[path] = None
-            found: set[Path] = set()
-            values = self.values(path)
-            known = bool(values)
-            for value in values:
-                call = bare(value.expression)
-                if value.how != "is" or not isinstance(call, ast.Call) or not self.makes(value):
-                    known = False
-                    continue
-                given = call.args[:1] or [k.value for k in call.keywords if k.arg == "params"]
-                frame = frame_of(value.scope)
-                known = collected(self, given, frame, found) and known
-            self._modules[path] = frozenset(found) if known and found else None
+            self._modules[path] = modules_of(self, path)
         return self._modules[path]
+
+    def wrapped(self, path: Path) -> frozenset[Path]:
+        """The optimizers that an optimizer was made from: ``Noam(optimizer)``."""
+        if path not in self._wrapped:
+            self._wrapped[path] = wrapped_by(self, path)
+        return self._wrapped[path]
 
     def origins(self, path: Path) -> frozenset[object]:
         """What makes two paths one thing: the path, the calls that it was made by, the paths assigned to it."""
         if path not in self._origins:
-            found: set[object] = {path}
-            for value in self.values(path):
-                if value.how == "is" and isinstance(value.expression, ast.Call):
-                    found.add(value.expression)
-                elif value.how == "is" and chain(value.expression):
-                    other = self.resolve(value.expression, frame_of(value.scope))
-                    if other is not None:
-                        found.add(other)
-                        found |= {v.expression for v in self.values(other) if isinstance(v.expression, ast.Call)}
-            self._origins[path] = frozenset(found)
+            self._origins[path] = frozenset({path})
+            self._origins[path] = origins_of(self, path)
         return self._origins[path]
+
+    def is_some_element(self, path: Path) -> bool:
+        """Whether a path is of any element of a collection: of what a loop walks through, or ``agents[i]``."""
+        root = Path(path.home, path.parts[:1])
+        return any(part.startswith("[?") for part in path.parts) or any(
+            value.how.startswith("item") for value in self.values(root)
+        )
 
     def find_callee(self, node: ast.expr, frame: Frame) -> Callee | None:
         """The function that is called."""
@@ -355,13 +343,6 @@ def _owner(frame: Frame) -> tuple[Class, Path] | None:
             return (here.scope.owner, path) if path is not None else None
         here = here.parent
     return None
-
-
-def _of_class(self: Binder, owner: Class, parts: tuple[str, ...]) -> list[Value]:
-    for ancestor in self.ancestry(owner):
-        if parts in ancestor.attributes:
-            return ancestor.attributes[parts]
-    return []
 
 
 def _followed(self: Binder, path: Path, depth: int) -> Path:

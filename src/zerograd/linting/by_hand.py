@@ -75,19 +75,24 @@ def _names(nodes: list[ast.expr]) -> Iterator[str]:
 
 
 def _updated(node: ast.AST) -> str:
-    """The parameter that a statement changes in place by a gradient."""
-    if isinstance(node, ast.AugAssign) and _reads_grad(node.value):
-        parts = chain(node.target)
-        return parts[0] if parts and "grad" not in parts else ""
-    if isinstance(node, ast.Assign) and len(node.targets) == 1 and _reads_grad(node.value):
-        parts = chain(node.targets[0])
-        return parts[0] if parts and parts[-1] == "data" else ""
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Attribute):
-        parts = chain(node.value.func)
-        if parts and parts[-1] in IN_PLACE and "grad" not in parts and any(map(_reads_grad, node.value.args)):
-            return parts[0]
-    return ""
+    """The parameter that a statement changes in place by its own gradient."""
+    parts: tuple[str, ...] = ()
+    given: list[ast.expr] = []
+    if isinstance(node, ast.AugAssign):
+        parts, given = chain(node.target), [node.value]
+    elif isinstance(node, ast.Assign) and len(node.targets) == 1:
+        parts, given = chain(node.targets[0]), [node.value]
+        parts = parts if parts[-1:] == ("data",) else ()
+    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Attribute):
+        *receiver, name = chain(node.value.func) or ("",)
+        parts, given = (tuple(receiver), node.value.args) if name in IN_PLACE else ((), [])
+    owner = parts[:-1] if parts[-1:] == ("data",) else parts
+    return owner[0] if owner and any(_reads_grad(value, owner) for value in given) else ""
 
 
-def _reads_grad(node: ast.expr) -> bool:
-    return any(isinstance(part, ast.Attribute) and part.attr == "grad" for part in walk_tree(node))
+def _reads_grad(node: ast.expr, owner: tuple[str, ...]) -> bool:
+    """Whether the gradient of ``owner`` is in an expression: what adds up those of others is no step."""
+    return any(
+        isinstance(part, ast.Attribute) and part.attr == "grad" and chain(part.value) == owner
+        for part in walk_tree(node)
+    )

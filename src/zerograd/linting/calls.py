@@ -11,6 +11,7 @@ import re
 from zerograd.linting.binding import Callee
 from zerograd.linting.graph import Event, Kind, Loop
 from zerograd.linting.holding import is_an_element_without_optimizers, may_touch
+from zerograd.linting.losses import LOSS
 from zerograd.linting.paths import Frame, Path, name_of
 from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import (
@@ -18,10 +19,12 @@ from zerograd.linting.receivers import (
     is_a_schedulers,
     is_harmless,
     only_reports,
+    snake,
     steps_otherwise,
     suspicion,
 )
 from zerograd.linting.scopes import Function, chain, make_function
+from zerograd.linting.unseen import steps_a_pipeline
 from zerograd.stand_ins import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -172,6 +175,8 @@ class Calls:
             return self.event("step", node, end, handed)  # scaler.step(optimizer)
         known = None if path is None else self.binder.is_optimizer(path)
         if path is None or not known:
+            if steps_a_pipeline(node, receiver, path, self.binder):
+                return self.event("unknown", node, end)
             other = path is not None and (
                 known is False or steps_otherwise(path.last) or is_an_element_without_optimizers(path, self.binder)
             )
@@ -197,6 +202,8 @@ class Calls:
             if found is not None and found[2] is not None and found[0].scope.parameters:
                 frame = Frame(found[0].scope, found[1], {found[0].scope.parameters[0]: found[2]})
                 return self._closure_steps(node, found[0], frame, path, end)
+        if function is None and chain(closure) and LOSS.search(snake(name_of(closure))):
+            return self.event("unknown", node, end)  # it goes backward itself, for whatever the losses depend on
         if function is None or self.flow.is_at_work(function[0]):
             return self.event("unknown", node, end, path)
         return self._closure_steps(node, function[0], Frame(function[0].scope, function[1]), path, end)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import ast
 
 from zerograd.linting.binding import Binder
+from zerograd.linting.graph import Loop
 from zerograd.linting.paths import Frame, Path
+from zerograd.linting.patterns import pattern
 from zerograd.linting.scopes import chain
+from zerograd.linting.trees import names_in
 
+WORD = pattern(r"\w+")
 MOST = 4
 """Literal collections of more elements than this are taken as one thing."""
 
@@ -31,6 +35,14 @@ def elements(target: ast.expr, iterable: ast.expr, frame: Frame, binder: Binder)
         for turn, path in zip(turns, each, strict=True):
             turn[name] = path
     return turns
+
+
+def is_another_each_time(path: Path, loop: Loop) -> bool:
+    """Whether each turn of a loop has an optimizer of its own: ``for agent in agents: agent.optimizer.step()``."""
+    if not isinstance(loop.node, (ast.For, ast.AsyncFor)):
+        return False
+    indices = WORD.findall(" ".join(part for part in path.parts if part.startswith("[?")))
+    return not names_in(loop.node.target).isdisjoint({path.parts[0], *indices})
 
 
 def _counted(target: ast.expr, iterable: ast.expr) -> tuple[ast.expr, ast.expr]:

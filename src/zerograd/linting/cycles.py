@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from zerograd.linting.collections_of import is_another_each_time
 from zerograd.linting.context import Context, shared
 from zerograd.linting.graph import Event, Graph, Guard, Loop, walk
 from zerograd.linting.modules import Module
@@ -42,10 +43,14 @@ class Cycle:
         return self.view.clears
 
     @property
-    def is_cleared_outside(self) -> bool:
-        """Whether it is cleared, but nowhere in the loop."""
+    def cleared_outside(self) -> list[int]:
+        """Where it is cleared once for all rounds of the loop: nowhere in it, nor in another one with a backward."""
         loops = self.view.graph.loops
-        return bool(self.cleared) and all(self.loop not in loops[node] for node in self.cleared)
+        if any(self.loop in loops[node] for node in self.cleared):
+            return []
+        around = loops[self.step]
+        others = {loop for node in self.view.of(BACKWARD) for loop in loops[node] if loop not in around}
+        return [node for node in self.cleared if others.isdisjoint(loops[node])]
 
 
 @shared
@@ -60,6 +65,8 @@ def uncleared(context: Context) -> Iterator[Cycle]:
             if _is_cleared_with_it(view, node):
                 continue
             for loop in reversed(context.graph.loops[node]):
+                if is_another_each_time(view.path, loop) and _is_cleared_in_turn(view):
+                    continue  # a loop around this one comes back to the same optimizer
                 following = _following(context, view, node, loop)
                 if (
                     view.are(following, BACKWARD)
@@ -71,6 +78,16 @@ def uncleared(context: Context) -> Iterator[Cycle]:
                     break
             else:
                 yield from _over_calls(context, view, node)
+
+
+def _is_cleared_in_turn(view: View) -> bool:
+    """Whether each optimizer of a collection is cleared in a loop that goes through them."""
+    return any(
+        is_another_each_time(view.path, loop)
+        for node in view.of(CLEAR)
+        if not view.event(node).made
+        for loop in view.graph.loops[node]
+    )
 
 
 def _following(context: Context, view: View, step: int, loop: Loop) -> set[int]:

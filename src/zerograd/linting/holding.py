@@ -15,6 +15,8 @@ Held = Literal["nothing", "tensors", "modules", "all"]
 """Nothing that has to do with gradients; a loss; modules; or, as far as can be told, anything."""
 ORDER: tuple[Held, ...] = ("nothing", "tensors", "modules", "all")
 
+PARAMETERS = frozenset({"parameters", "named_parameters"})
+
 
 def may_touch(node: ast.Call, suspicion: Suspicion, frame: Frame, binder: Binder) -> bool:
     """Whether a callee that sounds like training can get at the gradients of an optimizer."""
@@ -26,6 +28,11 @@ def may_touch(node: ast.Call, suspicion: Suspicion, frame: Frame, binder: Binder
     given = _most(_of_argument(argument, frame, binder) for argument in _arguments(node))
     needed: Held = "all" if suspicion == "weak" else "tensors"
     return ORDER.index(max(own, given, key=ORDER.index)) >= ORDER.index(needed)
+
+
+def held_by(path: Path, binder: Binder) -> Held:
+    """What an object that was made by a call may get at."""
+    return _of_object(path, binder, 0)
 
 
 def is_an_element_without_optimizers(path: Path, binder: Binder) -> bool:
@@ -114,12 +121,16 @@ def _of_argument(node: ast.expr, frame: Frame, binder: Binder, depth: int = 0) -
     if isinstance(node, ast.Dict):
         return _most(_of_argument(part, frame, binder, depth) for part in node.values)
     if isinstance(node, ast.Call) and depth < DEPTH:
+        if name_of(node.func) in PARAMETERS and not node.args:
+            return "modules"
         return _most(_of_argument(part, frame, binder, depth + 1) for part in _arguments(node))
     parts = chain(node)
     if not parts:
         return "nothing"
     if parts in (("self",), ("args",), ("kwargs",)) and parts[0] in frame.scope.parameters:
         return "all"
+    if parts[-1] in PARAMETERS and len(parts) > 1:
+        return "modules"  # the method itself is as good as what it gives
     path = binder.resolve(node, frame)
     if path is None:
         return "nothing"

@@ -9,7 +9,7 @@ from zerograd.linting.binding import Binder
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import KEY, Path, name_of
 from zerograd.linting.patterns import pattern
-from zerograd.linting.receivers import OTHER_CLASSES, is_harmless, only_reports
+from zerograd.linting.receivers import OTHER_CLASSES, is_harmless, makes_an_optimizer, only_reports
 from zerograd.linting.scopes import Class, Scope
 from zerograd.linting.trees import walk_tree
 
@@ -64,6 +64,8 @@ def never_steps(module: Module, path: Path, binder: Binder, around: ast.AST | No
     """Whether nothing that sees an optimizer may step it. ``around``: where that would have to be."""
     if isinstance(path.home, Class) and _parent_may_step(path.home, words_of(path), binder, around):
         return False
+    if any(steps(words_of(inner), text_of(module, inner.home.node)) for inner in binder.wrapped(path)):
+        return False
     node, words = path.home.node, words_of(path)
     own = text_of(module, node)
     if "[" in words or "*" in words or TAKES_OVER.search(own) or steps(words, own):
@@ -94,6 +96,20 @@ def _parent_may_step(owner: Class, words: str, binder: Binder, around: ast.AST |
             if name not in PLAIN_BASES and binder.find_class(base, ancestor.scope) is None:
                 return True
     return False
+
+
+def has_open_methods(owner: Class) -> bool:
+    """Whether a class has methods that do nothing, which classes derived from it are to fill in."""
+    return any(all(map(_does_nothing, getattr(method.node, "body", [None]))) for method in owner.methods.values())
+
+
+def _does_nothing(statement: object) -> bool:
+    """Whether a statement is a text, ``pass``, ``...`` or ``raise NotImplementedError``."""
+    if isinstance(statement, ast.Expr):
+        return isinstance(statement.value, ast.Constant)
+    if isinstance(statement, ast.Raise) and statement.exc is not None:
+        return any(isinstance(part, ast.Name) and part.id == "NotImplementedError" for part in walk_tree(statement.exc))
+    return isinstance(statement, ast.Pass)
 
 
 def is_given_one_thing_twice(scope: Scope) -> bool:
@@ -143,7 +159,9 @@ def _is_left_alone(node: ast.AST, path: Path) -> bool:
             allowed.add(current.value)
         elif isinstance(current, ast.Call):
             name = getattr(current.func, "attr", getattr(current.func, "id", ""))
-            if OTHER_CLASSES.search(name) or is_harmless(name):
+            if OTHER_CLASSES.search(name) or (
+                is_harmless(name) and not (name[:1].isupper() and makes_an_optimizer([name]))
+            ):
                 allowed.update(current.args)
                 allowed.update(keyword.value for keyword in current.keywords)
         elif isinstance(current, ast.Compare):

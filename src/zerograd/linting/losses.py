@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from zerograd.linting.paths import name_of
 from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import EXCHANGES, is_harmless, snake, suspicion
-from zerograd.linting.trees import walk_tree
+from zerograd.linting.trees import names_in, walk_tree
 
 LOSS = pattern(r"loss|(?:^|_)err(?:or)?(?:_|$)|(?:^|_)cost(?:_|$)|objective|criterion_out")
 NO_LOSS = pattern(r"mask|weight|coef|(?:^|_)(?:fn|func|type|name|meter|scale|log|history|dict)s?(?:_|$)")
@@ -29,12 +29,16 @@ HARMLESS_GRADIENTS = pattern(
 )
 CRITERION = pattern(r"loss|criter|cross_entropy|(?:^|_)nll|(?:^|_)mse|(?:^|_)bce|(?:^|_)elbo|(?:^|_)objective")
 
+SCALES = pattern(r"loss_scaler|scaler$")
+"""A loss's scaler, as timm has it, goes backward and steps."""
+
 
 def computes_a_loss_for_nothing(tree: ast.AST) -> bool:
     """Whether statements compute a loss, and nothing in them may use it to make gradients."""
     losses = {*_losses(tree), *_given(tree)}
     if not losses:
         return False
+    losses |= {name for node in walk_tree(tree) for name in _collecting(node, losses)}
     words = HARMLESS_GRADIENTS.sub("", ast.unparse(tree))
     return not GRADIENTS.search(words) and not any(_may_use(call, losses) for call in _calls(tree))
 
@@ -49,6 +53,13 @@ def _losses(tree: ast.AST) -> Iterator[str]:
                 for part in walk_tree(target):
                     if isinstance(part, ast.Name) and (made or _sounds_like_a_loss(part.id)):
                         yield part.id
+
+
+def _collecting(node: ast.AST, losses: set[str]) -> Iterator[str]:
+    """The names of a collection of losses: ``losses = [loss_1, loss_2]``."""
+    if isinstance(node, ast.Assign) and isinstance(node.value, (ast.List, ast.Tuple, ast.Dict)):
+        if not losses.isdisjoint(names_in(node.value)):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
 
 
 def _sounds_like_a_loss(name: str) -> bool:
@@ -83,5 +94,7 @@ def _may_use(call: ast.Call, losses: set[str]) -> bool:
         isinstance(argument, ast.Name) and argument.id in losses
         for argument in (*call.args, *(keyword.value for keyword in call.keywords))
     )
-    another = CRITERION.search(snake(name)) and not suspicion(name)  # a loss of losses, which is computed in the loop
+    another = (
+        CRITERION.search(snake(name)) and not suspicion(name) and not SCALES.search(snake(name))
+    )  # a loss of losses, which is computed in the loop
     return handed and not another and not READS.search(name) and not is_harmless(name)

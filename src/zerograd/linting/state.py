@@ -184,8 +184,11 @@ def related(binder: Binder, one: Path, other: Path) -> bool | None:
     """Whether two paths are the same optimizer; None if that can't be told."""
     if one == other or binder.origins(one) & binder.origins(other):
         return True
+    if one in binder.wrapped(other) or other in binder.wrapped(one):
+        return None  # whether its step is one of the optimizer in it, its class alone knows
     if one.home is not other.home:
-        return False
+        elements = one.last == other.last and all(binder.is_some_element(path) for path in (one, other))
+        return None if elements else False
     shorter, longer = sorted((one.parts, other.parts), key=len)
     if longer[: len(shorter)] == shorter:
         rest = longer[len(shorter) :]

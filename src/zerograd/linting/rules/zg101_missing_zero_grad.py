@@ -20,7 +20,7 @@ from zerograd.linting.state import CLEAR, UNKNOWN
 def check(context: Context) -> Iterator[Told]:
     for cycle in uncleared(context):
         view = cycle.view
-        if cycle.is_cleared_outside or (not cycle.cleared and others_are_cleared(context, cycle)):
+        if cycle.cleared_outside or (not cycle.cleared and others_are_cleared(context, cycle)):
             continue
         step, backward = view.event(cycle.step), view.event(cycle.backward)
         order = f"backward {context.line(backward)}, step {context.line(step)}, backward {context.line(backward)} again"

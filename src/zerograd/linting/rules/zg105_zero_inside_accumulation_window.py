@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from zerograd.linting.collections_of import is_another_each_time
 from zerograd.linting.context import Context, Told
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
 from zerograd.linting.windowing import windows
@@ -34,6 +35,8 @@ def _step_outside(context: Context, view: View) -> Iterator[Told]:
         if not loops[start]:
             continue
         loop = loops[start][-1]
+        if is_another_each_time(view.path, loop):
+            continue
         inside = view.after(start, STEP, CLEAR, BACKWARD, FOREIGN, UNKNOWN, within=loop)
         following = view.after(start, STEP, CLEAR, BACKWARD, FOREIGN, UNKNOWN)
         steps = [node for node in following - inside if view.kinds[node] == STEP]

@@ -10,10 +10,10 @@ from zerograd.linting.cycles import uncleared
 
 def check(context: Context) -> Iterator[Told]:
     for cycle in uncleared(context):
-        if not cycle.is_cleared_outside:
+        if not cycle.cleared_outside:
             continue
         view = cycle.view
-        clear, step, backward = view.event(cycle.cleared[0]), view.event(cycle.step), view.event(cycle.backward)
+        clear, step, backward = view.event(cycle.cleared_outside[0]), view.event(cycle.step), view.event(cycle.backward)
         yield context.tell(
             "ZG109",
             clear,

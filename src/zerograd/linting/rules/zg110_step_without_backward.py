@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from zerograd.linting.context import Context, Told
 from zerograd.linting.discards import discarded
 from zerograd.linting.losses import computes_a_loss_for_nothing
-from zerograd.linting.paths import Path
+from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, OTHER, STEP, UNKNOWN, View
+from zerograd.linting.unseen import is_of_a_known_class, may_go_backward
 
 
 def check(context: Context) -> Iterator[Told]:
@@ -22,11 +23,15 @@ def check(context: Context) -> Iterator[Told]:
             if (view.path, node) in taken:
                 continue
             step = view.event(node)
+            known = is_of_a_known_class(view.path, context.binder)
+            if not known and not view.alone:
+                continue  # what it does may need no gradients of its own
             yield context.tell(
                 "ZG110",
                 step,
                 f"`{view.path}` steps at {context.line(step)} and no backward comes before: "
                 f"the loss is computed for nothing; call `loss.backward()` before the step",
+                None if known else "warning",
             )
 
 
@@ -50,6 +55,8 @@ def _finds_nothing(context: Context, view: View, node: int) -> bool:
     whole = context.function.node if context.function is not None else None
     region: ast.AST | None = loop.node if loop is not None else whole
     if region is None or event.module is not (loop.module if loop is not None else context.module):
+        return False
+    if may_go_backward(region, frame_of(context.scope), context.binder):
         return False
     if BACKWARD not in kinds and FOREIGN not in kinds:
         return computes_a_loss_for_nothing(region) and (cleared or not _unknown_at_all(view))

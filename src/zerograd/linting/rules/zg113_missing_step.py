@@ -9,7 +9,15 @@ from zerograd.hazards import find
 from zerograd.linting.binding import Binder
 from zerograd.linting.context import Context, Told
 from zerograd.linting.finding import Finding
-from zerograd.linting.idle import TAKES_OVER, are_used, is_given_one_thing_twice, never_steps, steps, text_of
+from zerograd.linting.idle import (
+    TAKES_OVER,
+    are_used,
+    has_open_methods,
+    is_given_one_thing_twice,
+    never_steps,
+    steps,
+    text_of,
+)
 from zerograd.linting.left_behind import unstepped
 from zerograd.linting.lines import within
 from zerograd.linting.modules import Module
@@ -21,7 +29,7 @@ from zerograd.linting.trees import names_in, walk_tree
 from zerograd.stand_ins import dataclass
 
 CLEARED = pattern(r"\b((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
-ANY_STEP = pattern(r"(\w+)(?:\[[^\]\n]*\])?\.\w*step\(")
+ANY_STEP = pattern(r"(\w+)(?:\[[^\]\n]*\])?\.\w*step\w*\(")
 STEPPED = pattern(r"(\w+)\.step\(\s*\)")
 BACKWARD = ("backward", "manual_backward")
 LOOPS = (ast.For, ast.AsyncFor, ast.While)
@@ -160,6 +168,8 @@ def _made(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
     for path in paths:
         if binder.constructor(path) is None or steps(path.last, text):
             continue
+        if isinstance(path.home, Class) and any(map(has_open_methods, binder.ancestry(path.home))):
+            continue  # what fills them in may step
         backward = _in_a_loop(path.home.node, module)
         if backward is not None and not are_used(path.home.node) and never_steps(module, path, binder):
             yield path, Cycle(None, backward, ())
