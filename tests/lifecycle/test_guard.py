@@ -202,14 +202,15 @@ LATE = [forgotten, cleared_too_late, no_backward, stepped_twice, cleared_in_the_
 
 
 @pytest.mark.parametrize("cycle", LATE, ids=lambda cycle: cycle.__name__)
+@pytest.mark.parametrize("before", [40, 101, 102, 103, 104], ids="after {}".format)
 @by_optimizer
-def test_what_goes_wrong_later_is_found_too(make: Any, cycle: Cycle) -> None:
+def test_what_goes_wrong_later_is_found_too(make: Any, before: int, cycle: Cycle) -> None:
     """After the first cycles only one parameter is looked at; it raises the alarm."""
     model = network()
     optimizer = make(model.parameters())
     findings: list[Finding] = []
     with zerograd.guard(optimizer, model, action=findings.append):
-        for _ in range(40):
+        for _ in range(before):
             right(model, optimizer)
         assert sum(bool(p._post_accumulate_grad_hooks) for p in model.parameters()) == 1, "one stands for all"
         for _ in range(10):

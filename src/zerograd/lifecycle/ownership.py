@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -16,6 +16,24 @@ def owned(optimizer: Any) -> Iterator[Tensor]:
     """Every parameter of every group."""
     for group in optimizer.param_groups:
         yield from group["params"]
+
+
+def place_of(parameter: Tensor, optimizer: Any) -> Callable[[Any], Any]:
+    """Finds a parameter of an optimizer again, given the optimizer, with no reference kept; None if it has gone."""
+    key = id(parameter)
+    group, at = next(
+        (group, at)
+        for group, owner in enumerate(optimizer.param_groups)
+        for at, p in enumerate(owner["params"])
+        if p is parameter
+    )
+
+    def found(optimizer: Any) -> Any:
+        groups = optimizer.param_groups
+        params = groups[group]["params"] if group < len(groups) else ()
+        return params[at] if at < len(params) and id(params[at]) == key else None
+
+    return found
 
 
 def owners_of(ids: set[int]) -> list[str]:
