@@ -202,7 +202,7 @@ LATE = [forgotten, cleared_too_late, no_backward, stepped_twice, cleared_in_the_
 
 
 @pytest.mark.parametrize("cycle", LATE, ids=lambda cycle: cycle.__name__)
-@pytest.mark.parametrize("before", [40, 101, 102, 103, 104], ids="after {}".format)
+@pytest.mark.parametrize("before", [40, *range(101, 106)], ids="after {}".format)
 @by_optimizer
 def test_what_goes_wrong_later_is_found_too(make: Any, before: int, cycle: Cycle) -> None:
     """After the first cycles only one parameter is looked at; it raises the alarm."""

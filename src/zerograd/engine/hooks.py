@@ -24,10 +24,6 @@ def hooked(step: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(step)
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if left := self._rest:
-            self._rest = left - 1
-            if left == 1:
-                self._rested()
         after = self._optimizer_step_post_hooks
         if not (
             _global_optimizer_pre_hooks
@@ -39,6 +35,9 @@ def hooked(step: Callable[..., Any]) -> Callable[..., Any]:
                 return step(self, *args, **kwargs)
             only = self._light
             if only is not None and len(after) == 1 and type(self).step is wrapper:
+                if left := self._rest:
+                    self._rest = left - 1
+                    return step(self, *args, **kwargs)
                 self._hooks_fire = True
                 try:
                     out = step(self, *args, **kwargs)

@@ -78,7 +78,6 @@ class RuleOptimizer(torch.optim.Optimizer):
     _window: Declared | None = None
     _light: Light | None = None
     _rest: int = 0
-    _rested: Callable[[], None]
     _evaluating: bool
     _policy: Policy | None
     _plans: list[Plan | EagerPlan]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -24,60 +23,31 @@ class Light:
 
 
 class Seat:
-    """A light hook's place among those after an optimizer's steps, from which it can rise for a number of steps.
+    """A light hook's place among those after an optimizer's steps.
 
-    zerograd's optimizers count these by themselves. That costs less than any call, as a step is short and all that is
-    called begins with cold caches. For others a hook stays where it is.
+    rests: whether the optimizer can count ``_rest`` down, so many steps after which it need not call the hook, if there
+    is no other. That costs less than any call, as a step is short and all that is called begins with cold caches.
     """
 
     def __init__(self, optimizer: Any, light: Light) -> None:
-        self._light = light
-        self._handle = optimizer.register_step_post_hook(light)
-        self._rests = False
-        self._counts = hasattr(type(optimizer), "_rest")
-        if self._counts:
+        owner = next((cls for cls in type(optimizer).__mro__ if "_rest" in cls.__dict__), None)
+        # A step that calls its parent's would count twice.
+        self.rests = owner is not None and getattr(type(optimizer), "step", None) is owner.__dict__["step"]
+        self._light, self._handle = light, optimizer.register_step_post_hook(light)
+        if owner is not None:
             optimizer._light = light  # a step looks here first
 
-    def rest(self, optimizer: Any, steps: int, then: Callable[[], None]) -> None:
-        """Let the hook see nothing before so many steps, if that can be and nobody else has one; ``then`` comes first.
-
-        With another hook there it would matter which one is called first.
-        """
-        hooks = optimizer._optimizer_step_post_hooks
-        if steps > 1 and self._counts and optimizer._light is self._light and len(hooks) == 1 and steps_once(optimizer):
-            held = weakref.ref(optimizer)
-
-            def rested() -> None:
-                self.come_back(held())
-                then()
-
-            del hooks[self._handle.id]
-            self._rests, optimizer._rested, optimizer._rest = True, rested, steps
-
-    def left(self, optimizer: Any) -> int:
-        """For how many steps the hook still rests."""
-        return optimizer._rest if self._rests else 0
-
-    def come_back(self, optimizer: Any) -> None:
-        """Sit down again, before those that came in the meantime."""
-        if self._rests:
-            self._rests, optimizer._rest = False, 0
-            hooks = optimizer._optimizer_step_post_hooks
-            hooks[self._handle.id] = self._light
-            hooks.move_to_end(self._handle.id, last=False)
+    def wake(self, optimizer: Any) -> None:
+        """Rest no more."""
+        if self.rests and optimizer is not None:
+            optimizer._rest = 0
 
     def remove(self, optimizer: Any) -> None:
-        """Go for good. optimizer: None if it is gone."""
-        if optimizer is not None:
-            self.come_back(optimizer)
-            if self._counts and optimizer._light is self._light:
-                optimizer._light = None
+        """Take the hook off. optimizer: None if it is gone."""
         self._handle.remove()
-
-
-def steps_once(optimizer: Any) -> bool:
-    """Whether no step calls another class's, so that steps are counted once."""
-    return sum(hasattr(cls.__dict__.get("step"), "hooked") for cls in type(optimizer).__mro__) == 1
+        if getattr(optimizer, "_light", None) is self._light:
+            self.wake(optimizer)
+            optimizer._light = None
 
 
 def all_hooks(optimizer: Any) -> tuple[Any, ...]:

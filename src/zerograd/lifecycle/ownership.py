@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -18,22 +18,21 @@ def owned(optimizer: Any) -> Iterator[Tensor]:
         yield from group["params"]
 
 
-def place_of(parameter: Tensor, optimizer: Any) -> Callable[[Any], Any]:
-    """Finds a parameter of an optimizer again, given the optimizer, with no reference kept; None if it has gone."""
-    key = id(parameter)
-    group, at = next(
+def place_of(parameter: Tensor, optimizer: Any) -> tuple[int, int]:
+    """The number of a parameter's group, and its own in that group."""
+    return next(
         (group, at)
         for group, owner in enumerate(optimizer.param_groups)
         for at, p in enumerate(owner["params"])
         if p is parameter
     )
 
-    def found(optimizer: Any) -> Any:
-        groups = optimizer.param_groups
-        params = groups[group]["params"] if group < len(groups) else ()
-        return params[at] if at < len(params) and id(params[at]) == key else None
 
-    return found
+def param_at(place: tuple[int, int], optimizer: Any) -> Any:
+    """The parameter that is in that place now, or None if there is none."""
+    group, at = place
+    params = optimizer.param_groups[group]["params"] if group < len(optimizer.param_groups) else ()
+    return params[at] if at < len(params) else None
 
 
 def owners_of(ids: set[int]) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from zerograd.lifecycle.light import Seat
 from zerograd.lifecycle.lives import Life, tidied
-from zerograd.lifecycle.ownership import place_of
+from zerograd.lifecycle.ownership import param_at, place_of
 
 FIRST, LATER = 8, 4
 """How many steps are watched closely, at the beginning and at each later patrol."""
@@ -26,8 +26,8 @@ BETWEEN = 512
 FIRST_OF_PROGRAMS, BETWEEN_OF_PROGRAMS = 128, 256
 """The same for programs that are guarded as a whole: short ones are watched closely from beginning to end."""
 LONGEST = 4096
-EAGER, EVERY = 64, 4
-"""So many steps of a sentinel are looked at one by one, and later one of so many."""
+EAGER, EVERY = 64, 5
+"""So many steps of the first sentinel are looked at one by one, and later one of so many."""
 
 
 class Sentinel:
@@ -37,80 +37,79 @@ class Sentinel:
     the version after a step, less how often backward has come since the step before, is the same number in every right
     cycle: clipping or unscaling in place adds what it always adds. It is another one if the gradient was not cleared
     since the step before, or was cleared between two backward passes. After a while it is looked at in one cycle of
-    four, and in the next one too if backward has not come as often as usual in those between.
+    five, and in the next one too if backward has not come as often as usual in those between.
 
     optimizer: the one whose steps are meant. parameter: one of its own, or None to see nothing; no reference to it is
-    kept. deaf: for so many steps what is odd does not count. wake: called after the step at which it does, at the
+    kept. eager: so many steps are looked at one by one. deaf: for so many steps what is odd does not count. wake: called after the step at which it does, at the
     latest after ``between`` steps, with their number, and soon after parameters have been added in a group. seat: the
     place of the hook that calls ``stepped`` after each step.
     """
 
-    __slots__ = ("_handle", "_parameter", "stepped", "taken")
+    __slots__ = ("_handle", "_key", "_place", "stepped", "taken")
 
     taken: Callable[[Any], int]
     """Gives how many steps of the optimizer there were."""
 
     def __init__(
-        self, optimizer: Any, parameter: Any, deaf: int, between: int, wake: Callable[[int], None], seat: Seat
-    ) -> None:
-        # What backward calls is no Python function, because those cost more.
+        self, optimizer: Any, parameter: Any, eager: int, deaf: int, between: int, wake: Callable[[int], None],
+        seat: Seat,
+    ) -> None:  # fmt: skip
         arrivals = itertools.repeat(None, sys.maxsize)
         left = arrivals.__length_hint__
-        steps, seen, due, often, last = 0, 0, 1, 0, left()
-        groups = len(optimizer.param_groups)
+        groups, key = len(optimizer.param_groups), id(parameter)
+        group, at = (0, 0) if parameter is None else place_of(parameter, optimizer)
+        rests = seat.rests
+        steps, seen, due, resting, often, last = 0, 0, 1, 0, 0, left()
         usual: int | None = None
-        self._parameter = found = None if parameter is None else place_of(parameter, optimizer)
 
-        def stepped(optimizer: Any, *_: Any) -> None:
-            nonlocal steps
+        def stepped(optimizer: Any, *_: Any) -> None:  # one function for all, because each one more costs as much again
+            nonlocal steps, seen, due, resting, often, last, usual
             steps += 1
-            if steps >= due:
-                look(optimizer)
-
-        def look(optimizer: Any) -> None:
-            nonlocal seen, due, last
+            if resting:
+                steps += resting - optimizer._rest  # which is not 0 if there is another hook
+                resting = optimizer._rest = 0
+            if steps < due:
+                return
             now = left()
-            came, passed = last - now, steps - seen
-            seen, last = steps, now
+            came, passed, seen, last = last - now, steps - seen, steps, now
             clear = passed == 1 or came == passed * often
-            rests = clear and steps >= EAGER
-            due = min(steps + (EVERY if rests else 1), max(between, steps + 1))
-            odd = found is not None and is_odd(found(optimizer), came, passed, clear)
+            odd = False
+            if parameter_is_known:
+                try:
+                    p = optimizer.param_groups[group]["params"][at]
+                except IndexError:
+                    p = None
+                g = p.grad if id(p) == key else None
+                if g is None or came < passed:
+                    odd = True
+                elif clear:
+                    often = came // passed
+                    before, usual = usual, g._version - often
+                    odd = before is not None and before != usual
+            due = steps + 1
             if steps >= between or len(optimizer.param_groups) != groups or (odd and steps > deaf):
                 wake(steps)
-            elif rests:
-                seat.rest(optimizer, due - steps, roused)
-
-        def is_odd(p: Any, came: int, passed: int, clear: bool) -> bool:
-            """Whether backward that came so often before so many steps is odd, by what it has left in the last one."""
-            nonlocal usual, often
-            g = None if p is None else p.grad
-            if g is None or came < passed:
-                return True
-            if not clear:
-                return False
-            often = came // passed
-            before, usual = usual, g._version - often
-            return before is not None and before != usual
-
-        def roused() -> None:
-            nonlocal steps
-            steps = due - 1
+            elif clear and steps >= eager:
+                due = min(steps + EVERY, max(due, between))
+                if rests:
+                    resting = optimizer._rest = due - steps - 1
 
         def taken(optimizer: Any) -> int:
-            return due - resting if (resting := seat.left(optimizer)) else steps
+            return steps + (resting - optimizer._rest if resting else 0)
 
         self.stepped, self.taken = stepped, taken
+        self._place, self._key = (group, at), key
         self._handle: Any = None
-        if parameter is not None:
+        parameter_is_known = parameter is not None
+        if parameter is not None:  # what backward calls is no Python function, because those cost more
             self._handle = parameter.register_post_accumulate_grad_hook(functools.partial(next, arrivals))
 
     def leave(self, optimizer: Any) -> None:
         """Take the hook off. optimizer: as before, or None if it is gone."""
         if self._handle is not None:
             self._handle.remove()
-            p = None if optimizer is None else self._parameter(optimizer)
-            if p is not None:
+            p = None if optimizer is None else param_at(self._place, optimizer)
+            if id(p) == self._key:
                 tidied(p)
 
 
@@ -123,7 +122,7 @@ class Patrol:
 
     def __init__(self, first: int = FIRST, between: int = BETWEEN, alone: Callable[[], bool] = lambda: True) -> None:
         self._ends, self._between, self._alone = first, between, alone
-        self._deafness = LATER
+        self._eager, self._deafness = EAGER, LATER
         self._sentinel: Sentinel | None = None
 
     def taken(self, optimizer: Any) -> int:
@@ -143,7 +142,8 @@ class Patrol:
         """
         used = (life.parameter for life in lives if life.natural and life.step == steps)
         seen = next((p for p in used if p is not None and p.requires_grad and p.is_leaf), None)
-        self._sentinel = Sentinel(optimizer, seen, self._deafness, self._between, wake, seat)
+        self._sentinel = Sentinel(optimizer, seen, self._eager, self._deafness, self._between, wake, seat)
+        self._eager = 0
         self._deafness = min(2 * self._deafness, LONGEST)
         return self._sentinel.stepped
 

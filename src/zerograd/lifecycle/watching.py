@@ -249,7 +249,7 @@ class Watch:
         optimizer = self.optimizer()
         self._light.hook = self._after
         self.steps += self._patrol.taken(optimizer) if steps is None else steps
-        self._seat.come_back(optimizer)
+        self._seat.wake(optimizer)
         self._patrol.come_back(self.steps, optimizer)
         self.arm()
         if steps is not None:
