@@ -33,11 +33,11 @@ def hooked(step: Callable[..., Any]) -> Callable[..., Any]:
         ):
             if not after:
                 return step(self, *args, **kwargs)
+            if (left := self._rest) and len(after) == 1:
+                self._rest = left - 1
+                return step(self, *args, **kwargs)
             only = self._light
             if only is not None and len(after) == 1 and type(self).step is wrapper:
-                if left := self._rest:
-                    self._rest = left - 1
-                    return step(self, *args, **kwargs)
                 self._hooks_fire = True
                 try:
                     out = step(self, *args, **kwargs)

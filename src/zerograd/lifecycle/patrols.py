@@ -26,8 +26,8 @@ BETWEEN = 512
 FIRST_OF_PROGRAMS, BETWEEN_OF_PROGRAMS = 128, 256
 """The same for programs that are guarded as a whole: short ones are watched closely from beginning to end."""
 LONGEST = 4096
-EAGER, EVERY = 64, 5
-"""So many steps of the first sentinel are looked at one by one, and later one of so many."""
+EAGER, SOON, SELDOM = 120, 8, 32
+"""So many steps of the first sentinel are looked at one by one, then one of 8, and the longer all is well the fewer."""
 
 
 class Sentinel:
@@ -37,12 +37,12 @@ class Sentinel:
     the version after a step, less how often backward has come since the step before, is the same number in every right
     cycle: clipping or unscaling in place adds what it always adds. It is another one if the gradient was not cleared
     since the step before, or was cleared between two backward passes. After a while it is looked at in one cycle of
-    five, and in the next one too if backward has not come as often as usual in those between.
+    many, and in the next one too if backward has not come as often as usual in those between.
 
     optimizer: the one whose steps are meant. parameter: one of its own, or None to see nothing; no reference to it is
-    kept. eager: so many steps are looked at one by one. deaf: for so many steps what is odd does not count. wake: called after the step at which it does, at the
-    latest after ``between`` steps, with their number, and soon after parameters have been added in a group. seat: the
-    place of the hook that calls ``stepped`` after each step.
+    kept. eager: so many steps are looked at one by one. deaf: for so many steps what is odd does not count. wake:
+    called after the step at which it does, at the latest after ``between`` steps, with their number, and soon after
+    parameters have been added in a group. seat: the place of the hook that calls ``stepped`` after each step.
     """
 
     __slots__ = ("_handle", "_key", "_place", "stepped", "taken")
@@ -59,11 +59,11 @@ class Sentinel:
         groups, key = len(optimizer.param_groups), id(parameter)
         group, at = (0, 0) if parameter is None else place_of(parameter, optimizer)
         rests = seat.rests
-        steps, seen, due, resting, often, last = 0, 0, 1, 0, 0, left()
+        steps, seen, due, every, resting, often, last = 0, 0, 1, SOON, 0, 0, left()
         usual: int | None = None
 
         def stepped(optimizer: Any, *_: Any) -> None:  # one function for all, because each one more costs as much again
-            nonlocal steps, seen, due, resting, often, last, usual
+            nonlocal steps, seen, due, every, resting, often, last, usual
             steps += 1
             if resting:
                 steps += resting - optimizer._rest  # which is not 0 if there is another hook
@@ -90,7 +90,7 @@ class Sentinel:
             if steps >= between or len(optimizer.param_groups) != groups or (odd and steps > deaf):
                 wake(steps)
             elif clear and steps >= eager:
-                due = min(steps + EVERY, max(due, between))
+                due, every = min(steps + every, max(due, between)), min(every + 1, SELDOM)
                 if rests:
                     resting = optimizer._rest = due - steps - 1
 
