@@ -202,17 +202,18 @@ LATE = [forgotten, cleared_too_late, no_backward, stepped_twice, cleared_in_the_
 
 
 @pytest.mark.parametrize("cycle", LATE, ids=lambda cycle: cycle.__name__)
+@pytest.mark.parametrize(("before", "cycles"), [(40, 10), (130, 16), (135, 16), (137, 16)], ids="{0}".format)
 @by_optimizer
-def test_what_goes_wrong_later_is_found_too(make: Any, cycle: Cycle) -> None:
+def test_what_goes_wrong_later_is_found_too(make: Any, before: int, cycles: int, cycle: Cycle) -> None:
     """After the first cycles only one parameter is looked at; it raises the alarm."""
     model = network()
     optimizer = make(model.parameters())
     findings: list[Finding] = []
     with zerograd.guard(optimizer, model, action=findings.append):
-        for _ in range(40):
+        for _ in range(before):
             right(model, optimizer)
         assert sum(bool(p._post_accumulate_grad_hooks) for p in model.parameters()) == 1, "one stands for all"
-        for _ in range(10):
+        for _ in range(cycles):
             cycle(model, optimizer)
     assert {finding.code for finding in findings} == {WRONG[cycle]}
 

@@ -14,7 +14,7 @@ from zerograd.benchmarking.copies import Way, in_copies
 from zerograd.benchmarking.plans import Plan
 from zerograd.benchmarking.rows import OURS, Part, Row
 from zerograd.benchmarking.training_part import BATCHES, HYPERS, digits_mlp, images, training_step
-from zerograd.lifecycle.patrols import FIRST_OF_PROGRAMS
+from zerograd.lifecycle.patrols import EAGER, FIRST, FIRST_OF_PROGRAMS
 from zerograd.lifecycle.sessions import Session
 
 UNGUARDED = "not guarded"
@@ -65,13 +65,13 @@ def _plain(model: nn.Module, optimizer: Any, given: Any) -> tuple[Callable[[], N
 
 def _guarded(model: nn.Module, optimizer: Any, given: Any) -> tuple[Callable[[], None], Callable[[], None]]:
     handle = zerograd.guard(optimizer, model)
-    return _after_first(training_step(model, optimizer, given), BATCHES), handle.remove
+    return _after_first(training_step(model, optimizer, given), FIRST + EAGER + BATCHES), handle.remove
 
 
 def _by_the_command(model: nn.Module, optimizer: Any, given: Any) -> tuple[Callable[[], None], Callable[[], None]]:
     session = Session("keep")
     session.attach(optimizer)
-    return _after_first(training_step(model, optimizer, given), FIRST_OF_PROGRAMS + BATCHES), session.end
+    return _after_first(training_step(model, optimizer, given), FIRST_OF_PROGRAMS + EAGER + BATCHES), session.end
 
 
 def _after_first(step: Callable[[], None], steps: int) -> Callable[[], None]:

@@ -15,7 +15,7 @@ from torch.autograd import profiler
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from zerograd.engine.dynamo import untraced
-from zerograd.lifecycle.light import Light, all_hooks, are_light
+from zerograd.lifecycle.light import all_hooks, are_light
 
 
 def hooked(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -33,7 +33,11 @@ def hooked(step: Callable[..., Any]) -> Callable[..., Any]:
         ):
             if not after:
                 return step(self, *args, **kwargs)
-            if len(after) == 1 and type(self).step is wrapper and type(only := next(iter(after.values()))) is Light:
+            if (left := self._rest) and len(after) == 1:
+                self._rest = left - 1
+                return step(self, *args, **kwargs)
+            only = self._light
+            if only is not None and len(after) == 1 and type(self).step is wrapper:
                 self._hooks_fire = True
                 try:
                     out = step(self, *args, **kwargs)

@@ -29,6 +29,7 @@ from zerograd.engine.validation import OTHER_NAMES, POLICY, check_hypers, check_
 from zerograd.errors import did_you_mean, nearest
 from zerograd.formats.stochastic import WEIGHT_FORMATS
 from zerograd.lifecycle.clipping import GlobalNorm, as_policy
+from zerograd.lifecycle.light import Light
 from zerograd.lifecycle.loss_scaling import UnscalingSteps, step_scale
 from zerograd.lifecycle.stamps import Declared, scale_of_step
 
@@ -75,6 +76,8 @@ class RuleOptimizer(torch.optim.Optimizer):
     grad_norm: Any = None
     _step_supports_amp_scaling = UnscalingSteps()
     _window: Declared | None = None
+    _light: Light | None = None
+    _rest: int = 0
     _evaluating: bool
     _policy: Policy | None
     _plans: list[Plan | EagerPlan]

@@ -22,6 +22,34 @@ class Light:
         return self.hook(optimizer, args, keywords)
 
 
+class Seat:
+    """A light hook's place among those after an optimizer's steps.
+
+    rests: whether the optimizer can count ``_rest`` down, so many steps after which it need not call the hook, if there
+    is no other. That costs less than any call, as a step is short and all that is called begins with cold caches.
+    """
+
+    def __init__(self, optimizer: Any, light: Light) -> None:
+        owner = next((cls for cls in type(optimizer).__mro__ if "_rest" in cls.__dict__), None)
+        # A step that calls its parent's would count twice.
+        self.rests = owner is not None and getattr(type(optimizer), "step", None) is owner.__dict__["step"]
+        self._light, self._handle = light, optimizer.register_step_post_hook(light)
+        if owner is not None:
+            optimizer._light = light  # a step looks here first
+
+    def wake(self, optimizer: Any) -> None:
+        """Rest no more."""
+        if self.rests and optimizer is not None:
+            optimizer._rest = 0
+
+    def remove(self, optimizer: Any) -> None:
+        """Take the hook off. optimizer: None if it is gone."""
+        self._handle.remove()
+        if getattr(optimizer, "_light", None) is self._light:
+            self.wake(optimizer)
+            optimizer._light = None
+
+
 def all_hooks(optimizer: Any) -> tuple[Any, ...]:
     """The dictionaries of hooks in torch's order: before the step and after it, the global ones first and last."""
     return (

@@ -18,6 +18,23 @@ def owned(optimizer: Any) -> Iterator[Tensor]:
         yield from group["params"]
 
 
+def place_of(parameter: Tensor, optimizer: Any) -> tuple[int, int]:
+    """The number of a parameter's group, and its own in that group."""
+    return next(
+        (group, at)
+        for group, owner in enumerate(optimizer.param_groups)
+        for at, p in enumerate(owner["params"])
+        if p is parameter
+    )
+
+
+def param_at(place: tuple[int, int], optimizer: Any) -> Any:
+    """The parameter that is in that place now, or None if there is none."""
+    group, at = place
+    params = optimizer.param_groups[group]["params"] if group < len(optimizer.param_groups) else ()
+    return params[at] if at < len(params) else None
+
+
 def owners_of(ids: set[int]) -> list[str]:
     """The kinds of all optimizers that own any of the parameters with these ids."""
     found = (x for x in gc.get_objects() if issubclass(type(x), Optimizer) and hasattr(x, "param_groups"))

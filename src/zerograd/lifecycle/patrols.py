@@ -9,11 +9,15 @@ network's gradients, the next such reason counts only later, and later.
 
 from __future__ import annotations
 
-import weakref
+import functools
+import itertools
+import sys
 from collections.abc import Callable
 from typing import Any
 
+from zerograd.lifecycle.light import Seat
 from zerograd.lifecycle.lives import Life, tidied
+from zerograd.lifecycle.ownership import param_at, place_of
 
 FIRST, LATER = 8, 4
 """How many steps are watched closely, at the beginning and at each later patrol."""
@@ -22,63 +26,90 @@ BETWEEN = 512
 FIRST_OF_PROGRAMS, BETWEEN_OF_PROGRAMS = 128, 256
 """The same for programs that are guarded as a whole: short ones are watched closely from beginning to end."""
 LONGEST = 4096
-GROUPS_EVERY = 32
-"""After how many steps a sentinel looks whether there are more groups than there were."""
+EAGER, SOON, SELDOM = 120, 8, 32
+"""So many steps of the first sentinel are looked at one by one, then one of 8, and the longer all is well the fewer."""
 
 
 class Sentinel:
-    """Stands at one parameter while nobody looks closely, and sees what is odd. A step costs one short call.
+    """Stands at one parameter while nobody looks closely, and sees what is odd. A step costs next to nothing.
 
     A backward that writes onto a gradient makes its version one higher, and onto none a new gradient with version 0. So
     the version after a step, less how often backward has come since the step before, is the same number in every right
     cycle: clipping or unscaling in place adds what it always adds. It is another one if the gradient was not cleared
-    since the step before, or was cleared between two backward passes.
+    since the step before, or was cleared between two backward passes. After a while it is looked at in one cycle of
+    many, and in the next one too if backward has not come as often as usual in those between.
 
-    parameter: any, or None to see nothing. deaf: for so many steps what is odd does not count. wake: called after the
-    step at which it does, at the latest after ``between`` steps, with their number, and soon after parameters have been
-    added in a group, of which there were so many. stepped: to be called after each step. taken: gives how many steps
-    there were.
+    optimizer: the one whose steps are meant. parameter: one of its own, or None to see nothing; no reference to it is
+    kept. eager: so many steps are looked at one by one. deaf: for so many steps what is odd does not count. wake:
+    called after the step at which it does, at the latest after ``between`` steps, with their number, and soon after
+    parameters have been added in a group. seat: the place of the hook that calls ``stepped`` after each step.
     """
 
-    __slots__ = ("_handle", "_ref", "stepped", "taken")
+    __slots__ = ("_handle", "_key", "_place", "stepped", "taken")
 
-    taken: Callable[[], int]
+    taken: Callable[[Any], int]
+    """Gives how many steps of the optimizer there were."""
 
-    def __init__(self, parameter: Any, deaf: int, between: int, groups: int, wake: Callable[[int], None]) -> None:
-        arrived: list[Any] = []
+    def __init__(
+        self, optimizer: Any, parameter: Any, eager: int, deaf: int, between: int, wake: Callable[[int], None],
+        seat: Seat,
+    ) -> None:  # fmt: skip
+        arrivals = itertools.repeat(None, sys.maxsize)
+        left = arrivals.__length_hint__
+        groups, key = len(optimizer.param_groups), id(parameter)
+        group, at = (0, 0) if parameter is None else place_of(parameter, optimizer)
+        rests = seat.rests
+        steps, seen, due, every, resting, often, last = 0, 0, 1, SOON, 0, 0, left()
         usual: int | None = None
-        steps, due = 0, min(GROUPS_EVERY, between)
-        blind = parameter is None
 
-        def stepped(optimizer: Any, *_: Any) -> None:
-            nonlocal steps, due, usual
+        def stepped(optimizer: Any, *_: Any) -> None:  # one function for all, because each one more costs as much again
+            nonlocal steps, seen, due, every, resting, often, last, usual
             steps += 1
-            g = arrived[0].grad if arrived else None
-            number = None if g is None else g._version - len(arrived)
-            arrived.clear()
-            if number is not None and number == usual and steps < due:
+            if resting:
+                steps += resting - optimizer._rest  # which is not 0 if there is another hook
+                resting = optimizer._rest = 0
+            if steps < due:
                 return
-            odd = number is None or (usual is not None and number != usual)
-            if number is not None:
-                usual = number
-            over = False
-            if steps >= due:
-                due = min(due + GROUPS_EVERY, between)
-                over = steps >= between or len(optimizer.param_groups) != groups
-            if over or (odd and steps > deaf and not blind):
+            now = left()
+            came, passed, seen, last = last - now, steps - seen, steps, now
+            clear = passed == 1 or came == passed * often
+            odd = False
+            if parameter_is_known:
+                try:
+                    p = optimizer.param_groups[group]["params"][at]
+                except IndexError:
+                    p = None
+                g = p.grad if id(p) == key else None
+                if g is None or came < passed:
+                    odd = True
+                elif clear:
+                    often = came // passed
+                    before, usual = usual, g._version - often
+                    odd = before is not None and before != usual
+            due = steps + 1
+            if steps >= between or len(optimizer.param_groups) != groups or (odd and steps > deaf):
                 wake(steps)
+            elif clear and steps >= eager:
+                due, every = min(steps + every, max(due, between)), min(every + 1, SELDOM)
+                if rests:
+                    resting = optimizer._rest = due - steps - 1
 
-        self.stepped, self.taken = stepped, lambda: steps
-        self._ref: Any = None if blind else weakref.ref(parameter)
-        # What is called is no Python function, because a step is short and every one of those begins with cold caches.
-        self._handle: Any = None if blind else parameter.register_post_accumulate_grad_hook(arrived.append)
+        def taken(optimizer: Any) -> int:
+            return steps + (resting - optimizer._rest if resting else 0)
 
-    def leave(self) -> None:
-        """Take the hook off."""
+        self.stepped, self.taken = stepped, taken
+        self._place, self._key = (group, at), key
+        self._handle: Any = None
+        parameter_is_known = parameter is not None
+        if parameter is not None:  # what backward calls is no Python function, because those cost more
+            self._handle = parameter.register_post_accumulate_grad_hook(functools.partial(next, arrivals))
+
+    def leave(self, optimizer: Any) -> None:
+        """Take the hook off. optimizer: as before, or None if it is gone."""
         if self._handle is not None:
             self._handle.remove()
-            p = self._ref()
-            if p is not None:
+            p = None if optimizer is None else param_at(self._place, optimizer)
+            if id(p) == self._key:
                 tidied(p)
 
 
@@ -91,32 +122,34 @@ class Patrol:
 
     def __init__(self, first: int = FIRST, between: int = BETWEEN, alone: Callable[[], bool] = lambda: True) -> None:
         self._ends, self._between, self._alone = first, between, alone
-        self._deafness = LATER
+        self._eager, self._deafness = EAGER, LATER
         self._sentinel: Sentinel | None = None
 
-    @property
-    def taken(self) -> int:
+    def taken(self, optimizer: Any) -> int:
         """How many steps nobody has looked at closely since the watch was disarmed."""
-        return 0 if self._sentinel is None else self._sentinel.taken()
+        return 0 if self._sentinel is None else self._sentinel.taken(optimizer)
 
     def is_over(self, steps: int, calm: bool) -> bool:
         """After a step that was watched closely: whether a sentinel will do again."""
         return calm and steps >= self._ends and self._alone()
 
-    def leave(self, steps: int, lives: list[Life], groups: int, wake: Callable[[int], None]) -> Callable[..., None]:
-        """The watch has been disarmed after this step; these were the lives of its parameters, in so many groups.
+    def leave(
+        self, steps: int, lives: list[Life], optimizer: Any, wake: Callable[[int], None], seat: Seat
+    ) -> Callable[..., None]:
+        """The watch over an optimizer has been disarmed after this step; these were the lives of its parameters.
 
-        Gives what is to be called after each step from now on, until it has called ``wake``.
+        Gives what is to be called after each step from now on, from that seat, until it has called ``wake``.
         """
         used = (life.parameter for life in lives if life.natural and life.step == steps)
         seen = next((p for p in used if p is not None and p.requires_grad and p.is_leaf), None)
-        self._sentinel = Sentinel(seen, self._deafness, self._between, groups, wake)
+        self._sentinel = Sentinel(optimizer, seen, self._eager, self._deafness, self._between, wake, seat)
+        self._eager = 0
         self._deafness = min(2 * self._deafness, LONGEST)
         return self._sentinel.stepped
 
-    def come_back(self, steps: int) -> None:
-        """The sentinel has called, or the watch ends."""
+    def come_back(self, steps: int, optimizer: Any) -> None:
+        """The sentinel has called, or the watch ends. optimizer: None if it is gone."""
         self._ends = steps + LATER
         sentinel, self._sentinel = self._sentinel, None
         if sentinel is not None:
-            sentinel.leave()
+            sentinel.leave(optimizer)

@@ -14,7 +14,7 @@ from zerograd.lifecycle import verdicts
 from zerograd.lifecycle.findings import Finding
 from zerograd.lifecycle.forwards import Forwards
 from zerograd.lifecycle.judging import Judge
-from zerograd.lifecycle.light import Light
+from zerograd.lifecycle.light import Light, Seat
 from zerograd.lifecycle.lives import (
     BY_HAND,
     CONSUMED,
@@ -77,7 +77,7 @@ class Watch:
         self._patrol = patrol
         self._before_handle: Any = None
         self._light = Light(self._after)
-        self._after_handle = optimizer.register_step_post_hook(self._light)
+        self._seat = Seat(optimizer, self._light)
         self.arm()
 
     # ---------------------------------------------------------------------------------------------------- hooks
@@ -113,9 +113,9 @@ class Watch:
         if not self.live:
             return
         self.live = False
-        self._after_handle.remove()
+        self._seat.remove(self.optimizer())
         if self._patrol is not None:
-            self._patrol.come_back(self.steps)
+            self._patrol.come_back(self.steps, self.optimizer())
         self.disarm()
 
     def _hook_zero_grad(self, optimizer: Any) -> None:
@@ -240,16 +240,17 @@ class Watch:
             if self._patrol is not None and self._patrol.is_over(self.steps, self.judge.is_calm(self.steps)):
                 lives = self._lives
                 self.disarm()
-                groups = len(optimizer.param_groups)
-                self._light.hook = self._patrol.leave(self.steps, lives, groups, self.rise)
+                self._light.hook = self._patrol.leave(self.steps, lives, optimizer, self.rise, self._seat)
 
     def rise(self, steps: int | None = None) -> None:
         """Look closely again, if nobody does. steps: after a step, how many nobody has looked at; None: at any time."""
         if self._armed or self._patrol is None:
             return
+        optimizer = self.optimizer()
         self._light.hook = self._after
-        self.steps += self._patrol.taken if steps is None else steps
-        self._patrol.come_back(self.steps)
+        self.steps += self._patrol.taken(optimizer) if steps is None else steps
+        self._seat.wake(optimizer)
+        self._patrol.come_back(self.steps, optimizer)
         self.arm()
         if steps is not None:
             self._consume()
@@ -357,7 +358,7 @@ class Watch:
         self.judge.close()
         optimizer = self.optimizer()
         if optimizer is not None:
-            steps = self.steps + (self._patrol.taken if self._patrol is not None else 0)
+            steps = self.steps + (self._patrol.taken(optimizer) if self._patrol is not None else 0)
             self._states.look(optimizer, f"after step {steps}", steps, self._where, self._names)
 
 
