@@ -182,7 +182,7 @@ def _handed_over(module: Module) -> Iterator[tuple[Path, Cycle]]:
         if not names or not module.cycles(function.node):
             continue
         text = text_of(module, function.node)
-        stepping = (line for line in text.split("\n") if "step(" in line)
+        stepping = (line for line in text.split("\n") if "step" in line)
         if not all(steps_otherwise(name) for line in stepping for name in ANY_STEP.findall(line)):
             continue
         if TAKES_OVER.search(text) or (backward := _in_a_loop(function.node, module)) is None:
