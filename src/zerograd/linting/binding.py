@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from zerograd.linting.instances import assigned, modules_of, origins_of, wrapped_by
+from zerograd.linting.instances import assigned, modules_of, origins_of
 from zerograd.linting.modules import Module
 from zerograd.linting.naming import used_names
 from zerograd.linting.paths import DEPTH, WRAPPERS, Frame, Path, bare, frame_of, name_of
@@ -31,7 +31,8 @@ class Binder:
         self._optimizers: dict[Path, bool | None] = {}
         self._modules: dict[Path, frozenset[Path] | None] = {}
         self._origins: dict[Path, frozenset[object]] = {}
-        self._wrapped: dict[Path, frozenset[Path]] = {}
+        self.wrapped: dict[Path, frozenset[Path]] = {}
+        """The optimizers that an optimizer was made from."""
         self.quiet: set[tuple[ast.AST, frozenset[tuple[str, Path]]]] = set()
         """Functions in which nothing happens to gradients, with what their parameters stand for."""
         self.contained: set[ast.AST] = set()
@@ -250,25 +251,12 @@ class Binder:
             self._modules[path] = modules_of(self, path)
         return self._modules[path]
 
-    def wrapped(self, path: Path) -> frozenset[Path]:
-        """The optimizers that an optimizer was made from: ``Noam(optimizer)``."""
-        if path not in self._wrapped:
-            self._wrapped[path] = wrapped_by(self, path)
-        return self._wrapped[path]
-
     def origins(self, path: Path) -> frozenset[object]:
         """What makes two paths one thing: the path, the calls that it was made by, the paths assigned to it."""
         if path not in self._origins:
             self._origins[path] = frozenset({path})
             self._origins[path] = origins_of(self, path)
         return self._origins[path]
-
-    def is_some_element(self, path: Path) -> bool:
-        """Whether a path is of any element of a collection: of what a loop walks through, or ``agents[i]``."""
-        root = Path(path.home, path.parts[:1])
-        return any(part.startswith("[?") for part in path.parts) or any(
-            value.how.startswith("item") for value in self.values(root)
-        )
 
     def find_callee(self, node: ast.expr, frame: Frame) -> tuple[Function, Frame, Path | None] | None:
         """The function that is called: itself, the frame that it was defined in, and the instance of a method."""

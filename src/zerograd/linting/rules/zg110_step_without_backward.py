@@ -10,7 +10,6 @@ from zerograd.linting.discards import discarded
 from zerograd.linting.losses import computes_a_loss_for_nothing
 from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, OTHER, STEP, UNKNOWN, View
-
 from zerograd.linting.unseen import is_of_a_known_class, may_go_backward
 
 
