@@ -74,6 +74,11 @@ def test_comments() -> None:
 
 def test_configuration(folder: Path) -> None:
     (folder / "wrong.py").write_text(WRONG)
+    (folder / "odd.py").write_text("for x in\n# optimizer.step()\n")
+    for line, code in (('ignore = ["ZG101"]', 1), ('ignore = ["ZG000", "ZG101"]', 0)):
+        (folder / "pyproject.toml").write_text(f"[tool.zerograd.lint]\n{line}\n")
+        assert main(["lint", "."]) == code
+    (folder / "odd.py").unlink()
     for line, code in (('ignore = ["ZG101"]', 0), ('select = ["ZG103"]', 0), ('exclude = ["wr*.py"]', 0), ("", 1)):
         (folder / "pyproject.toml").write_text(f"[tool.zerograd.lint]\n{line}\n")
         assert main(["lint", "."]) == code
@@ -87,6 +92,9 @@ def test_standard_input() -> None:
     done = subprocess.run(command, input=WRONG.encode(), capture_output=True, check=False)
     assert done.returncode == 1
     assert b"<stdin>:4:5: error ZG101" in done.stdout
+    cells = json.dumps({"cells": [{"cell_type": "code", "source": WRONG}]})
+    done = subprocess.run(command, input=cells.encode(), capture_output=True, check=False)
+    assert b"<stdin>:cell 1:4:5: error ZG101" in done.stdout
 
 
 def test_a_notebook_names_cell_and_line(folder: Path) -> None:
@@ -101,6 +109,14 @@ def test_a_notebook_names_cell_and_line(folder: Path) -> None:
     path.write_text(json.dumps({"cells": cells}))
     (found,) = check_file(path, Configuration())
     assert (found.cell, found.line, found.code) == (3, 2, "ZG101")
+
+
+def test_a_program_saved_from_a_notebook_keeps_its_lines(folder: Path) -> None:
+    path = folder / "book.py"
+    path.write_text(f"!pip install torch\nfiles = !ls\n{WRONG}\nif True:\n    %cd content\n")
+    assert [(found.line, found.code) for found in check_file(path, Configuration())] == [(6, "ZG101")]
+    path.write_text(f"!pip install torch\nfor x in\n{WRONG}")
+    assert [found.code for found in check_file(path, Configuration())] == ["ZG000"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from zerograd.cli.parser import Parser
 from zerograd.errors import UsageError, nearest
 from zerograd.linting.configuration import Configuration, configured, files_of, no_such_file
 from zerograd.linting.finding import Finding
-from zerograd.linting.reading import Source, UnreadableError, decoded, read_source
+from zerograd.linting.reading import UnreadableError, decoded, read_source, source_of
 
 DESCRIPTION = """\
 Read training programs and tell what is wrong with the order and the place of
@@ -78,9 +78,10 @@ def _of_stdin(configuration: Configuration) -> list[Finding]:
 
     try:
         text = decoded(sys.stdin.buffer.read())
+        source = source_of("<stdin>", text, text.startswith("{") and '"cells"' in text)
     except UnreadableError as error:
         raise UsageError(f"The standard input {error.message}.") from None
-    return check_source(Source("<stdin>", text), configuration)
+    return check_source(source, configuration)
 
 
 def _page(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from zerograd.linting.instances import assigned, modules_of, origins_of, wrapped_by
+from zerograd.linting.instances import assigned, modules_of, origins_of
 from zerograd.linting.likeness import is_like_an_optimizer
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import DEPTH, WRAPPERS, Frame, Path, bare, frame_of, name_of
@@ -34,7 +34,8 @@ class Binder:
         self.parts: dict[tuple[ast.expr, Path], Path | None] = {}
         self.methods: dict[tuple[ast.expr, Path, Scope], Callee | None] = {}
         """What was found of expressions that begin with a name that is bound to a path."""
-        self._wrapped: dict[Path, frozenset[Path]] = {}
+        self.wrapped: dict[Path, frozenset[Path]] = {}
+        """The optimizers that an optimizer was made from."""
         self.quiet: set[tuple[ast.AST, frozenset[tuple[str, Path]]]] = set()
         """Functions in which nothing happens to gradients, with what their parameters stand for."""
         self.contained: set[ast.AST] = set()
@@ -248,25 +249,12 @@ class Binder:
             self._modules[path] = modules_of(self, path)
         return self._modules[path]
 
-    def wrapped(self, path: Path) -> frozenset[Path]:
-        """The optimizers that an optimizer was made from: ``Noam(optimizer)``."""
-        if path not in self._wrapped:
-            self._wrapped[path] = wrapped_by(self, path)
-        return self._wrapped[path]
-
     def origins(self, path: Path) -> frozenset[object]:
         """What makes two paths one thing: the path, the calls that it was made by, the paths assigned to it."""
         if path not in self._origins:
             self._origins[path] = frozenset({path})
             self._origins[path] = origins_of(self, path)
         return self._origins[path]
-
-    def is_some_element(self, path: Path) -> bool:
-        """Whether a path is of any element of a collection: of what a loop walks through, or ``agents[i]``."""
-        root = Path(path.home, path.parts[:1])
-        return any(part.startswith("[?") for part in path.parts) or any(
-            value.how.startswith("item") for value in self.values(root)
-        )
 
     def find_callee(self, node: ast.expr, frame: Frame) -> Callee | None:
         """The function that is called."""

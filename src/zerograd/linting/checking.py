@@ -43,17 +43,19 @@ def check_source(
         module = files.load(source)
         told = _once(list(told_of(module, configuration)))
     except UnreadableError as error:
-        return [
-            Finding.at(
-                source, error.line, max(error.column - 1, 0), UNREADABLE, "warning", f"unreadable: {error.message}"
-            )
-        ]
+        return _unreadable(source, error, configuration)
     except RecursionError:
-        message = "unreadable: nested too deeply to be checked"
-        return [Finding.at(source, 1, 0, UNREADABLE, "warning", message)]
+        return _unreadable(source, UnreadableError("nested too deeply to be checked"), configuration)
     marks = comments(source)
     own = kept([pair for pair in told if pair[0].path == source.path], marks)
     return sorted({*own, *_of_others(told, module, files), *unused(marks, configuration.codes, source)})
+
+
+def _unreadable(source: Source, error: UnreadableError, configuration: Configuration) -> list[Finding]:
+    if UNREADABLE not in configuration.codes:
+        return []
+    column, message = max(error.column - 1, 0), f"unreadable: {error.message}"
+    return [Finding.at(source, error.line, column, UNREADABLE, "warning", message)]
 
 
 def _files(roots: tuple[Path, ...] = ()) -> Files:
@@ -119,8 +121,7 @@ def check_file(path: Path, configuration: Configuration, files: Files | None = N
     try:
         source = read_source(path)
     except UnreadableError as error:
-        empty = Source(str(path), "")
-        return [Finding.at(empty, error.line, 0, UNREADABLE, "warning", f"unreadable: {error.message}")]
+        return _unreadable(Source(str(path), ""), error, configuration)
     return check_source(source, configuration, files)
 
 

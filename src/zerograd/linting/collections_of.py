@@ -45,6 +45,14 @@ def is_another_each_time(path: Path, loop: Loop) -> bool:
     return not names_in(loop.node.target).isdisjoint({path.parts[0], *indices})
 
 
+def is_some_element(binder: Binder, path: Path) -> bool:
+    """Whether a path is of any element of a collection: of what a loop walks through, or ``agents[i]``."""
+    root = Path(path.home, path.parts[:1])
+    return any(part.startswith("[?") for part in path.parts) or any(
+        value.how.startswith("item") for value in binder.values(root)
+    )
+
+
 def _counted(target: ast.expr, iterable: ast.expr) -> tuple[ast.expr, ast.expr]:
     """``for i, x in enumerate(xs)`` as ``for x in xs``."""
     parts: list[ast.expr] = getattr(target, "elts", [])

@@ -17,6 +17,9 @@ from zerograd.stand_ins import Any, dataclass
 CODES = tuple(code for code in NAMES if code < "ZG8")
 """The codes of the rules; hazards from ZG801 on show while a program runs. ``rules`` holds what is checked."""
 
+REMARKS = ("ZG000", "ZG100")
+"""What is said beside the rules, of files that can't be read and of comments. It can be ignored, not selected."""
+
 KEYS = ("select", "ignore", "exclude")
 SKIPPED = frozenset({"__pycache__", "node_modules", "build", "dist", "site-packages", ".git", ".venv", "venv"})
 """Folders that are not looked into when a folder above them is checked."""
@@ -27,7 +30,7 @@ SUFFIXES = (".py", ".pyw", ".ipynb")
 class Configuration:
     """``codes``: the rules that are applied. ``exclude``: patterns of files and folders, relative to ``base``."""
 
-    codes: frozenset[str] = frozenset(CODES)
+    codes: frozenset[str] = frozenset((*CODES, *REMARKS))
     exclude: tuple[str, ...] = ()
     base: Path = Path()
 
@@ -56,18 +59,18 @@ def configured(
     table = _table(file) if file is not None else {}
     chosen = list(select) or _strings(table, "select", file)
     left_out = [*_strings(table, "ignore", file), *ignore]
-    codes = frozenset(_expanded(chosen) if chosen else CODES) - frozenset(_expanded(left_out))
+    codes = {*(_expanded(chosen, CODES) if chosen else CODES), *REMARKS} - {*_expanded(left_out, (*CODES, *REMARKS))}
     patterns = (*_strings(table, "exclude", file), *exclude)
-    return Configuration(codes, patterns, file.parent if file is not None else start)
+    return Configuration(frozenset(codes), patterns, file.parent if file is not None else start)
 
 
-def _expanded(codes: Iterable[str]) -> list[str]:
+def _expanded(codes: Iterable[str], known: Sequence[str]) -> list[str]:
     """ZG1 stands for all codes that begin with it."""
     found = []
     for code in codes:
-        fitting = [known for known in CODES if known.startswith(code.upper())]
+        fitting = [one for one in known if one.startswith(code.upper())]
         if not fitting:
-            raise UsageError(f"There is no rule {code!r}. {did_you_mean(code.upper(), CODES)}")
+            raise UsageError(f"There is no rule {code!r}. {did_you_mean(code.upper(), known)}")
         found += fitting
     return found
 

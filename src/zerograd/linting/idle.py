@@ -6,6 +6,7 @@ import ast
 import re
 
 from zerograd.linting.binding import Binder
+from zerograd.linting.instances import wrapped_by
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import KEY, Path, name_of
 from zerograd.linting.patterns import pattern
@@ -64,7 +65,7 @@ def never_steps(module: Module, path: Path, binder: Binder, around: ast.AST | No
     """Whether nothing that sees an optimizer may step it. ``around``: where that would have to be."""
     if isinstance(path.home, Class) and _parent_may_step(path.home, words_of(path), binder, around):
         return False
-    if any(steps(words_of(inner), text_of(module, inner.home.node)) for inner in binder.wrapped(path)):
+    if any(steps(words_of(inner), text_of(module, inner.home.node)) for inner in wrapped_by(binder, path)):
         return False
     node, words = path.home.node, words_of(path)
     own = text_of(module, node)

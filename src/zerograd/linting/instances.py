@@ -47,7 +47,13 @@ def origins_of(binder: Binder, path: Path) -> frozenset[object]:
 
 
 def wrapped_by(binder: Binder, path: Path) -> frozenset[Path]:
-    """The optimizers that are handed to the calls which make something."""
+    """The optimizers that an optimizer was made from: ``Noam(optimizer)``."""
+    if path not in binder.wrapped:
+        binder.wrapped[path] = _wrapped_by(binder, path)
+    return binder.wrapped[path]
+
+
+def _wrapped_by(binder: Binder, path: Path) -> frozenset[Path]:
     values, instance = assigned(binder, path)
     found: set[Path] = set()
     for value in values:

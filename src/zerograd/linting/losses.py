@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from zerograd.linting.paths import name_of
 from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import EXCHANGES, is_harmless, snake, suspicion
-from zerograd.linting.trees import names_in, walk_tree
+from zerograd.linting.trees import walk_tree
 
 LOSS = pattern(r"loss|(?:^|_)err(?:or)?(?:_|$)|(?:^|_)cost(?:_|$)|objective|criterion_out")
 NO_LOSS = pattern(r"mask|weight|coef|(?:^|_)(?:fn|func|type|name|meter|scale|log|history|dict)s?(?:_|$)")
@@ -57,9 +57,10 @@ def _losses(tree: ast.AST) -> Iterator[str]:
 
 def _collecting(node: ast.AST, losses: set[str]) -> Iterator[str]:
     """The names of a collection of losses: ``losses = [loss_1, loss_2]``."""
-    if isinstance(node, ast.Assign) and isinstance(node.value, (ast.List, ast.Tuple, ast.Dict)):
-        if not losses.isdisjoint(names_in(node.value)):
-            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+    if not isinstance(node, ast.Assign) or not isinstance(node.value, (ast.List, ast.Tuple)):
+        return
+    if any(isinstance(part, ast.Name) and part.id in losses for part in node.value.elts):
+        yield from (target.id for target in node.targets if isinstance(target, ast.Name))
 
 
 def _sounds_like_a_loss(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import warnings
 from bisect import bisect_right
 from pathlib import Path
@@ -14,8 +15,14 @@ from zerograd.stand_ins import dataclass, field
 MAGIC = pattern(r"^(\s*)(?:[%!?].*|.*[^\s#'\"]\?{1,2}\s*|\w[\w, ]*=\s*[!%].*)$")
 """A line of a notebook that is IPython's and not Python's."""
 
+SHELL = pattern(r"^([^\S\n]*)(?:[%!]|\w[\w, ]*=\s*[!%]).*$", re.MULTILINE)
+"""Those of them that are found in programs: ``!pip install torch``."""
+
 DECLARES = pattern(rb"coding|\A\xef\xbb\xbf")
 """What a file has at its beginning that may be in another encoding than UTF-8, or has a mark of it."""
+
+VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""Files are read with the grammar of the Python that runs this: what a later one has brought is no Python for it."""
 
 RELEVANT = pattern(r"zero_grad|backward|\bstep\b|optim", re.IGNORECASE)
 """What a file has, somewhere, that has to do with gradients at all."""
@@ -87,7 +94,9 @@ class Source:
                 warnings.simplefilter("ignore")  # a file's invalid escapes are not our matter
                 return ast.parse(self.text)
         except SyntaxError as error:
-            raise UnreadableError(f"not valid Python: {error.msg}", error.lineno or 1, error.offset or 1) from None
+            raise UnreadableError(
+                f"not valid Python {VERSION}: {error.msg}", error.lineno or 1, error.offset or 1
+            ) from None
         except (ValueError, RecursionError, MemoryError) as error:
             raise UnreadableError(f"not readable as Python: {error}") from None
 
@@ -98,8 +107,27 @@ def read_source(path: Path) -> Source:
         data = path.read_bytes()
     except OSError as error:
         raise UnreadableError(f"can't be read: {error.strerror or error}") from None
-    text = decoded(data)
-    return notebook(str(path), text) if path.suffix == ".ipynb" else Source(str(path), text)
+    return source_of(str(path), decoded(data), path.suffix == ".ipynb")
+
+
+def source_of(path: str, text: str, of_notebook: bool) -> Source:
+    """A source from its text. A program that was saved from a notebook may have IPython's own lines in it, too."""
+    if of_notebook:
+        return notebook(path, text)
+    if SHELL.search(text) and not _is_python(text):
+        plain = "\n".join(SHELL.sub(r"\1pass", line) for line in text.split("\n"))
+        text = plain if _is_python(plain) else text
+    return Source(path, text)
+
+
+def _is_python(text: str) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def decoded(data: bytes) -> str:
@@ -158,11 +186,6 @@ def _python_of(code: str) -> list[str]:
         return [""] * len(lines)
     plain = [MAGIC.sub(r"\1pass", line) if "%" in line or "!" in line or "?" in line else line for line in lines]
     for candidate in (lines, plain):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                ast.parse("\n".join(candidate))
+        if _is_python("\n".join(candidate)):
             return candidate
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
     return [""] * len(lines)

@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from functools import cached_property
 
 from zerograd.linting.binding import Binder
+from zerograd.linting.collections_of import is_some_element
 from zerograd.linting.graph import Event, Graph, Loop, reach
+from zerograd.linting.instances import wrapped_by
 from zerograd.linting.paths import Path
 from zerograd.stand_ins import Final, dataclass, field
 
@@ -184,10 +186,10 @@ def related(binder: Binder, one: Path, other: Path) -> bool | None:
     """Whether two paths are the same optimizer; None if that can't be told."""
     if one == other or binder.origins(one) & binder.origins(other):
         return True
-    if one in binder.wrapped(other) or other in binder.wrapped(one):
+    if one in wrapped_by(binder, other) or other in wrapped_by(binder, one):
         return None  # whether its step is one of the optimizer in it, its class alone knows
     if one.home is not other.home:
-        elements = one.last == other.last and all(binder.is_some_element(path) for path in (one, other))
+        elements = one.last == other.last and all(is_some_element(binder, path) for path in (one, other))
         return None if elements else False
     shorter, longer = sorted((one.parts, other.parts), key=len)
     if longer[: len(shorter)] == shorter:

@@ -66,7 +66,7 @@ def kept(findings: list[tuple[Finding, frozenset[int]]], found: list[Comment]) -
 def unused(found: list[Comment], checked: frozenset[str], source: Source) -> list[Finding]:
     """A finding for each ignore comment, or code in one, that suppressed nothing of what was checked."""
     told = []
-    for comment in found:
+    for comment in found if UNUSED in checked else ():
         if comment.accumulate or (comment.codes and not comment.codes & checked):
             continue
         idle = sorted(comment.codes - comment.used) if comment.codes else ([] if comment.used else ["anything"])

@@ -86,12 +86,16 @@ def _is_made_from_modules(path: Path, binder: Binder) -> bool:
     if CRITERION.search(snake(path.last)) or is_harmless(path.last):
         return False
     calls = _calls_of(path, binder)
-    return bool(calls) and all(
-        (words := _maker(value, binder))
-        and words[-1][:1].isupper()
-        and words[0] != "torch"
-        and not PLAIN_CLASS.search(words[-1])
-        and binder.find_class(bare(value.expression).func, value.scope) is None  # type: ignore[attr-defined]
-        and held_by(path, binder) in ("modules", "all")
-        for value in calls
+    return (
+        bool(calls)
+        and all(
+            (words := _maker(value, binder))
+            and bare(value.expression) is value.expression  # what is moved to a device is a module
+            and words[-1][:1].isupper()
+            and words[0] != "torch"
+            and not PLAIN_CLASS.search(words[-1])
+            and binder.find_class(bare(value.expression).func, value.scope) is None  # type: ignore[attr-defined]
+            and held_by(path, binder) in ("modules", "all")
+            for value in calls
+        )
     )
