@@ -14,6 +14,7 @@ from zerograd.linting.receivers import sounds_like_an_optimizer
 from zerograd.linting.scopes import Class, Function
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
 from zerograd.linting.trees import names_in
+from zerograd.linting.ways import constant_at, known_at, opposite
 from zerograd.linting.windowing import is_constant, sort_of
 from zerograd.stand_ins import dataclass
 
@@ -24,6 +25,7 @@ BY_HAND = pattern(
     r"|clear_grad|reset_grad|zero_gradients|del \w+\.grad|clean_grad|zerograd\("
 )
 
+NOT_FINITE = pattern(r"^not [\w.]*isfinite\(|isnan\(|isinf\(")
 OPTIMIZER = pattern(r"\boptim\b|Optim")
 
 
@@ -57,7 +59,7 @@ def uncleared(context: Context) -> Iterator[Cycle]:
         for node in view.of(STEP):
             if view.are(view.before(node, BACKWARD, FOREIGN, STEP, CLEAR, UNKNOWN) - {-1}, CLEAR):
                 continue  # it uses nothing: another rule's matter
-            if _is_cleared_with_it(view, node):
+            if _is_cleared_with_it(context, view, node):
                 continue
             for loop in reversed(context.graph.loops[node]):
                 following = _following(context, view, node, loop)
@@ -80,7 +82,7 @@ def _following(context: Context, view: View, step: int, loop: Loop) -> set[int]:
     """
     guards = view.graph.guards
     held = {(guard.statement, guard.holds) for guard in guards[step] if is_constant(guard, loop)}
-    opposite = {(statement, not holds) for statement, holds in held}
+    contrary = {(statement, not holds) for statement, holds in held}
     passed = {
         node
         for node, kind in view.kinds.items()
@@ -93,7 +95,7 @@ def _following(context: Context, view: View, step: int, loop: Loop) -> set[int]:
     def ends(at: int) -> bool:
         if at in events or loop not in view.graph.loops[at]:
             return True
-        return bool(opposite) and any((guard.statement, guard.holds) in opposite for guard in guards[at])
+        return bool(contrary) and any((guard.statement, guard.holds) in contrary for guard in guards[at])
 
     reached = walk(view.graph.following, view.graph.following[step], ends)
     return {
@@ -101,7 +103,7 @@ def _following(context: Context, view: View, step: int, loop: Loop) -> set[int]:
         for at in reached
         if at in events
         and loop in view.graph.loops[at]
-        and not any((guard.statement, guard.holds) in opposite for guard in guards[at])
+        and not any((guard.statement, guard.holds) in contrary for guard in guards[at])
     }
 
 
@@ -112,20 +114,27 @@ def _is_used(view: View, backwards: set[int]) -> bool:
 
 def _is_unguarded(view: View, step: int, loop: Loop) -> bool:
     inner = view.graph.guards[loop.header]
-    return all(guard in inner or is_constant(guard, loop) for guard in view.graph.guards[step])
+    return all(
+        guard in inner or is_constant(guard, loop) or NOT_FINITE.search(guard.words) for guard in view.graph.guards[step]
+    )
 
 
 def _is_now_and_then(guard: Guard, loop: Loop, context: Context) -> bool:
-    return guard not in context.graph.guards[loop.header] and sort_of(guard, loop, context) == "modulo"
+    """Whether a condition holds for every other iteration or so, or only where a loss is not finite."""
+    if guard in context.graph.guards[loop.header]:
+        return False
+    return sort_of(guard, loop, context) == "modulo" or (guard.holds and bool(NOT_FINITE.search(guard.words)))
 
 
-def _is_cleared_with_it(view: View, step: int) -> bool:
-    """Whether a clear stands under a condition of the same words as one of the step's."""
+def _is_cleared_with_it(context: Context, view: View, step: int) -> bool:
+    """Whether a clear stands under a condition of the same words as one of the step's, and not in another branch."""
     guards = view.graph.guards
     mine = {(guard.words, guard.holds) for guard in guards[step]}
+    barred = opposite(constant_at(context, step)) if mine else set()
     return bool(mine) and any(
         guard not in guards[step] and (guard.words, guard.holds) in mine
         for node in view.clears
+        if barred.isdisjoint(known_at(guards[node]))
         for guard in guards[node]
     )
 

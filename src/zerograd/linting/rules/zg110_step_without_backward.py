@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from zerograd.linting.context import Context, Told
 from zerograd.linting.discards import discarded
 from zerograd.linting.losses import computes_a_loss_for_nothing
+from zerograd.linting.missing_on_a_way import without_backward
 from zerograd.linting.paths import Path
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, OTHER, STEP, UNKNOWN, View
 
 
 def check(context: Context) -> Iterator[Told]:
     taken: set[tuple[Path, int]] | None = None
+    told: set[int] = set()
     for view in context.views:
         for node in view.of(STEP):
             if not _finds_nothing(context, view, node):
@@ -22,12 +24,25 @@ def check(context: Context) -> Iterator[Told]:
             if (view.path, node) in taken:
                 continue
             step = view.event(node)
+            told.add(node)
             yield context.tell(
                 "ZG110",
                 step,
                 f"`{view.path}` steps at {context.line(step)} and no backward comes before: "
                 f"the loss is computed for nothing; call `loss.backward()` before the step",
             )
+
+    for found in without_backward(context):
+        if found.node in told or (taken and (found.view.path, found.node) in taken):
+            continue
+        step = found.view.event(found.node)
+        yield context.tell(
+            "ZG110",
+            step,
+            f"`{found.view.path}` steps at {context.line(step)} and no backward comes before{found.where}: "
+            f"the loss is computed for nothing there; call `loss.backward()` before the step",
+            "warning",
+        )
 
 
 def _finds_nothing(context: Context, view: View, node: int) -> bool:

@@ -12,6 +12,7 @@ from zerograd.linting.finding import Finding
 from zerograd.linting.idle import TAKES_OVER, are_used, is_given_one_thing_twice, never_steps, steps, text_of
 from zerograd.linting.left_behind import unstepped
 from zerograd.linting.lines import within
+from zerograd.linting.missing_on_a_way import without_step
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.patterns import pattern
@@ -57,6 +58,15 @@ def check_flow(context: Context) -> Iterator[Told]:
             f"backward {context.line(backward)}, zero {context.line(clear)}, and `{found.view.path}` does not step: "
             f"the gradients are made for nothing; call `{found.view.path}.step()` after backward",
             also=[clear],
+        )
+
+    for way in without_step(context):
+        backward = way.view.event(way.node)
+        yield context.tell(
+            "ZG113",
+            backward,
+            f"backward {context.line(backward)}, and `{way.view.path}` does not step{way.where}: "
+            f"the gradients are made for nothing there; call `{way.view.path}.step()` after backward",
         )
 
 
