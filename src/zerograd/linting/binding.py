@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from zerograd.linting.modules import Module
-from zerograd.linting.naming import used_names
+from zerograd.linting.naming import asked_to_be_an_optimizer, used_names
 from zerograd.linting.parameters_of import collected
 from zerograd.linting.paths import DEPTH, WRAPPERS, Frame, Path, bare, frame_of, name_of
 from zerograd.linting.receivers import (
@@ -195,7 +195,8 @@ class Binder:
             if len(whole.parts) and self.is_optimizer(whole):
                 return True
         name = path.last
-        if sounds_like_an_optimizer(name) or _has_a_key_like_one(path):
+        asked = asked_to_be_an_optimizer(name, path.home.module.text)
+        if asked or sounds_like_an_optimizer(name) or _has_a_key_like_one(path):
             return True
         if steps_otherwise(name) or any(_is_of_others(value) for value in self.values(path)):
             return None

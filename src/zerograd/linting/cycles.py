@@ -6,12 +6,12 @@ import ast
 from collections.abc import Iterator
 
 from zerograd.linting.context import Context, shared
-from zerograd.linting.graph import Event, Graph, Guard, Loop, walk
+from zerograd.linting.graph import Event, Graph, Guard, Loop, reach, walk
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import KEY, Path
 from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import sounds_like_an_optimizer
-from zerograd.linting.scopes import Class, Function
+from zerograd.linting.scopes import Class, Function, Scope
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
 from zerograd.linting.trees import names_in
 from zerograd.linting.ways import constant_at, known_at, opposite
@@ -45,9 +45,17 @@ class Cycle:
 
     @property
     def is_cleared_outside(self) -> bool:
-        """Whether it is cleared, but nowhere in the loop."""
+        """Whether it is cleared, but nowhere in the loop, and before it."""
         loops = self.view.graph.loops
-        return bool(self.cleared) and all(self.loop not in loops[node] for node in self.cleared)
+        return bool(self.leading) and all(self.loop not in loops[node] for node in self.cleared)
+
+    @property
+    def leading(self) -> list[int]:
+        """The clears that a run may come from to the loop."""
+        graph = self.view.graph
+        if self.loop is None:
+            return self.cleared
+        return [node for node in self.cleared if self.loop.header in reach(graph.following, node, set())]
 
 
 @shared
@@ -115,7 +123,8 @@ def _is_used(view: View, backwards: set[int]) -> bool:
 def _is_unguarded(view: View, step: int, loop: Loop) -> bool:
     inner = view.graph.guards[loop.header]
     return all(
-        guard in inner or is_constant(guard, loop) or NOT_FINITE.search(guard.words) for guard in view.graph.guards[step]
+        guard in inner or is_constant(guard, loop) or NOT_FINITE.search(guard.words)
+        for guard in view.graph.guards[step]
     )
 
 
@@ -231,7 +240,8 @@ def _lives_on(context: Context, view: View) -> bool:
         known = bool(context.binder.values(whole)) or _is_declared(context, home, whole)
         return known and context.function is not None and context.function.name != "__init__"
     if home is not context.scope and home.parent is not None:
-        return context.binder.constructor(view.path) is not None  # a function around, which has made it
+        made = context.binder.constructor(view.path) is not None  # a function around, which has made it
+        return made or _is_handed_over(context, view)
     if home.parent is None:
         return context.binder.constructor(view.path) is not None
     given = context.binder.values(view.path)
@@ -254,7 +264,9 @@ def _is_declared(context: Context, home: Class, path: Path) -> bool:
 
 
 def _is_handed_over(context: Context, view: View) -> bool:
-    return view.path.home is context.scope and view.path.parts[0] in context.scope.parameters
+    """Whether it is a parameter, of the function itself or of one around it."""
+    home = view.path.home
+    return isinstance(home, Scope) and view.path.parts[0] in home.parameters
 
 
 def _makes_its_loss(context: Context, backward: Event) -> bool:

@@ -87,9 +87,12 @@ def is_constant(guard: Guard, loop: Loop) -> bool:
 
 
 def names_without_calls(test: ast.expr) -> frozenset[str] | None:
-    """The names in a condition; None if it calls anything."""
+    """The names in a condition; None if it calls anything but ``isinstance``."""
     nodes = list(walk_tree(test))
-    return None if any(isinstance(node, ast.Call) for node in nodes) else frozenset(map(_name, nodes)) - {""}
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    if any(getattr(call.func, "id", "") != "isinstance" for call in calls):
+        return None
+    return frozenset(map(_name, nodes)) - {"", "isinstance"}
 
 
 def spelt_out(test: ast.expr, context: Context) -> ast.expr:

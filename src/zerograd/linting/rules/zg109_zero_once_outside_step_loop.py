@@ -13,7 +13,7 @@ def check(context: Context) -> Iterator[Told]:
         if not cycle.is_cleared_outside:
             continue
         view = cycle.view
-        clear, step, backward = view.event(cycle.cleared[0]), view.event(cycle.step), view.event(cycle.backward)
+        clear, step, backward = view.event(cycle.leading[-1]), view.event(cycle.step), view.event(cycle.backward)
         yield context.tell(
             "ZG109",
             clear,

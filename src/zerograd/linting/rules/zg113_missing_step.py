@@ -19,6 +19,7 @@ from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import sounds_like_an_optimizer, steps_otherwise
 from zerograd.linting.scopes import Class, Scope
 from zerograd.linting.trees import names_in, walk_tree
+from zerograd.linting.wasted import wasted
 from zerograd.stand_ins import dataclass
 
 CLEARED = pattern(r"\b((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
@@ -67,6 +68,18 @@ def check_flow(context: Context) -> Iterator[Told]:
             backward,
             f"backward {context.line(backward)}, and `{way.view.path}` does not step{way.where}: "
             f"the gradients are made for nothing there; call `{way.view.path}.step()` after backward",
+        )
+
+    for waste in wasted(context):
+        if waste.step is not None:
+            continue
+        backward, clear = waste.view.event(waste.backward), waste.view.event(waste.clear)
+        yield context.tell(
+            "ZG113",
+            backward,
+            f"backward {context.line(backward)}, zero {context.line(clear)}, and no step of `{waste.view.path}` between: "
+            f"the gradients are made for nothing; call `{waste.view.path}.step()` after this backward",
+            also=[clear],
         )
 
 
