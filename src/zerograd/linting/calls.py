@@ -241,6 +241,8 @@ class Calls:
             if parts and dotted[-2:] == ["autograd", "backward"]:
                 return self.event("backward", node, end)
             return end
+        if parts and (called := self.path(node.func)) is not None and self.binder.is_optimizer(called):
+            return self.event("unknown", node, end, called)
         suspicious = may_touch(node, suspicion(name), self.frame, self.binder)
         if (name == "train" and _is_a_mode(node)) or (
             isinstance(node.func, ast.Attribute) and only_reports(parts[-2] if len(parts) > 1 else "")

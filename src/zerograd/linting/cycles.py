@@ -7,14 +7,15 @@ from collections.abc import Iterator
 
 from zerograd.linting.collections_of import is_another_each_time
 from zerograd.linting.context import Context, shared
-from zerograd.linting.graph import Event, Graph, Guard, Loop, walk
+from zerograd.linting.graph import Event, Graph, Guard, Loop, reach, walk
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import KEY, Path
 from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import sounds_like_an_optimizer
-from zerograd.linting.scopes import Class, Function
+from zerograd.linting.scopes import Class, Function, Scope
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
 from zerograd.linting.trees import names_in
+from zerograd.linting.ways import constant_at, known_at, opposite
 from zerograd.linting.windowing import is_constant, sort_of
 from zerograd.stand_ins import dataclass
 
@@ -25,6 +26,7 @@ BY_HAND = pattern(
     r"|clear_grad|reset_grad|zero_gradients|del \w+\.grad|clean_grad|zerograd\("
 )
 
+NOT_FINITE = pattern(r"^not [\w.]*isfinite\(|isnan\(|isinf\(")
 OPTIMIZER = pattern(r"\boptim\b|Optim")
 
 
@@ -44,13 +46,17 @@ class Cycle:
 
     @property
     def cleared_outside(self) -> list[int]:
-        """Where it is cleared once for all rounds of the loop: nowhere in it, nor in another one with a backward."""
-        loops = self.view.graph.loops
-        if any(self.loop in loops[node] for node in self.cleared):
+        """Where it is cleared once for all rounds of the loop: nowhere in it, nor in another one with a backward.
+
+        And a run may come from there to the loop.
+        """
+        loops, following = self.view.graph.loops, self.view.graph.following
+        if self.loop is None or any(self.loop in loops[node] for node in self.cleared):
             return []
         around = loops[self.step]
         others = {loop for node in self.view.of(BACKWARD) for loop in loops[node] if loop not in around}
-        return [node for node in self.cleared if others.isdisjoint(loops[node])]
+        outside = [node for node in self.cleared if others.isdisjoint(loops[node])]
+        return [node for node in outside if self.loop.header in reach(following, node, set())]
 
 
 @shared
@@ -62,7 +68,7 @@ def uncleared(context: Context) -> Iterator[Cycle]:
         for node in view.of(STEP):
             if view.are(view.before(node, BACKWARD, FOREIGN, STEP, CLEAR, UNKNOWN) - {-1}, CLEAR):
                 continue  # it uses nothing: another rule's matter
-            if _is_cleared_with_it(view, node):
+            if _is_cleared_with_it(context, view, node):
                 continue
             for loop in reversed(context.graph.loops[node]):
                 if is_another_each_time(view.path, loop) and _is_cleared_in_turn(view):
@@ -97,7 +103,7 @@ def _following(context: Context, view: View, step: int, loop: Loop) -> set[int]:
     """
     guards = view.graph.guards
     held = {(guard.statement, guard.holds) for guard in guards[step] if is_constant(guard, loop)}
-    opposite = {(statement, not holds) for statement, holds in held}
+    contrary = {(statement, not holds) for statement, holds in held}
     passed = {
         node
         for node, kind in view.kinds.items()
@@ -110,7 +116,7 @@ def _following(context: Context, view: View, step: int, loop: Loop) -> set[int]:
     def ends(at: int) -> bool:
         if at in events or loop not in view.graph.loops[at]:
             return True
-        return bool(opposite) and any((guard.statement, guard.holds) in opposite for guard in guards[at])
+        return bool(contrary) and any((guard.statement, guard.holds) in contrary for guard in guards[at])
 
     reached = walk(view.graph.following, view.graph.following[step], ends)
     return {
@@ -118,7 +124,7 @@ def _following(context: Context, view: View, step: int, loop: Loop) -> set[int]:
         for at in reached
         if at in events
         and loop in view.graph.loops[at]
-        and not any((guard.statement, guard.holds) in opposite for guard in guards[at])
+        and not any((guard.statement, guard.holds) in contrary for guard in guards[at])
     }
 
 
@@ -129,20 +135,28 @@ def _is_used(view: View, backwards: set[int]) -> bool:
 
 def _is_unguarded(view: View, step: int, loop: Loop) -> bool:
     inner = view.graph.guards[loop.header]
-    return all(guard in inner or is_constant(guard, loop) for guard in view.graph.guards[step])
+    return all(
+        guard in inner or is_constant(guard, loop) or NOT_FINITE.search(guard.words)
+        for guard in view.graph.guards[step]
+    )
 
 
 def _is_now_and_then(guard: Guard, loop: Loop, context: Context) -> bool:
-    return guard not in context.graph.guards[loop.header] and sort_of(guard, loop, context) == "modulo"
+    """Whether a condition holds for every other iteration or so, or only where a loss is not finite."""
+    if guard in context.graph.guards[loop.header]:
+        return False
+    return sort_of(guard, loop, context) == "modulo" or (guard.holds and bool(NOT_FINITE.search(guard.words)))
 
 
-def _is_cleared_with_it(view: View, step: int) -> bool:
-    """Whether a clear stands under a condition of the same words as one of the step's."""
+def _is_cleared_with_it(context: Context, view: View, step: int) -> bool:
+    """Whether a clear stands under a condition of the same words as one of the step's, and not in another branch."""
     guards = view.graph.guards
     mine = {(guard.words, guard.holds) for guard in guards[step]}
+    barred = opposite(constant_at(context, step)) if mine else set()
     return bool(mine) and any(
         guard not in guards[step] and (guard.words, guard.holds) in mine
         for node in view.clears
+        if barred.isdisjoint(known_at(guards[node]))
         for guard in guards[node]
     )
 
@@ -239,7 +253,8 @@ def _lives_on(context: Context, view: View) -> bool:
         known = bool(context.binder.values(whole)) or _is_declared(context, home, whole)
         return known and context.function is not None and context.function.name != "__init__"
     if home is not context.scope and home.parent is not None:
-        return context.binder.constructor(view.path) is not None  # a function around, which has made it
+        made = context.binder.constructor(view.path) is not None  # a function around, which has made it
+        return made or _is_handed_over(context, view)
     if home.parent is None:
         return context.binder.constructor(view.path) is not None
     given = context.binder.values(view.path)
@@ -262,7 +277,9 @@ def _is_declared(context: Context, home: Class, path: Path) -> bool:
 
 
 def _is_handed_over(context: Context, view: View) -> bool:
-    return view.path.home is context.scope and view.path.parts[0] in context.scope.parameters
+    """Whether it is a parameter, of the function itself or of one around it."""
+    home = view.path.home
+    return isinstance(home, Scope) and view.path.parts[0] in home.parameters
 
 
 def _makes_its_loss(context: Context, backward: Event) -> bool:

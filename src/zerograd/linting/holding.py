@@ -7,10 +7,13 @@ import ast
 from zerograd.linting.binding import Binder
 from zerograd.linting.losses import LOSS
 from zerograd.linting.paths import DEPTH, Frame, Path, frame_of, name_of
+from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import MODULE_NAME, Suspicion, snake
 from zerograd.linting.scopes import chain
 from zerograd.stand_ins import Literal
 
+CALLBACK = pattern(r"callbacks?(?:_|$)|(?:^|_)cbs?(?:_|$)")
+TOLD = pattern(r"^on_(?!.*(?:backward|optim|grad|loss))")
 Held = Literal["nothing", "tensors", "modules", "all"]
 """Nothing that has to do with gradients; a loss; modules; or, as far as can be told, anything."""
 ORDER: tuple[Held, ...] = ("nothing", "tensors", "modules", "all")
@@ -20,7 +23,7 @@ PARAMETERS = frozenset({"parameters", "named_parameters"})
 
 def may_touch(node: ast.Call, suspicion: Suspicion, frame: Frame, binder: Binder) -> bool:
     """Whether a callee that sounds like training can get at the gradients of an optimizer."""
-    if not suspicion:
+    if not suspicion or _is_a_told_callback(node, frame, binder):
         return False
     own = _of_callee(node.func, frame, binder)
     if own == "all":
@@ -33,6 +36,34 @@ def may_touch(node: ast.Call, suspicion: Suspicion, frame: Frame, binder: Binder
 def held_by(path: Path, binder: Binder) -> Held:
     """What an object that was made by a call may get at."""
     return _of_object(path, binder, 0)
+
+
+def _is_a_told_callback(node: ast.Call, frame: Frame, binder: Binder) -> bool:
+    """Whether a callback that somebody else has made is told something: ``callback.on_step(loss.item())``.
+
+    It can do something to an optimizer only if it is handed one, or the object that has it.
+    """
+    function = node.func
+    if not isinstance(function, ast.Attribute) or not TOLD.search(function.attr):
+        return False
+    parts = chain(function.value)
+    if not parts or not CALLBACK.search(snake(parts[-1])):
+        return False
+    if any(_of_argument(argument, frame, binder) == "all" for argument in _arguments(node)):
+        return False
+    path = binder.resolve(function.value, frame)
+    return path is not None and not _is_made_here(path, binder, 0)
+
+
+def _is_made_here(path: Path, binder: Binder, depth: int) -> bool:
+    """Whether a call of the file gives something, or may."""
+    for value in binder.values(path):
+        if isinstance(value.expression, ast.Constant):
+            continue
+        other = binder.resolve(value.expression, frame_of(value.scope)) if chain(value.expression) else None
+        if other is None or other == path or depth > DEPTH or _is_made_here(other, binder, depth + 1):
+            return True
+    return False
 
 
 def is_an_element_without_optimizers(path: Path, binder: Binder) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from zerograd.linting.naming import used_names
+from zerograd.linting.naming import asked_to_be_an_optimizer, used_names
 from zerograd.linting.paths import Path, name_of
 from zerograd.linting.receivers import sounds_like_an_optimizer, steps_otherwise
 from zerograd.linting.scopes import Class, Value
@@ -15,6 +15,8 @@ from zerograd.linting.trees import walk_tree
 def is_like_an_optimizer(path: Path, values: Sequence[Value]) -> bool:
     """Whether a path is one by all that is said of it. ``values``: what is assigned to it."""
     if sounds_like_an_optimizer(path.last) or _has_a_key_like_one(path):
+        return True
+    if asked_to_be_an_optimizer(path.last, path.home.module.text):
         return True
     return not steps_otherwise(path.last) and not any(map(_is_of_others, values)) and _is_used_like_one(path)
 

@@ -35,12 +35,17 @@ SCALES = pattern(r"loss_scaler|scaler$")
 
 def computes_a_loss_for_nothing(tree: ast.AST) -> bool:
     """Whether statements compute a loss, and nothing in them may use it to make gradients."""
-    losses = {*_losses(tree), *_given(tree)}
+    losses = losses_of(tree)
     if not losses:
         return False
     losses |= {name for node in walk_tree(tree) for name in _collecting(node, losses)}
     words = HARMLESS_GRADIENTS.sub("", ast.unparse(tree))
     return not GRADIENTS.search(words) and not any(_may_use(call, losses) for call in _calls(tree))
+
+
+def losses_of(tree: ast.AST) -> set[str]:
+    """The names of the losses that statements compute, or that a function is handed."""
+    return {*_losses(tree), *_given(tree)}
 
 
 def _losses(tree: ast.AST) -> Iterator[str]:

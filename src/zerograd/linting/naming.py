@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from zerograd.linting.patterns import pattern
 
 USED = pattern(r"\.\s*(zero_grad|param_groups|step|parameters|named_parameters|train|eval)\b")
@@ -34,3 +36,10 @@ def _last_name(text: str) -> str:
         return plain[0][::-1]
     indexed = RECEIVER.search(text)
     return indexed[1] if indexed is not None else ""
+
+
+def asked_to_be_an_optimizer(name: str, text: str) -> bool:
+    """Whether a file asks ``isinstance(updater, torch.optim.Optimizer)``."""
+    if "isinstance" not in text or "Optimizer" not in text or not name.isidentifier():
+        return False
+    return re.search(rf"isinstance\(\s*[\w.]*\b{name}\s*,[^)\n]*\bOptimizer\b", text) is not None

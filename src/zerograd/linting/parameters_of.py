@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from zerograd.linting.paths import Frame, Path, frame_of, name_of
+from zerograd.linting.scopes import Scope
 from zerograd.stand_ins import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +23,21 @@ def collected(binder: Binder, nodes: list[ast.expr], frame: Frame, found: set[Pa
     return understood
 
 
+def _as_held(path: Path) -> Path:
+    """A module as the object calls it that keeps it: ``self.net`` where a method has said ``self.net = net``."""
+    home = path.home
+    if not isinstance(home, Scope) or home.owner is None or not home.parameters:
+        return path
+    if len(home.values.get(path.parts[0], ())) > (path.parts[0] not in home.parameters):
+        return path  # it was something else before, or is later
+    for parts, values in home.owner.attributes.items():
+        if len(values) == 1 and values[0].how == "is" and values[0].scope is home:
+            expression = values[0].expression
+            if isinstance(expression, ast.Name) and expression.id == path.parts[0]:
+                return Path(home.owner, (home.parameters[0], *parts, *path.parts[1:]))
+    return path
+
+
 def _collect(binder: Binder, node: ast.expr, frame: Frame, found: set[Path], paths: dict[Path, bool]) -> bool:
     """Add the modules of an expression of parameters; whether all of it was understood.
 
@@ -36,7 +52,7 @@ def _collect(binder: Binder, node: ast.expr, frame: Frame, found: set[Path], pat
         owner = binder.resolve(call.func.value, frame) if isinstance(call.func, ast.Attribute) else None
         if owner is None:
             return False
-        found.add(owner)
+        found.add(_as_held(owner))
     if calls:
         return True
     path = binder.resolve(node, frame)

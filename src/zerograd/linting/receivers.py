@@ -31,7 +31,7 @@ SCHEDULER = pattern(r"sched|warmup|anneal|decay")
 OTHER_STEPPERS = pattern(
     r"sched|warmup|anneal|decay|(?:^|_)lrs?(?:_|\d|$)|(?:^|_)envs?(?:_|\d|$)|game|world|sim(?:ulator)?$|robot"
     r"|prof|tracer|meter|timer|clock|writer|logger|(?:^|_)p?bar$|progress|ema|swa|early|stopper|noise|scaler|diffusion"
-    r"|updater|averager|target|pipe|sampler|solver_step|walker|physics|gym|board|player|cell|lstm|gru|rnn|decoder|counter|metric|monitor|wandb"
+    r"|averager|target|pipe|sampler|solver_step|walker|physics|gym|board|player|cell|lstm|gru|rnn|decoder|counter|metric|monitor|wandb"
 )
 """Receivers whose ``step`` is not an optimizer's."""
 
@@ -65,7 +65,7 @@ WEAK = pattern(
 )
 """Calls that may do anything, if they can get at an optimizer."""
 
-EXCHANGES = r"no_backward_sync|grad(?:ient)?_pen\w*|(?:scale|average|reduce|sync\w*)_grad\w*"
+EXCHANGES = r"no_backward_sync|grad(?:ient)?_pen\w*|(?:scale|average|avg|reduce|sync\w*)_grad\w*"
 """Names that speak of gradients and neither make nor use them: processes exchange them, a loss has them in it."""
 
 INNOCENT = pattern(

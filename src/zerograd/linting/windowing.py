@@ -82,14 +82,17 @@ def is_constant(guard: Guard, loop: Loop) -> bool:
     """Whether a condition is the same in every iteration of a loop: made of names that nothing in it sets."""
     if guard.module is not loop.module:
         return False
-    names = guard.module.once("names", guard.test, _names_without_calls)
+    names = guard.module.once("names", guard.test, names_without_calls)
     return names is not None and names.isdisjoint(loop.sets)
 
 
-def _names_without_calls(test: ast.expr) -> frozenset[str] | None:
-    """The names in a condition; None if it calls anything."""
+def names_without_calls(test: ast.expr) -> frozenset[str] | None:
+    """The names in a condition; None if it calls anything but ``isinstance``."""
     nodes = list(walk_tree(test))
-    return None if any(isinstance(node, ast.Call) for node in nodes) else frozenset(map(_name, nodes)) - {""}
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    if any(getattr(call.func, "id", "") != "isinstance" for call in calls):
+        return None
+    return frozenset(map(_name, nodes)) - {"", "isinstance"}
 
 
 def spelt_out(test: ast.expr, context: Context) -> ast.expr:

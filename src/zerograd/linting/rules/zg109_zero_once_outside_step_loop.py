@@ -13,7 +13,8 @@ def check(context: Context) -> Iterator[Told]:
         if not cycle.cleared_outside:
             continue
         view = cycle.view
-        clear, step, backward = view.event(cycle.cleared_outside[0]), view.event(cycle.step), view.event(cycle.backward)
+        clear = view.event(cycle.cleared_outside[-1])
+        step, backward = view.event(cycle.step), view.event(cycle.backward)
         yield context.tell(
             "ZG109",
             clear,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from zerograd.linting.context import Context, Told
 from zerograd.linting.discards import discarded
 from zerograd.linting.losses import computes_a_loss_for_nothing
+from zerograd.linting.missing_on_a_way import without_backward
 from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, OTHER, STEP, UNKNOWN, View
 from zerograd.linting.unseen import is_of_a_known_class, may_go_backward
@@ -15,6 +16,7 @@ from zerograd.linting.unseen import is_of_a_known_class, may_go_backward
 
 def check(context: Context) -> Iterator[Told]:
     taken: set[tuple[Path, int]] | None = None
+    told: set[int] = set()
     for view in context.views:
         for node in view.of(STEP):
             if not _finds_nothing(context, view, node):
@@ -23,6 +25,7 @@ def check(context: Context) -> Iterator[Told]:
             if (view.path, node) in taken:
                 continue
             step = view.event(node)
+            told.add(node)
             known = is_of_a_known_class(view.path, context.binder)
             if not known and not view.alone:
                 continue  # what it does may need no gradients of its own
@@ -33,6 +36,20 @@ def check(context: Context) -> Iterator[Told]:
                 f"the loss is computed for nothing; call `loss.backward()` before the step",
                 None if known else "warning",
             )
+
+    for found in without_backward(context):
+        if found.node in told or (taken and (found.view.path, found.node) in taken):
+            continue
+        if not is_of_a_known_class(found.view.path, context.binder) and not found.view.alone:
+            continue
+        step = found.view.event(found.node)
+        yield context.tell(
+            "ZG110",
+            step,
+            f"`{found.view.path}` steps at {context.line(step)} and no backward comes before{found.where}: "
+            f"the loss is computed for nothing there; call `loss.backward()` before the step",
+            "warning",
+        )
 
 
 def _finds_nothing(context: Context, view: View, node: int) -> bool:

@@ -20,12 +20,14 @@ from zerograd.linting.idle import (
 )
 from zerograd.linting.left_behind import unstepped
 from zerograd.linting.lines import within
+from zerograd.linting.missing_on_a_way import without_step
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import sounds_like_an_optimizer, steps_otherwise
 from zerograd.linting.scopes import Class, Scope
 from zerograd.linting.trees import names_in, walk_tree
+from zerograd.linting.wasted import wasted
 from zerograd.stand_ins import dataclass
 
 CLEARED = pattern(r"\b((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
@@ -64,6 +66,27 @@ def check_flow(context: Context) -> Iterator[Told]:
             backward,
             f"backward {context.line(backward)}, zero {context.line(clear)}, and `{found.view.path}` does not step: "
             f"the gradients are made for nothing; call `{found.view.path}.step()` after backward",
+            also=[clear],
+        )
+
+    for way in without_step(context):
+        backward = way.view.event(way.node)
+        yield context.tell(
+            "ZG113",
+            backward,
+            f"backward {context.line(backward)}, and `{way.view.path}` does not step{way.where}: "
+            f"the gradients are made for nothing there; call `{way.view.path}.step()` after backward",
+        )
+
+    for waste in wasted(context):
+        if waste.step is not None:
+            continue
+        backward, clear = waste.view.event(waste.backward), waste.view.event(waste.clear)
+        yield context.tell(
+            "ZG113",
+            backward,
+            f"backward {context.line(backward)}, zero {context.line(clear)}, and no step of `{waste.view.path}` between: "
+            f"the gradients are made for nothing; call `{waste.view.path}.step()` after this backward",
             also=[clear],
         )
 
