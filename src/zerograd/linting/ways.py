@@ -60,9 +60,7 @@ def _is_constant(test: ast.expr, module: Module, loop: Loop | None, context: Con
         return False
     if loop is not None:
         return names.isdisjoint(loop.sets)
-    return context.function is not None and names.isdisjoint(
-        Loop(context.function.node, 0, module, False).sets  # type: ignore[arg-type]
-    )
+    return context.function is not None and names.isdisjoint(Loop(context.function.node, 0, module, False).sets)
 
 
 def opposite(known: Iterable[Fact]) -> set[Fact]:
@@ -104,8 +102,7 @@ def along(tree: ast.AST, known: Iterable[Fact], last: int | None = None) -> ast.
     """The statements of a tree that may run where some conditions hold, those after line ``last`` left out."""
     import copy
 
-    found: ast.AST = Pruner(set(opposite(known)), last).visit(copy.deepcopy(tree))
-    return found
+    return Pruner(set(opposite(known)), last).visit(copy.deepcopy(tree)) or ast.Module([], [])
 
 
 class Pruner(ast.NodeTransformer):

@@ -77,8 +77,8 @@ def check_flow(context: Context) -> Iterator[Told]:
         yield context.tell(
             "ZG113",
             backward,
-            f"backward {context.line(backward)}, zero {context.line(clear)}, and no step of `{waste.view.path}` between: "
-            f"the gradients are made for nothing; call `{waste.view.path}.step()` after this backward",
+            f"backward {context.line(backward)}, zero {context.line(clear)}, and no step of `{waste.view.path}` "
+            f"between: the gradients are made for nothing; call `{waste.view.path}.step()` after this backward",
             also=[clear],
         )
 
