@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from zerograd.linting.branching import constant_at, known_at, opposite
 from zerograd.linting.context import Context, shared
 from zerograd.linting.graph import Event, Graph, Guard, Loop, reach, walk
 from zerograd.linting.modules import Module
@@ -14,7 +15,6 @@ from zerograd.linting.receivers import sounds_like_an_optimizer
 from zerograd.linting.scopes import Class, Function, Scope
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
 from zerograd.linting.trees import names_in
-from zerograd.linting.ways import constant_at, known_at, opposite
 from zerograd.linting.windowing import is_constant, sort_of
 from zerograd.stand_ins import dataclass
 

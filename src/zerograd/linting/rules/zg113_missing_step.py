@@ -19,7 +19,7 @@ from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import sounds_like_an_optimizer, steps_otherwise
 from zerograd.linting.scopes import Class, Scope
 from zerograd.linting.trees import names_in, walk_tree
-from zerograd.linting.wasted import wasted
+from zerograd.linting.wasted_gradients import wasted
 from zerograd.stand_ins import dataclass
 
 CLEARED = pattern(r"\b((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
