@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from zerograd.linting.branching import constant_at, known_at, opposite
 from zerograd.linting.collections_of import is_another_each_time
 from zerograd.linting.context import Context, shared
 from zerograd.linting.graph import Event, Graph, Guard, Loop, reach, walk
@@ -15,7 +16,6 @@ from zerograd.linting.receivers import sounds_like_an_optimizer
 from zerograd.linting.scopes import Class, Function, Scope
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
 from zerograd.linting.trees import names_in
-from zerograd.linting.ways import constant_at, known_at, opposite
 from zerograd.linting.windowing import is_constant, sort_of
 from zerograd.stand_ins import dataclass
 
@@ -182,7 +182,7 @@ def _over_calls(context: Context, view: View, node: int) -> Iterator[Cycle]:
         return
     names = {name for name, _ in CLEARED.findall(text)}
     here = {other.path.last for other in context.views}
-    if not _is_handed_over(context, view) or (names <= here and _makes_its_loss(context, view.event(min(first)))):
+    if not _is_handed_over(view) or (names <= here and _makes_its_loss(context, view.event(min(first)))):
         yield Cycle(view, node, min(first), None)
 
 
@@ -254,12 +254,12 @@ def _lives_on(context: Context, view: View) -> bool:
         return known and context.function is not None and context.function.name != "__init__"
     if home is not context.scope and home.parent is not None:
         made = context.binder.constructor(view.path) is not None  # a function around, which has made it
-        return made or _is_handed_over(context, view)
+        return made or _is_handed_over(view)
     if home.parent is None:
         return context.binder.constructor(view.path) is not None
     given = context.binder.values(view.path)
     own = bool(given) and all(_is_handed_out(value.expression) for value in given)
-    return own or _is_handed_over(context, view)  # Lightning's self.optimizers() gives the same ones every time
+    return own or _is_handed_over(view)  # Lightning's self.optimizers() gives the same ones every time
 
 
 def _is_handed_out(node: ast.expr) -> bool:
@@ -276,7 +276,7 @@ def _is_declared(context: Context, home: Class, path: Path) -> bool:
     )
 
 
-def _is_handed_over(context: Context, view: View) -> bool:
+def _is_handed_over(view: View) -> bool:
     """Whether it is a parameter, of the function itself or of one around it."""
     home = view.path.home
     return isinstance(home, Scope) and view.path.parts[0] in home.parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from zerograd.linting.branching import Fact, along, constant_at, known_at, opposite, way
 from zerograd.linting.context import Context
 from zerograd.linting.graph import Loop
 from zerograd.linting.idle import are_used
@@ -14,7 +15,6 @@ from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import snake
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, OTHER, STEP, UNKNOWN, View
 from zerograd.linting.trees import names_in, walk_tree
-from zerograd.linting.ways import Fact, along, constant_at, known_at, opposite, way
 from zerograd.stand_ins import dataclass
 
 MEANT = pattern(r"finite|nan\b|isinf|skip|overflow|warm|rank|master|main_process|dry|closure|profil|accum|lbfgs")
@@ -92,8 +92,9 @@ def _others(context: Context, own: set[Fact], node: int, backwards: list[int]) -
     """The ways around the backward passes, where a step has no conditions that they have not."""
     guards = context.graph.guards
     for backward in backwards:
-        if known_at(guards[node]) <= known_at(guards[backward]):
-            for fact in constant_at(context, backward) - own:
+        constant = constant_at(context, backward) - own
+        if constant and known_at(guards[node]) <= known_at(guards[backward]):
+            for fact in constant:
                 yield own | opposite({fact})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from zerograd.linting.context import Context, Told
 from zerograd.linting.discards import discarded
-from zerograd.linting.wasted import wasted
+from zerograd.linting.wasted_gradients import wasted
 
 
 def check(context: Context) -> Iterator[Told]:

@@ -27,7 +27,7 @@ from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import sounds_like_an_optimizer, steps_otherwise
 from zerograd.linting.scopes import Class, Scope
 from zerograd.linting.trees import names_in, walk_tree
-from zerograd.linting.wasted import wasted
+from zerograd.linting.wasted_gradients import wasted
 from zerograd.stand_ins import dataclass
 
 CLEARED = pattern(r"\b((?:\w+\.)*\w+)(?:\[[^\]\n]*\])?\s*\.\s*zero_grad\s*\(")
@@ -85,8 +85,8 @@ def check_flow(context: Context) -> Iterator[Told]:
         yield context.tell(
             "ZG113",
             backward,
-            f"backward {context.line(backward)}, zero {context.line(clear)}, and no step of `{waste.view.path}` between: "
-            f"the gradients are made for nothing; call `{waste.view.path}.step()` after this backward",
+            f"backward {context.line(backward)}, zero {context.line(clear)}, and no step of `{waste.view.path}` "
+            f"between: the gradients are made for nothing; call `{waste.view.path}.step()` after this backward",
             also=[clear],
         )
 

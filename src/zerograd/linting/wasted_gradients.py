@@ -97,7 +97,11 @@ def _is_thrown_away(context: Context, view: View, node: int) -> bool:
 def _is_its_own(view: View, clear: int) -> bool:
     """Whether a clear is of the optimizer or of a module, and not of another one with parameters in common."""
     event = view.event(clear)
-    return event.of_module or (event.path is not None and related(view.binder, event.path, view.path) is True)
+    if event.of_module or event.path == view.path:
+        return True
+    if event.path is None or event.path.last == view.path.last:
+        return False  # ``optimizer`` of another object
+    return related(view.binder, event.path, view.path) is True
 
 
 def _whose(context: Context, node: int) -> Wasted | None:

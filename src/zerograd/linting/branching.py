@@ -45,6 +45,12 @@ def _facts_of(guard: Guard) -> dict[Fact, ast.expr]:
 
 def constant_at(context: Context, node: int) -> set[Fact]:
     """What is known at a node and the same as long as its outermost loop, or else the function, runs."""
+    if node not in context.constants:
+        context.constants[node] = _constants(context, node)
+    return context.constants[node]
+
+
+def _constants(context: Context, node: int) -> set[Fact]:
     loops = context.graph.loops[node]
     return {
         fact
@@ -60,9 +66,7 @@ def _is_constant(test: ast.expr, module: Module, loop: Loop | None, context: Con
         return False
     if loop is not None:
         return names.isdisjoint(loop.sets)
-    return context.function is not None and names.isdisjoint(
-        Loop(context.function.node, 0, module, False).sets  # type: ignore[arg-type]
-    )
+    return context.function is not None and names.isdisjoint(Loop(context.function.node, 0, module, False).sets)
 
 
 def opposite(known: Iterable[Fact]) -> set[Fact]:
@@ -104,8 +108,7 @@ def along(tree: ast.AST, known: Iterable[Fact], last: int | None = None) -> ast.
     """The statements of a tree that may run where some conditions hold, those after line ``last`` left out."""
     import copy
 
-    found: ast.AST = Pruner(set(opposite(known)), last).visit(copy.deepcopy(tree))
-    return found
+    return Pruner(set(opposite(known)), last).visit(copy.deepcopy(tree)) or ast.Module([], [])
 
 
 class Pruner(ast.NodeTransformer):
