@@ -51,7 +51,8 @@ def wasted(context: Context) -> Iterator[Wasted]:
         event = context.views[0].event(node)
         if MEANT.search(" ".join(guard.words.lower() for guard in context.graph.guards[node])):
             continue
-        if event.module is context.module and all(_is_thrown_away(context, view, node) for view in context.views):
+        first = sorted(context.views, key=lambda view, at=node: view.kinds.get(at) != BACKWARD)  # type: ignore[misc]
+        if event.module is context.module and all(_is_thrown_away(context, view, node) for view in first):
             found = _whose(context, node)
             if found is not None and not _is_read(context, found):
                 yield found
