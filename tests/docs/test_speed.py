@@ -37,3 +37,16 @@ def measured(part: str, workload: str) -> list[str]:
 def test_the_table_is_what_was_measured(page: Path) -> None:
     shown = re.findall(r"^\|.*\| (\d+\.\d\d) \| (\d+\.\d\d) \|$", page.read_text(encoding="utf-8"), re.MULTILINE)
     assert [list(cells) for cells in shown] == [measured(*row) for row in ROWS]
+
+
+def test_the_speed_of_the_linter_is_what_was_measured() -> None:
+    content = json.loads((ROOT / "benchmarks" / "results" / "lint.json").read_text(encoding="utf-8"))
+    torch, _, process = content["rows"]
+    files, start = torch["times"], process["times"]
+    spread = torch["spread"]["zerograd"]
+    told = [files["zerograd"]["median"], spread["p90"], spread["worst"], files["ast.parse"]["median"]]
+    words = [f"the {torch['files']} in", *(f"{time / 1e3:.1f} ms" for time in told)]
+    words += [f"{start[name]['median'] / 1e3:.0f} ms" for name in ("zerograd", "python -c pass")]
+    page = " ".join((ROOT / "docs" / "lint.md").read_text(encoding="utf-8").split())
+    shown = re.findall(r"the \d+ in|\d+(?:\.\d)? ms", page)
+    assert shown == words

@@ -9,6 +9,9 @@ update_half_part.py  clipping, step and zero_grad, as people write them
 training_part.py     whole training steps, with forward and backward
 startup_part.py      the first constructor and the first step of a fresh process
 checks_part.py       what each safety check of a step costs
+guard_part.py        training with a guard and without one
+window_part.py       windows of micro-batches by `accumulate` and by hand
+lint_part.py         how long `zerograd lint` reads programs, and how long it takes to start
 rows.py              what was measured, and torch's time over zerograd's
 facts.py             the machine that it was measured on
 tables.py, bars.py   the rows as a table and as a picture

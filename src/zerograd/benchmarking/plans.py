@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from zerograd.errors import UsageError, did_you_mean
 
-PARTS = ("step", "update_half", "training", "startup", "checks", "guard", "windows")
+PARTS = ("step", "update_half", "training", "startup", "checks", "guard", "windows", "lint")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from zerograd.benchmarking.bars import ratio_bars
 from zerograd.benchmarking.checks_part import measure_checks
 from zerograd.benchmarking.facts import load_average, machine_facts
 from zerograd.benchmarking.guard_part import measure_guard
+from zerograd.benchmarking.lint_part import measure_lint
 from zerograd.benchmarking.plans import Plan
 from zerograd.benchmarking.rows import Part, Row
 from zerograd.benchmarking.startup_part import measure_startup
@@ -31,6 +32,7 @@ MAKERS: dict[str, Callable[[Plan], tuple[Part, Iterator[Row]]]] = {
     "checks": measure_checks,
     "guard": measure_guard,
     "windows": measure_windows,
+    "lint": measure_lint,
 }
 
 

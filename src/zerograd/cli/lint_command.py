@@ -57,15 +57,16 @@ def execute(arguments: argparse.Namespace) -> int:
         sys.stdout.write(_explained(arguments.explain, configuration))
         return CLEAN
 
-    from zerograd.linting.checking import check_paths
+    from zerograd.linting.checking import check_paths, seldom_collecting
     from zerograd.linting.report import as_json, as_text
 
     named = [path for path in paths if str(path) != STDIN]
     files = files_of(named, configuration)
     roots = tuple(dict.fromkeys((path if path.is_dir() else path.parent) for path in named))
-    findings = check_paths(files, configuration, roots)
-    if len(named) < len(paths):
-        findings += _of_stdin(configuration)
+    with seldom_collecting():
+        findings = check_paths(files, configuration, roots)
+        if len(named) < len(paths):
+            findings += _of_stdin(configuration)
     count = len(files) + len(paths) - len(named)
     if not arguments.quiet:
         sys.stdout.write(as_json(findings) if arguments.format == "json" else as_text(findings, count))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 
 from zerograd.linting.instances import assigned, modules_of, origins_of
+from zerograd.linting.likeness import is_like_an_optimizer
 from zerograd.linting.modules import Module
-from zerograd.linting.naming import used_names
 from zerograd.linting.paths import DEPTH, WRAPPERS, Frame, Path, bare, frame_of, name_of
 from zerograd.linting.receivers import (
     CLASSES,
@@ -14,11 +14,11 @@ from zerograd.linting.receivers import (
     OTHER_CLASSES,
     makes_an_optimizer,
     snake,
-    sounds_like_an_optimizer,
-    steps_otherwise,
 )
 from zerograd.linting.scopes import Class, Function, Scope, Value, chain, index_part, make_function
 
+Callee = tuple[Function, Frame, Path | None]
+"""A function that is called: itself, the frame that it was defined in, and the instance of a method."""
 PLAIN = CLASSES - {"SAM", "GSAM"}
 """Those that are no wrappers of another one."""
 
@@ -33,6 +33,9 @@ class Binder:
         self._origins: dict[Path, frozenset[object]] = {}
         self.wrapped: dict[Path, frozenset[Path]] = {}
         """The optimizers that an optimizer was made from."""
+        self.parts: dict[tuple[ast.expr, Path], Path | None] = {}
+        self.methods: dict[tuple[ast.expr, Path, Scope], Callee | None] = {}
+        """What was found of expressions that begin with a name that is bound to a path."""
         self.quiet: set[tuple[ast.AST, frozenset[tuple[str, Path]]]] = set()
         """Functions in which nothing happens to gradients, with what their parameters stand for."""
         self.contained: set[ast.AST] = set()
@@ -186,12 +189,7 @@ class Binder:
             whole = Path(path.home, path.parts[:-1])
             if len(whole.parts) and self.is_optimizer(whole):
                 return True
-        name = path.last
-        if sounds_like_an_optimizer(name) or _has_a_key_like_one(path):
-            return True
-        if steps_otherwise(name) or any(_is_of_others(value) for value in self.values(path)):
-            return None
-        return True if _is_used_like_one(path) else None
+        return is_like_an_optimizer(path, self.values(path)) or None
 
     def makes(self, value: Value) -> bool | None:
         """Whether an assigned value is an optimizer; None where that isn't known."""
@@ -258,8 +256,8 @@ class Binder:
             self._origins[path] = origins_of(self, path)
         return self._origins[path]
 
-    def find_callee(self, node: ast.expr, frame: Frame) -> tuple[Function, Frame, Path | None] | None:
-        """The function that is called: itself, the frame that it was defined in, and the instance of a method."""
+    def find_callee(self, node: ast.expr, frame: Frame) -> Callee | None:
+        """The function that is called."""
         if isinstance(node, ast.Name):
             return self._plain_callee(node, frame)
         if not isinstance(node, ast.Attribute):
@@ -280,7 +278,7 @@ class Binder:
         found = self.find_definition(node, frame.scope)
         return _with_frame(found) if isinstance(found, Function) else None
 
-    def _plain_callee(self, node: ast.Name, frame: Frame) -> tuple[Function, Frame, Path | None] | None:
+    def _plain_callee(self, node: ast.Name, frame: Frame) -> Callee | None:
         here: Frame | None = frame
         while here is not None:
             if node.id in here.callables:
@@ -321,31 +319,7 @@ def _from_all(binder: Binder, scope: Scope, node: ast.Name, depth: int) -> Funct
     return None
 
 
-def _is_used_like_one(path: Path) -> bool:
-    """Whether an optimizer's methods are called; on a function's own name that counts only in the function."""
-    module, name = path.home.module, path.last
-    if name not in module.optimizer_names:
-        return False
-    if isinstance(path.home, Class) or path.home.parent is None:
-        return True
-    first, last = getattr(path.home.node, "lineno", 1), getattr(path.home.node, "end_lineno", 0)
-    return name in used_names("\n".join(module.source.lines[first - 1 : last]))[0]
-
-
-def _has_a_key_like_one(path: Path) -> bool:
-    """Whether the key of an element says what it is: ``state["optimizer"]``."""
-    return path.key is not None and sounds_like_an_optimizer(path.key)
-
-
-def _is_of_others(value: Value) -> bool:
-    """Whether a loop's name walks through schedulers or the like."""
-    return value.how.startswith("item") and any(
-        isinstance(node, (ast.Name, ast.Attribute)) and steps_otherwise(name_of(node))
-        for node in ast.walk(value.expression)
-    )
-
-
-def _with_frame(function: Function) -> tuple[Function, Frame, Path | None] | None:
+def _with_frame(function: Function) -> Callee | None:
     return (function, frame_of(function.scope.parent), None) if function.scope.parent is not None else None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 
+from zerograd.linting.binding import Callee
 from zerograd.linting.graph import Event, Kind, Loop
 from zerograd.linting.holding import is_an_element_without_optimizers, may_touch
 from zerograd.linting.losses import LOSS
@@ -53,7 +54,24 @@ class Calls:
         return self.flow.here.frame
 
     def path(self, node: ast.expr) -> Path | None:
-        return self.binder.resolve(node, self.frame)
+        """The path of an expression. A part of what a parameter is bound to is the same wherever that is bound."""
+        owner = _owner(node, self.frame)
+        if owner is None:
+            return self.binder.resolve(node, self.frame)
+        kept = self.binder.parts
+        if (node, owner) not in kept:
+            kept[node, owner] = self.binder.resolve(node, self.frame)
+        return kept[node, owner]
+
+    def callee(self, node: ast.expr) -> Callee | None:
+        """The function that is called; a method of what a parameter is bound to is looked for once."""
+        owner = _owner(node, self.frame)
+        if owner is None:
+            return self.binder.find_callee(node, self.frame)
+        kept, key = self.binder.methods, (node, owner, self.frame.scope)
+        if key not in kept:
+            kept[key] = self.binder.find_callee(node, self.frame)
+        return kept[key]
 
     def call(self, node: ast.Call, end: int) -> int | None:
         """The receiver and the arguments first, then the call itself."""
@@ -67,7 +85,7 @@ class Calls:
 
     def _effect(self, node: ast.Call, end: int) -> int | None:
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-        callee = self.binder.find_callee(node.func, self.frame)
+        callee = self.callee(node.func)
         if callee is not None and not self._is_an_optimizers(callee[0]):
             return self._known(node, end, *callee)
         if isinstance(node.func, ast.Attribute):
@@ -129,7 +147,7 @@ class Calls:
 
     def _function(self, node: ast.expr) -> tuple[Function, Frame] | None:
         """The function that a name means, if it is not an instance that can be called."""
-        found = self.binder.find_callee(node, self.frame)
+        found = self.callee(node)
         if found is None or found[2] is not None or found[0].name in ("__call__", "forward"):
             return None
         return found[0], found[1]
@@ -179,7 +197,7 @@ class Calls:
         if isinstance(closure, ast.Lambda):
             function = make_function(closure, "closure", self.frame.scope), self.frame
         elif chain(closure):
-            found = self.binder.find_callee(closure, self.frame)
+            found = self.callee(closure)
             function = found[:2] if found is not None else None
             if found is not None and found[2] is not None and found[0].scope.parameters:
                 frame = Frame(found[0].scope, found[1], {found[0].scope.parameters[0]: found[2]})
@@ -232,7 +250,7 @@ class Calls:
             suspicious = True
         if suspicious:
             return self.event("unknown", node, end)
-        for argument in self._arguments(node):
+        for argument in _arguments(node):
             if isinstance(argument, ast.Lambda) or self._is_telling_function(argument):
                 if self._may_run(argument, name) and not is_harmless(name):
                     return self.event("unknown", node, end)
@@ -241,19 +259,6 @@ class Calls:
             if path is not None and self.binder.is_optimizer(path) and not is_harmless(name):
                 end = self.event("unknown", node, end, path)
         return end
-
-    def _arguments(self, node: ast.Call) -> list[ast.expr]:
-        listed: list[ast.expr] = []
-        for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
-            if isinstance(argument, (ast.List, ast.Tuple)):
-                listed += argument.elts
-            elif isinstance(argument, ast.Dict):
-                listed += argument.values
-            elif isinstance(argument, ast.Starred):
-                listed.append(argument.value)
-            else:
-                listed.append(argument)
-        return listed
 
     def _may_run(self, argument: ast.expr, name: str) -> bool:
         """Whether a function that is handed over has to do with gradients; ``max(xs, key=...)`` only if it says so."""
@@ -265,6 +270,29 @@ class Calls:
             return False
         function = self._function(node)
         return function is not None and function[0].scope.module.acts(function[0].node)
+
+
+def _owner(node: ast.expr, frame: Frame) -> Path | None:
+    """What the name is bound to that ``a.b["c"]`` begins with; None for all else."""
+    if isinstance(node, ast.Name):
+        return None
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        node = node.value
+    return frame.bound.get(node.id) if isinstance(node, ast.Name) else None
+
+
+def _arguments(node: ast.Call) -> list[ast.expr]:
+    listed: list[ast.expr] = []
+    for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
+        if isinstance(argument, (ast.List, ast.Tuple)):
+            listed += argument.elts
+        elif isinstance(argument, ast.Dict):
+            listed += argument.values
+        elif isinstance(argument, ast.Starred):
+            listed.append(argument.value)
+        else:
+            listed.append(argument)
+    return listed
 
 
 def _is_a_mode(node: ast.Call) -> bool:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, wraps
 
 from zerograd.hazards import Severity, find
+from zerograd.linting.activations import Activation
 from zerograd.linting.binding import Binder, is_made
 from zerograd.linting.finding import Finding
-from zerograd.linting.flow import Activation, Flow
+from zerograd.linting.flow import Flow
 from zerograd.linting.graph import Event, Graph, Loop
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import Path, frame_of

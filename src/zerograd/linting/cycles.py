@@ -40,7 +40,7 @@ class Cycle:
     @property
     def cleared(self) -> list[int]:
         """Where the optimizer is cleared, but not on this way."""
-        return [node for node in self.view.of(CLEAR) if not self.view.event(node).made]
+        return self.view.clears
 
     @property
     def cleared_outside(self) -> list[int]:
@@ -105,19 +105,18 @@ def _following(context: Context, view: View, step: int, loop: Loop) -> set[int]:
     }
     passed = passed if _is_unguarded(view, step, loop) else set()
 
+    events = {at for at, kind in view.kinds.items() if kind in (BACKWARD, CLEAR, UNKNOWN)} - passed
+
     def ends(at: int) -> bool:
-        if loop not in view.graph.loops[at]:
+        if at in events or loop not in view.graph.loops[at]:
             return True
-        if any((guard.statement, guard.holds) in opposite for guard in guards[at]):
-            return True
-        return view.kinds.get(at) in (BACKWARD, CLEAR, UNKNOWN) and at not in passed
+        return bool(opposite) and any((guard.statement, guard.holds) in opposite for guard in guards[at])
 
     reached = walk(view.graph.following, view.graph.following[step], ends)
     return {
         at
         for at in reached
-        if view.kinds.get(at) in (BACKWARD, CLEAR, UNKNOWN)
-        and at not in passed
+        if at in events
         and loop in view.graph.loops[at]
         and not any((guard.statement, guard.holds) in opposite for guard in guards[at])
     }
@@ -140,11 +139,10 @@ def _is_now_and_then(guard: Guard, loop: Loop, context: Context) -> bool:
 def _is_cleared_with_it(view: View, step: int) -> bool:
     """Whether a clear stands under a condition of the same words as one of the step's."""
     guards = view.graph.guards
-    mine = {(ast.unparse(guard.test), guard.holds) for guard in guards[step]}
+    mine = {(guard.words, guard.holds) for guard in guards[step]}
     return bool(mine) and any(
-        guard not in guards[step] and (ast.unparse(guard.test), guard.holds) in mine
-        for node in view.of(CLEAR)
-        if not view.event(node).made
+        guard not in guards[step] and (guard.words, guard.holds) in mine
+        for node in view.clears
         for guard in guards[node]
     )
 

@@ -105,22 +105,6 @@ class Flow:
             return act(self, statement, node)
         return self._simple(statement, node) if self.here.module.touches(statement) else node
 
-    def _definition(self, statement: ast.stmt, node: int) -> int:  # noqa: ARG002
-        return node
-
-    def _raise(self, statement: ast.Raise, node: int) -> None:
-        pass
-
-    def _return(self, statement: ast.Return, node: int) -> None:
-        value = statement.value
-        self._leave(self.expression(value, node) if value is not None else node, 0, self.here.returns)
-
-    def _with(self, statement: ast.With | ast.AsyncWith, node: int) -> int | None:
-        end: int | None = node
-        for item in statement.items:
-            end = self.expression(item.context_expr, end)
-        return self.body(statement.body, end)
-
     def _simple(self, statement: ast.stmt, node: int) -> int | None:
         end: int | None = node
         for child in self.here.module.calling.children(statement):
@@ -150,7 +134,7 @@ class Flow:
         return self.joined(ends)
 
     def _loop(self, statement: ast.For | ast.AsyncFor | ast.While, node: int) -> int | None:
-        if not self.here.module.touches(statement) and not self._is_left(statement):
+        if not self.here.module.touches(statement) and not _is_left(self, statement):
             return node
         start: int | None = node
         if isinstance(statement, (ast.For, ast.AsyncFor)):
@@ -175,11 +159,6 @@ class Flow:
         self.loops = outer
         after = None if endless else self.body(statement.orelse, self.new(header))
         return self.joined([after, *target.breaks])
-
-    def _is_left(self, statement: ast.For | ast.AsyncFor | ast.While) -> bool:
-        """Whether a loop without events may be left in another way than at its end."""
-        endless = isinstance(statement, ast.While) and _constant(statement.test) is True
-        return endless or self.here.module.returns(statement)
 
     def _known_elements(self, statement: ast.For | ast.AsyncFor, node: int) -> int | None:
         """A loop over optimizers or over parameters: each of them has its turn, so it is no loop in the graph."""
@@ -237,14 +216,14 @@ class Flow:
             return
         target = self.here.targets[-1]
         ends: list[int] = []
-        self._leave(node, target.finals, ends)
+        self.leave(node, target.finals, ends)
         for end in ends:
             if isinstance(statement, ast.Break):
                 target.breaks.append(end)
             else:
                 self.graph.link(end, target.header)
 
-    def _leave(self, node: int | None, kept: int, ends: list[int]) -> None:
+    def leave(self, node: int | None, kept: int, ends: list[int]) -> None:
         """A jump out of ``try`` runs the ``finally`` blocks on its way."""
         finals = self.here.finals
         self.here.finals = []
@@ -369,20 +348,46 @@ def _handmade(self: Flow, statement: ast.For | ast.AsyncFor, work: str) -> Event
     return Event("unknown", statement, self.here.module)
 
 
+def _definition(flow: Flow, statement: ast.stmt, node: int) -> int:  # noqa: ARG001
+    return node
+
+
+def _raise(flow: Flow, statement: ast.Raise, node: int) -> None:
+    """No run comes out of it."""
+
+
+def _return(flow: Flow, statement: ast.Return, node: int) -> None:
+    value = statement.value
+    flow.leave(flow.expression(value, node) if value is not None else node, 0, flow.here.returns)
+
+
+def _with(flow: Flow, statement: ast.With | ast.AsyncWith, node: int) -> int | None:
+    end: int | None = node
+    for item in statement.items:
+        end = flow.expression(item.context_expr, end)
+    return flow.body(statement.body, end)
+
+
+def _is_left(flow: Flow, statement: ast.For | ast.AsyncFor | ast.While) -> bool:
+    """Whether a loop without events may be left in another way than at its end."""
+    endless = isinstance(statement, ast.While) and _constant(statement.test) is True
+    return endless or flow.here.module.returns(statement)
+
+
 ACTS: dict[type[ast.stmt], Callable[[Flow, Any, int], int | None]] = {
-    ast.FunctionDef: Flow._definition,
-    ast.AsyncFunctionDef: Flow._definition,
-    ast.ClassDef: Flow._definition,
-    ast.Return: Flow._return,
-    ast.Raise: Flow._raise,
+    ast.FunctionDef: _definition,
+    ast.AsyncFunctionDef: _definition,
+    ast.ClassDef: _definition,
+    ast.Return: _return,
+    ast.Raise: _raise,
     ast.Break: Flow._jump,
     ast.Continue: Flow._jump,
     ast.If: Flow._if,
     ast.For: Flow._loop,
     ast.AsyncFor: Flow._loop,
     ast.While: Flow._loop,
-    ast.With: Flow._with,
-    ast.AsyncWith: Flow._with,
+    ast.With: _with,
+    ast.AsyncWith: _with,
     ast.Match: Flow._match,
     **dict.fromkeys(TRIES, Flow._try),
 }

@@ -43,6 +43,11 @@ class Guard:
     holds: bool
     module: Module
 
+    @property
+    def words(self) -> str:
+        """The condition as it is written."""
+        return self.module.once("words", self.test, ast.unparse)
+
 
 @dataclass(eq=False)
 class Loop:
@@ -108,10 +113,12 @@ class Graph:
         if target not in self.following[source]:
             self.following[source].append(target)
 
-    def preceding(self) -> list[list[int]]:
+    @cached_property
+    def live_before(self) -> list[list[int]]:
+        """Of each node, the ones right before it that a run may come to. To be asked of a graph that is whole."""
         before: list[list[int]] = [[] for _ in self.following]
-        for source, targets in enumerate(self.following):
-            for target in targets:
+        for source in sorted(self.reachable()):
+            for target in self.following[source]:
                 before[target].append(source)
         return before
 
@@ -143,3 +150,19 @@ def walk(edges: list[list[int]], starts: Iterable[int], stop: Callable[[int], bo
             if target not in seen:
                 seen.add(target)
                 waiting.append(target)
+
+
+def reach(
+    edges: list[list[int]], node: int, stops: set[int], inside: set[int] | None = None, avoiding: int = -1
+) -> set[int]:
+    """The nodes reached from those after a node; beyond one of ``stops``, or one that is not ``inside``, it ends."""
+    seen = set(edges[node])
+    waiting = list(seen)
+    for at in waiting:
+        if at in stops or at == avoiding or (inside is not None and at not in inside):
+            continue
+        for target in edges[at]:
+            if target not in seen:
+                seen.add(target)
+                waiting.append(target)
+    return seen

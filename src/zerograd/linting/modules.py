@@ -52,11 +52,11 @@ class Module:
         self.optimizer_names, self.module_names = used_names(self.text)
         """Names with an optimizer's methods, and names with a module's."""
         imported_from = files.imported(self)
-        elsewhere = set[str]().union(*(other.step_names for other in imported_from))
-        self.stepping, self.step_names = self.lines.spread(STEPPING, elsewhere, self.functions)
+        self.step_names: set[str] = set().union(*(other.step_names for other in imported_from))
+        self.stepping, self.step_names = self.lines.spread(STEPPING, self.step_names, self.functions)
         """The lines that take a step or call a function that does, and the names of such functions."""
-        elsewhere = set[str]().union(*(other.act_names for other in imported_from))
-        self.acting, self.act_names = self.lines.spread(ACTING, elsewhere, self.functions)
+        self.act_names: set[str] = set().union(*(other.act_names for other in imported_from))
+        self.acting, self.act_names = self.lines.spread(ACTING, self.act_names, self.functions)
         """The same for all that is done to gradients."""
         self.clearing = self.lines.having("zero_grad")
         self.going_back = self.lines.having("backward")

@@ -39,7 +39,7 @@ MODULE_NAME = pattern(
     r"(?:^|_)(?:model|net|network|module|agent|policy|actor|critic|generator|discriminator|gan)\d*(?:_|$)"
 )
 
-OTHER_CLASSES = pattern(r"Scheduler|LR$|Scaler|Warmup(?!\w*Opt)|profile|Env$|Env[A-Z]|Meter|Writer|EMA(?!\w*Opt)")
+OTHER_CLASSES = pattern(r"Scheduler|LR$|Scaler|Warmup(?!\w*Opt)|profile|Env$|Env[A-Z]|Meter|Writer|EMA")
 
 HARMLESS = pattern(
     r"lr|learning_rate|sched|save|load|checkpoint|ckpt|log|print|state_dict|isinstance|issubclass|len|type|attr"

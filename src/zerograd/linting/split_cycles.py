@@ -48,7 +48,11 @@ def cycles_over_methods(context: Context) -> Iterator[Split]:
         nodes = view.of(STEP)
         if len(nodes) != 1 or view.of(BACKWARD, FOREIGN, CLEAR, UNKNOWN) or Graph.EXIT not in context.live:
             continue
-        if _is_by_hand(context.module) or not _is_all_known(context, owner) or is_cleared_in(context, view, context.module.text):
+        if (
+            _is_by_hand(context.module)
+            or not _is_all_known(context, owner)
+            or is_cleared_in(context, view, context.module.text)
+        ):
             continue
         backward = _backward(context, owner, function, view)
         if backward is not None:

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from zerograd.linting.binding import Binder
 from zerograd.linting.collections_of import is_some_element
-from zerograd.linting.graph import Event, Graph, Loop, walk
+from zerograd.linting.graph import Event, Graph, Loop, reach
 from zerograd.linting.instances import wrapped_by
 from zerograd.linting.paths import Path
 from zerograd.stand_ins import Final, dataclass, field
@@ -35,6 +35,11 @@ class View:
     alone: bool
     live: set[int]
     kinds: dict[int, str] = field(default_factory=dict)
+    _of: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
+    _stops: dict[tuple[str, ...], set[int]] = field(default_factory=dict)
+    _loops: dict[Loop, set[int]] = field(default_factory=dict)
+    _same: dict[Path, bool | None] = field(default_factory=dict)
+    _around: dict[Loop | None, tuple[bool, set[str]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for node, event in enumerate(self.graph.events):
@@ -43,9 +48,11 @@ class View:
                 if kind:
                     self.kinds[node] = kind
         if not self.alone:
-            backwards = [node for node, kind in self.kinds.items() if kind == BACKWARD]
-            foreign = [node for node in backwards if not self._leads_to_a_step(node)]
-            self.kinds.update(dict.fromkeys(foreign, FOREIGN))
+            leading = self._leading_to_a_step()
+            for node, kind in self.kinds.items():
+                if kind == BACKWARD and leading.isdisjoint(self.graph.following[node]):
+                    self.kinds[node] = FOREIGN
+        self._of, self._stops = {}, {}
 
     def _kind(self, event: Event) -> str:
         if event.kind == BACKWARD:
@@ -54,13 +61,18 @@ class View:
             return UNKNOWN
         if event.of_module:
             return self._cleared_by_module(event.path)
-        same = related(self.binder, event.path, self.path)
+        same = self._is_same(event.path)
         if event.kind == STEP:
             return STEP if same else OTHER if same is False else UNKNOWN
         if same is False and event.kind == CLEAR:
             mine, theirs = self.binder.modules(self.path), self.binder.modules(event.path)
             return CLEAR if mine and theirs and overlap(mine, theirs) else ""
         return "" if same is False else event.kind if same else UNKNOWN
+
+    def _is_same(self, path: Path) -> bool | None:
+        if path not in self._same:
+            self._same[path] = related(self.binder, path, self.path)
+        return self._same[path]
 
     def _cleared_by_module(self, module: Path) -> str:
         """A clear of the optimizer's modules is one of its own; of what isn't known, it may be."""
@@ -79,27 +91,53 @@ class View:
         others = {e.path for e in self.graph.events if e is not None and e.kind == STEP and e.path is not None}
         return any(overlap(self.binder.modules(other) or (), {module}) for other in others)
 
-    def _leads_to_a_step(self, node: int) -> bool:
-        """Whether a step of this optimizer follows a backward before another optimizer's turn begins."""
-        waiting = [(target, False) for target in self.graph.following[node]]
-        seen = set(waiting)
+    def _leading_to_a_step(self) -> set[int]:
+        """The nodes from which a step of this optimizer follows before another optimizer's turn begins.
+
+        That is before a clear or anything unknown, and before a backward that follows another optimizer's step.
+        """
+        preceding = self.graph.live_before
+        found = {(node, stepped) for node in self.of(STEP) for stepped in (False, True)}
+        waiting = list(found)
         while waiting:
-            current, stepped = waiting.pop()
-            kind = self.kinds.get(current, "")
-            if kind == STEP:
-                return True
-            if kind in (CLEAR, UNKNOWN) or (kind == BACKWARD and stepped):
-                continue
-            for target in self.graph.following[current]:
-                state = (target, stepped or kind == OTHER)
-                if state not in seen:
-                    seen.add(state)
+            current, after_another = waiting.pop()
+            for node in preceding[current]:
+                kind = self.kinds.get(node, "")
+                if kind in (CLEAR, UNKNOWN, STEP):
+                    continue
+                for stepped in (False, True):
+                    state = (node, stepped)
+                    if (stepped or kind == OTHER) != after_another or (kind == BACKWARD and stepped) or state in found:
+                        continue
+                    found.add(state)
                     waiting.append(state)
-        return False
+        return {node for node, stepped in found if not stepped}
 
     def of(self, *kinds: str) -> list[int]:
         """The nodes of some kinds, in the order of the program."""
-        return sorted(node for node, kind in self.kinds.items() if kind in kinds)
+        found = self._of.get(kinds)
+        if found is None:
+            found = self._of[kinds] = sorted(node for node, kind in self.kinds.items() if kind in kinds)
+        return found
+
+    @cached_property
+    def clears(self) -> list[int]:
+        """Where it is cleared; where it is made, it is not counted."""
+        return [node for node in self.of(CLEAR) if not self.event(node).made]
+
+    @cached_property
+    def made(self) -> set[int]:
+        """Where it is made."""
+        return {node for node in self.of(CLEAR) if self.event(node).made}
+
+    def around(self, loop: Loop | None) -> tuple[bool, set[str]]:
+        """Whether it is cleared in a loop, and the kinds of what happens there; None stands for the whole function."""
+        found = self._around.get(loop)
+        if found is None:
+            around = [at for at in self.kinds if loop is None or loop in self.graph.loops[at]]
+            kinds = {self.kinds[at] for at in around if at not in self.graph.handlers}
+            found = self._around[loop] = not set(self.clears).isdisjoint(around), kinds
+        return found
 
     def event(self, node: int) -> Event:
         event = self.graph.events[node]
@@ -108,26 +146,29 @@ class View:
 
     def after(self, node: int, *stops: str, within: Loop | None = None, avoiding: int = -1) -> set[int]:
         """The first nodes of the kinds ``stops`` on all ways from a node on; ways that leave the loop end there."""
-
-        def ends(at: int) -> bool:
-            outside = within is not None and within not in self.graph.loops[at]
-            return outside or at == avoiding or self.kinds.get(at) in stops
-
-        reached = walk(self.graph.following, self.graph.following[node], ends)
-        return {
-            at for at in reached if self.kinds.get(at) in stops and (within is None or within in self.graph.loops[at])
-        }
+        stopping = self._stopping(stops)
+        inside = self._inside(within) if within is not None else None
+        reached = reach(self.graph.following, node, stopping, inside, avoiding)
+        return reached & stopping if inside is None else reached & stopping & inside
 
     def before(self, node: int, *stops: str) -> set[int]:
         """The last nodes of the kinds ``stops`` on all ways to a node; -1 stands for ways on which there is none."""
-        starts = {Graph.ENTRY, *self.graph.handlers}
-        reached = set(walk(self._preceding, self._preceding[node], lambda at: self.kinds.get(at) in stops))
-        found = {at for at in reached if self.kinds.get(at) in stops}
-        return found | ({-1} if any(at in starts and self.kinds.get(at) not in stops for at in reached) else set())
+        stopping = self._stopping(stops)
+        reached = reach(self.graph.live_before, node, stopping)
+        starts = {Graph.ENTRY, *self.graph.handlers} & reached
+        return reached & stopping | (set() if starts <= stopping else {-1})
 
-    @cached_property
-    def _preceding(self) -> list[list[int]]:
-        return [[at for at in before if at in self.live] for before in self.graph.preceding()]
+    def _stopping(self, kinds: tuple[str, ...]) -> set[int]:
+        found = self._stops.get(kinds)
+        if found is None:
+            found = self._stops[kinds] = {node for node, kind in self.kinds.items() if kind in kinds}
+        return found
+
+    def _inside(self, loop: Loop) -> set[int]:
+        found = self._loops.get(loop)
+        if found is None:
+            found = self._loops[loop] = {at for at, loops in enumerate(self.graph.loops) if loop in loops}
+        return found
 
     def are(self, nodes: Iterable[int], kind: str) -> bool:
         """Whether there are nodes and all of them are of one kind."""

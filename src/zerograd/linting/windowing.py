@@ -37,7 +37,7 @@ def windows(context: Context) -> Iterator[Window]:
     """All windows of a function."""
     graph = context.graph
     for view in context.views:
-        theirs = {ast.unparse(guard.test) for start in view.of(BACKWARD) for guard in graph.guards[start]}
+        theirs = {guard.words for start in view.of(BACKWARD) for guard in graph.guards[start]}
         for node in view.of(STEP):
             for start in view.of(BACKWARD):
                 loop = graph.loops[start][-1] if graph.loops[start] else None
@@ -46,7 +46,7 @@ def windows(context: Context) -> Iterator[Window]:
                 held = {id(guard.statement) for guard in graph.guards[start]}
                 own = [guard for guard in graph.guards[node] if id(guard.statement) not in held]
                 sorts = [(sort_of(guard, loop, context), guard) for guard in own]
-                if any(ast.unparse(guard.test) in theirs for guard in own):
+                if any(guard.words in theirs for guard in own):
                     continue  # it has a backward of its own there
                 if not sorts or any(sort == "other" for sort, _ in sorts):
                     continue
@@ -73,7 +73,7 @@ def _sort_of(guard: Guard, loop: Loop, context: Context) -> Sort:
             names = {part for inner in walk_tree(node.left) if (part := _name(inner))}
             if names & counters:
                 return "modulo"
-    if BOUNDARY.search(ast.unparse(guard.test).lower()) or re.search(r"[-+] 1 == len\(|== len\(\w+\) - 1", words):
+    if BOUNDARY.search(guard.words.lower()) or re.search(r"[-+] 1 == len\(|== len\(\w+\) - 1", words):
         return "boundary"
     return "other"
 

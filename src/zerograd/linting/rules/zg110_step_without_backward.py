@@ -38,7 +38,7 @@ def check(context: Context) -> Iterator[Told]:
 def _finds_nothing(context: Context, view: View, node: int) -> bool:
     loops = context.graph.loops
     before = view.before(node, BACKWARD, FOREIGN, CLEAR, STEP, UNKNOWN)
-    clears = [at for at in view.of(CLEAR) if not view.event(at).made]
+    clears = view.clears
     if any(at >= 0 and view.kinds[at] not in (CLEAR, STEP) for at in before):
         return False
     if not clears and not _is_all_there_is(context, view):
@@ -46,12 +46,10 @@ def _finds_nothing(context: Context, view: View, node: int) -> bool:
     loop = loops[node][-1] if loops[node] else None
     if loop is None and (context.function is None or (-1 in before and not _is_cleared_next(view, node))):
         return False
-    around = [at for at in view.kinds if loop is None or loop in loops[at]]
-    kinds = {view.kinds[at] for at in around if at not in context.graph.handlers}
-    made = {at for at in view.of(CLEAR) if view.event(at).made}
-    last = before - made
+    is_cleared, kinds = view.around(loop)
+    last = before - view.made
     cleared = bool(last) and last <= set(clears)  # what is not known cannot lie between that clear and the step
-    if (clears and not any(at in clears for at in around)) or (UNKNOWN in kinds and not cleared):
+    if (clears and not is_cleared) or (UNKNOWN in kinds and not cleared):
         return False
     event = view.event(node)
     whole = context.function.node if context.function is not None else None

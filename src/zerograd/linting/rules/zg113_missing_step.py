@@ -95,7 +95,7 @@ def _cleared(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
         inside = {words for number in clears if first <= number <= last for words in named[number]}
         if all(steps(words.removeprefix("self."), own) for words in inside):
             continue
-        for cycle in _cycles(node):
+        for cycle in _cycles(node, module):
             receiver = getattr(getattr(cycle.clear, "func", None), "value", None)
             path = binder.resolve(receiver, frame_of(scope)) if receiver is not None else None
             if path is None or not binder.is_optimizer(path) or not _is_judged_here(path, scope, cycle, own, binder):
@@ -125,14 +125,15 @@ def _is_made(path: Path, binder: Binder) -> bool:
     )
 
 
-def _cycles(node: ast.AST) -> Iterator[Cycle]:
+def _cycles(node: ast.AST, module: Module) -> Iterator[Cycle]:
     """Clears of a function's own statements, each with the first backward that is in the loops around it."""
     clears: list[tuple[ast.Call, tuple[ast.stmt, ...]]] = []
     backwards: list[tuple[ast.Call, tuple[ast.stmt, ...]]] = []
+    marked = module.lines.marks([*module.clearing, *module.going_back]).within
     waiting: list[tuple[ast.AST, tuple[ast.stmt, ...]]] = [(child, ()) for child in getattr(node, "body", [])]
     while waiting:
         current, loops = waiting.pop()
-        if isinstance(current, FUNCTIONS):
+        if isinstance(current, FUNCTIONS) or (isinstance(current, ast.stmt) and not marked(current)):
             continue
         if isinstance(current, ast.Call) and isinstance(current.func, ast.Attribute):
             if current.func.attr == "zero_grad":
@@ -169,7 +170,7 @@ def _made(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
             continue
         if isinstance(path.home, Class) and any(map(has_open_methods, binder.ancestry(path.home))):
             continue  # what fills them in may step
-        backward = _in_a_loop(path.home.node)
+        backward = _in_a_loop(path.home.node, module)
         if backward is not None and not are_used(path.home.node) and never_steps(module, path, binder):
             yield path, Cycle(None, backward, ())
 
@@ -181,18 +182,20 @@ def _handed_over(module: Module) -> Iterator[tuple[Path, Cycle]]:
         if not names or not module.cycles(function.node):
             continue
         text = text_of(module, function.node)
-        if TAKES_OVER.search(text) or not all(steps_otherwise(name) for name in ANY_STEP.findall(text)):
+        stepping = (line for line in text.split("\n") if "step" in line)
+        if not all(steps_otherwise(name) for line in stepping for name in ANY_STEP.findall(line)):
             continue
-        backward = _in_a_loop(function.node)
+        if TAKES_OVER.search(text) or (backward := _in_a_loop(function.node, module)) is None:
+            continue
         read = names_in(function.node)
         for name in names:
-            if backward is not None and name not in read and not are_used(function.node):
+            if name not in read and not are_used(function.node):
                 yield Path(function.scope, (name,)), Cycle(None, backward, ())
 
 
-def _in_a_loop(node: ast.AST) -> ast.Call | None:
+def _in_a_loop(node: ast.AST, module: Module) -> ast.Call | None:
     for loop in walk_tree(node):
-        if isinstance(loop, LOOPS):
+        if isinstance(loop, LOOPS) and within(module.going_back, loop):
             for call in walk_tree(loop):
                 if isinstance(call, ast.Call) and getattr(call.func, "attr", "") in BACKWARD:
                     return call
