@@ -134,10 +134,15 @@ def is_harmless(name: str) -> bool:
     return bool(HARMLESS.search(snake(name)))
 
 
+def makes_another_thing(dotted: list[str]) -> bool:
+    """Whether the callee ``a.b.C`` surely gives none: ``lr_scheduler.ReduceLROnPlateau``."""
+    return bool(OTHER_CLASSES.search(dotted[-1])) or "lr_scheduler" in dotted[:-1]
+
+
 def makes_an_optimizer(dotted: list[str]) -> bool:
     """Whether the callee ``a.b.C`` gives back an optimizer."""
     last = dotted[-1]
-    if OTHER_CLASSES.search(last):
+    if makes_another_thing(dotted):
         return False
     if last in CLASSES:
         return True
