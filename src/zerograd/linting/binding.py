@@ -11,8 +11,8 @@ from zerograd.linting.paths import DEPTH, WRAPPERS, Frame, Path, bare, frame_of,
 from zerograd.linting.receivers import (
     CLASSES,
     NOT_AN_OPTIMIZER,
-    OTHER_CLASSES,
     makes_an_optimizer,
+    makes_another_thing,
     snake,
 )
 from zerograd.linting.scopes import Class, Function, Scope, Value, chain, index_part, make_function
@@ -211,7 +211,7 @@ class Binder:
         own = self.find_class(node.func, value.scope)
         if own is not None:
             return any(name_of(base) == "Optimizer" for a in self.ancestry(own) for base in a.node.bases) or None
-        if OTHER_CLASSES.search(dotted[-1]) or NOT_AN_OPTIMIZER.search(snake(dotted[-1])):
+        if makes_another_thing(dotted) or NOT_AN_OPTIMIZER.search(snake(dotted[-1])):
             return False
         return None
 

@@ -39,7 +39,7 @@ MODULE_NAME = pattern(
     r"(?:^|_)(?:model|net|network|module|agent|policy|actor|critic|generator|discriminator|gan)\d*(?:_|$)"
 )
 
-OTHER_CLASSES = pattern(r"Scheduler|LR$|Scaler|Warmup(?!\w*Opt)|profile|Env$|Env[A-Z]|Meter|Writer|EMA(?!\w*Opt)")
+OTHER_CLASSES = pattern(r"Scheduler|LR$|Scaler|Warmup(?!\w*Opt)|profile|Env$|Env[A-Z]|Meter|Writer|EMA")
 
 HARMLESS = pattern(
     r"lr|learning_rate|sched|save|load|checkpoint|ckpt|log|print|state_dict|isinstance|issubclass|len|type|attr"
@@ -134,10 +134,15 @@ def is_harmless(name: str) -> bool:
     return bool(HARMLESS.search(snake(name)))
 
 
+def makes_another_thing(dotted: list[str]) -> bool:
+    """Whether the callee ``a.b.C`` surely gives none: ``lr_scheduler.ReduceLROnPlateau``."""
+    return bool(OTHER_CLASSES.search(dotted[-1])) or "lr_scheduler" in dotted[:-1]
+
+
 def makes_an_optimizer(dotted: list[str]) -> bool:
     """Whether the callee ``a.b.C`` gives back an optimizer."""
     last = dotted[-1]
-    if OTHER_CLASSES.search(last):
+    if makes_another_thing(dotted):
         return False
     if last in CLASSES:
         return True
