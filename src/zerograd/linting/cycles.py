@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from zerograd.linting.branching import constant_at, known_at, opposite
 from zerograd.linting.collections_of import is_another_each_time
+from zerograd.linting.constant_branches import constant_at, known_at, opposite
 from zerograd.linting.context import Context, shared
 from zerograd.linting.graph import Event, Graph, Guard, Loop, reach, walk
 from zerograd.linting.modules import Module

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from zerograd.linting.branching import Fact, along, constant_at, known_at, opposite, way
+from zerograd.linting.constant_branches import Fact, along, constant_at, known_at, opposite, way
 from zerograd.linting.context import Context
 from zerograd.linting.graph import Loop
 from zerograd.linting.idle import are_used
