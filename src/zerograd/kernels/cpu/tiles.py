@@ -5,7 +5,8 @@ that to the compiler, and in an order in which no part of the processor waits: t
 elements before a root or a quotient are computed while the ones after it wait for the divider; and beside each tile
 the codes of the one two tiles before it, whose scale is known by then. Four registers of codes are packed by bits.
 
-The numbers are those of ``blocks``, to the bit. Its loops stay for tensors whose rows are not made of whole tiles.
+The numbers are those of ``blocks``, to the bit; only what codes of a group that is nan are left may differ, for they mean
+nothing. Its loops stay for tensors whose rows are not made of whole tiles.
 """
 
 from __future__ import annotations
@@ -37,13 +38,18 @@ _PRINTED = {*INFIX, *COMPARE, "and", "or", "neg", "where", "sqrt", "abs", "maxim
 
 
 def serves(one: Pass, leaves: Mapping[int, str], layout: Layout) -> bool:
-    """Whether a pass that stores states in block formats can be printed so, for this processor."""
+    """Whether a pass that stores states in block formats can be printed so, for this processor.
+
+    Not where a condition is one for the whole tensor: the compiler makes it a branch in the loops of ``blocks``, and
+    then merges other products with other sums than here.
+    """
     read = {n.id: one.known.get(n.id) or leaves.get(n.id) for n in one.elements()}
     formats = dict(layout.buffers)
     touched = {formats[name] for name in (*one.stores, *read.values()) if name}
     return (
         machine.has(*FEATURES)
         and not one.sums
+        and not any(n.is_bool for n in one.scalars())
         and any(isinstance(formats[name], BlockFormat) for name in one.stores)
         and all(form == FP32 or isinstance(form, BlockFormat) for form in touched)
         and all(read[n.id] or n.op in _PRINTED for n in one.elements())
