@@ -5,8 +5,8 @@ that to the compiler, and in an order in which no part of the processor waits: t
 elements before a root or a quotient are computed while the ones after it wait for the divider; and beside each tile
 the codes of the one two tiles before it, whose scale is known by then. Four registers of codes are packed by bits.
 
-The numbers are those of ``blocks``, to the bit; only what codes of a group that is nan are left may differ, for they mean
-nothing. Its loops stay for tensors whose rows are not made of whole tiles.
+The numbers are those of ``blocks``, to the bit; only the codes of a group that is nan may differ, for they mean nothing.
+Its loops stay for tensors whose rows are not made of whole tiles.
 """
 
 from __future__ import annotations
