@@ -26,7 +26,7 @@ def packed(k: int, form: BlockFormat, scale: list[str], scope: str) -> list[list
         f"{c}.kept = getelementptr float, ptr %slots{k}, i64 %c.first",
     ]
     turns = []
-    places = ", ".join(f"i8 {form.shift + 32 * (byte % 2)}" for byte in range(TILE))
+    places = _repeated(form.shift, form.shift + 32)
     for turn in range(TURNS):
         x = f"{c}.{turn}"
         words = Words(f"{x}.a", LANES)
@@ -37,7 +37,7 @@ def packed(k: int, form: BlockFormat, scale: list[str], scope: str) -> list[list
             f"{x}.size = load {NUMBERS}, ptr {x}.at, align {4 * LANES}",
             *words.lines,
             f"{x}.bytes = bitcast {WORDS} {above} to {CODES}",
-            f"{x}.out = call {CODES} @llvm.x86.avx512.pmultishift.qb.512({CODES} <{places}>, {CODES} {x}.bytes)",
+            f"{x}.out = call {CODES} @llvm.x86.avx512.pmultishift.qb.512({CODES} {places}, {CODES} {x}.bytes)",
         ]
         if turn:
             mask = f"{lanes(TILE, 'i1')} %turn{turn}"
@@ -54,11 +54,11 @@ def packed(k: int, form: BlockFormat, scale: list[str], scope: str) -> list[list
             f"{c}.signs.at = getelementptr i{TILE}, ptr %signs{k}, i64 %c.slot",
             f"{c}.signs = load i{TILE}, ptr {c}.signs.at, align 8",
             f"{c}.negative = bitcast i{TILE} {c}.signs to {lanes(TILE, 'i1')}",
-            f"{c}.marked = or {CODES} {c}.sorted, {alike(TILE, 'i8', -128)}",
+            f"{c}.marked = or {CODES} {c}.sorted, {_repeated(0x80)}",
             f"{c}.code = select {lanes(TILE, 'i1')} {c}.negative, {CODES} {c}.marked, {CODES} {c}.sorted",
         ]
     else:
-        one = alike(TILE, "i8", 1)
+        one = _repeated(1)
         lines.append(f"{c}.code = call {CODES} @llvm.umax.v64i8({CODES} {c}.sorted, {CODES} {one})")
     turns[-1] += [
         *lines,
@@ -69,7 +69,7 @@ def packed(k: int, form: BlockFormat, scale: list[str], scope: str) -> list[list
     return turns
 
 
-def plain(k: int, form: BlockFormat, scale: list[str], scope: str) -> list[str]:
+def one_by_one(k: int, form: BlockFormat, scale: list[str], scope: str) -> list[str]:
     """The codes of 16 elements by the definition, for the last tiles of a chunk, which are few."""
     lines: list[str] = []
     x = f"%rest{k}"
@@ -103,3 +103,9 @@ def plain(k: int, form: BlockFormat, scale: list[str], scope: str) -> list[str]:
         f"store {lanes(LANES, 'i8')} {x}.{'code' if form.signed else 'plain'}, ptr {x}.to, align 1, " + scope,
     ]
     return lines
+
+
+def _repeated(*values: int) -> str:
+    """A register of bytes that repeat, as words of eight: the compiler reads a short text sooner."""
+    word = int.from_bytes(bytes(values) * (8 // len(values)), "little")
+    return f"bitcast ({lanes(TILE // 8, 'i64')} {alike(TILE // 8, 'i64', word)} to {CODES})"

@@ -5,7 +5,7 @@ that to the compiler, and in an order in which no part of the processor waits: t
 elements before a root or a quotient are computed while the ones after it wait for the divider; and beside each tile
 the codes of the one two tiles before it, whose scale is known by then. Four registers of codes are packed by bits.
 
-The numbers are those of ``blocks``, to the bit; only the codes of a group that is nan may differ, for they mean nothing.
+The numbers are those of ``blocks``, to the bit; only codes of a group that is nan may differ, for they mean nothing.
 Its loops stay for tensors whose rows are not made of whole tiles.
 """
 
@@ -21,7 +21,7 @@ from zerograd.formats.plain import FP32
 from zerograd.kernels.cpu import machine
 from zerograd.kernels.cpu.arithmetic import Words
 from zerograd.kernels.cpu.blocks import AHEAD, BlockPrinter
-from zerograd.kernels.cpu.packing import packed, plain
+from zerograd.kernels.cpu.packing import one_by_one, packed
 from zerograd.kernels.cpu.passes import Pass
 from zerograd.kernels.cpu.turns import CODES, LANES, NUMBERS, TILE, TURNS, WORDS, Turn, everywhere, near
 from zerograd.kernels.cpu.words import COMPARE, INFIX, constant, lanes, renamed, stored_as
@@ -181,7 +181,7 @@ class TilePrinter(BlockPrinter):
         for name in self.encoded:
             k, form = self.numbers[name], self.blocks[name]
             scale = self._scale_at(f"%rest{k}.scale", k, name, "%group.rest")
-            lines += plain(k, form, scale, self._scope(name))
+            lines += one_by_one(k, form, scale, self._scope(name))
         return lines
 
     def _spread_scalars(self) -> list[str]:
