@@ -108,13 +108,19 @@ class BlockFormat(Format):
 
     def encoded(self, on: Arithmetic, value: Any, scale: Any, noise: Any) -> Any:
         """The code of a number in the lowest 8 bits of a word. noise: a word, of which the upper bits count."""
-        lifted = on.plus(on.size(value) if self.signed else value, scale)
-        base = on.right(on.sub(0, on.bits(scale)), self.shift)  # a scale has no bits below: nothing of it is lost
-        above = on.add(on.bits(lifted), on.joined(base, noise, 32 - self.shift))  # less the scale, plus the noise
-        code = on.right(above, self.shift)
+        size = on.size(value) if self.signed else value
+        code = on.right(self.above(on, size, scale, self.base(on, scale), noise), self.shift)
         if self.signed:
             return on.either(code, on.both(on.right(on.bits(value), 24), 0x80))
         return on.no_less(code, 1)
+
+    def base(self, on: Arithmetic, scale: Any) -> Any:
+        """What takes the scale away again, above the noise: a scale has no bits below, so nothing of it is lost."""
+        return on.right(on.sub(0, on.bits(scale)), self.shift)
+
+    def above(self, on: Arithmetic, size: Any, scale: Any, base: Any, noise: Any) -> Any:
+        """A word whose bits from ``shift`` on are the code of a number without its sign and before it is bounded."""
+        return on.add(on.bits(on.plus(size, scale)), on.joined(base, noise, 32 - self.shift))
 
 
 def _block(exponent: int, mantissa: int, signed: bool) -> BlockFormat:

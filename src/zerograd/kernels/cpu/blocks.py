@@ -11,6 +11,7 @@ from typing import Any
 
 from zerograd.formats.blocks import GROUP, WEYL, BlockFormat
 from zerograd.formats.layout import Layout
+from zerograd.kernels.cpu.arithmetic import Words
 from zerograd.kernels.cpu.passes import Pass
 from zerograd.kernels.cpu.printer import PassPrinter, tensor_words
 from zerograd.kernels.cpu.words import renamed, stored_as
@@ -19,74 +20,24 @@ AHEAD = 4
 """Groups ahead that memory is fetched: between the two loops the processor's own guess of what is needed comes late."""
 
 
+_ENDS = {"full": f"  %end = add nuw nsw i64 %start, {GROUP}", "part": "  %end = add nuw nsw i64 %start, %count"}
+"""Where a group ends that is full, and one that may be part of one."""
+
+
 def touches_blocks(one: Pass, leaves: Mapping[int, str], layout: Layout) -> bool:
     """Whether a pass reads or stores a state in a block format."""
     touched = {*one.stores, *(one.known.get(n.id) or leaves.get(n.id, "") for n in one.elements())}
     return any(f"state {name}" in touched for name, _ in layout.blocks)
 
 
-class _Words:
-    """The arithmetic of ``formats.blocks`` as lines of LLVM: values are names of i32 and float, or constants.
+class BlockPrinter(PassPrinter):
+    """Prints one pass over states in groups.
 
-    prefix: of all names. No line has a flag that would let it be merged with another or done in another order.
+    entry: where the loop over groups is entered from. ways: which groups have loops of their own.
     """
 
-    def __init__(self, prefix: str) -> None:
-        self.prefix, self.lines = prefix, list[str]()
-
-    def _made(self, text: str) -> str:
-        name = f"{self.prefix}.{len(self.lines)}"
-        self.lines.append(f"{name} = {text}")
-        return name
-
-    def bits(self, number: str) -> str:
-        return self._made(f"bitcast float {number} to i32")
-
-    def number(self, word: str) -> str:
-        return self._made(f"bitcast i32 {word} to float")
-
-    def size(self, number: str) -> str:
-        return self._made(f"call float @llvm.fabs.f32(float {number})")
-
-    def plus(self, x: str, y: Any) -> str:
-        return self._made(f"fadd float {x}, {y}")
-
-    def minus(self, x: str, y: Any) -> str:
-        return self._made(f"fsub float {x}, {y}")
-
-    def add(self, a: str, b: Any) -> str:
-        return self._made(f"add i32 {a}, {b}")
-
-    def sub(self, a: str, b: Any) -> str:
-        return self._made(f"sub i32 {a}, {b}")
-
-    def left(self, a: str, places: int) -> str:
-        return self._made(f"shl i32 {a}, {places}")
-
-    def right(self, a: str, places: int) -> str:
-        return self._made(f"lshr i32 {a}, {places}")
-
-    def joined(self, upper: str, lower: str, places: int) -> str:
-        return self._made(f"call i32 @llvm.fshr.i32(i32 {upper}, i32 {lower}, i32 {places})")
-
-    def both(self, a: str, b: Any) -> str:
-        return self._made(f"and i32 {a}, {b}")
-
-    def either(self, a: str, b: Any) -> str:
-        return self._made(f"or i32 {a}, {b}")
-
-    def at_least(self, a: str, limit: int) -> str:
-        return self._made(f"icmp uge i32 {a}, {limit}")
-
-    def no_less(self, a: str, limit: int) -> str:
-        return self._made(f"call i32 @llvm.smax.i32(i32 {a}, i32 {limit})")
-
-    def chosen(self, condition: str, a: Any, b: Any) -> str:
-        return self._made(f"select i1 {condition}, i32 {a}, i32 {b}")
-
-
-class BlockPrinter(PassPrinter):
-    """Prints one pass over states in groups."""
+    entry = "%work"
+    ways: tuple[str, ...] = ("full", "part")
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -144,21 +95,20 @@ class BlockPrinter(PassPrinter):
         """Most groups are full. Those have loops of their own, of as many turns as the compiler knows."""
         sums = range(len(self.one.sums))
         inner = self._inner(body)
-        ways = ("full", "part")
+        ways = [way for way in _ENDS if way in self.ways]
         return [
             "  br label %groups",
             "groups:",
-            "  %group = phi i64 [ 0, %work ], [ %group.next, %encoded ]",
-            "  %start = phi i64 [ 0, %work ], [ %stop, %encoded ]",
-            "  %column = phi i64 [ %row.column, %work ], [ %column.next, %encoded ]",
-            *(f"  %sum{k}.before = phi double [ 0.0, %work ], [ %sum{k}.after, %encoded ]" for k in sums),
+            f"  %group = phi i64 [ 0, {self.entry} ], [ %group.next, %encoded ]",
+            f"  %start = phi i64 [ 0, {self.entry} ], [ %stop, %encoded ]",
+            f"  %column = phi i64 [ %row.column, {self.entry} ], [ %column.next, %encoded ]",
+            *(f"  %sum{k}.before = phi double [ 0.0, {self.entry} ], [ %sum{k}.after, %encoded ]" for k in sums),
             *(f"  {line}" for line in self._bounds()),
             *(f"  {line}" for name in self.scaled_buffers for line in self._scale_of(name)),
             *(f"  {line}" for line in self._fetched()),
             f"  %is.full = icmp eq i64 %count, {GROUP}",
-            "  br i1 %is.full, label %begin.full, label %begin.part",
-            *renamed(["begin:", f"  %end = add nuw nsw i64 %start, {GROUP}", *inner], "full"),
-            *renamed(["begin:", "  %end = add nuw nsw i64 %start, %count", *inner], "part"),
+            f"  br i1 %is.full, label %begin.{ways[0]}, label %begin.{ways[-1]}",
+            *(line for way in ways for line in renamed(["begin:", _ENDS[way], *inner], way)),
             "encoded:",
             *(
                 f"  %sum{k}.after = phi double {', '.join(f'[ %sum{k}.next.{way}, %done.{way} ]' for way in ways)}"
@@ -233,7 +183,7 @@ class BlockPrinter(PassPrinter):
     def _loaded(self, name: str, buffer: str, at: str) -> list[str]:
         if buffer not in self.blocks:
             return super()._loaded(name, buffer, at)
-        k, words = self.numbers[buffer], _Words(f"{name}.d")
+        k, words = self.numbers[buffer], Words(f"{name}.d")
         single = self.blocks[buffer].decoded(words, f"{name}.word", f"%s{k}.scale")
         lines = [
             f"{name}.code = load i8, ptr {at}, align 1, {self._scope(buffer)}",
@@ -248,7 +198,7 @@ class BlockPrinter(PassPrinter):
         if buffer not in self.blocks:
             return super()._stored(buffer, value, at)
         k = self.numbers[buffer]
-        lines, words = [], _Words(f"%b{k}.m")
+        lines, words = [], Words(f"%b{k}.m")
         if self.kind == "double":
             lines.append(f"%b{k}.single = fptrunc double {value} to float")
             value = f"%b{k}.single"
@@ -270,7 +220,7 @@ class BlockPrinter(PassPrinter):
         body: list[str] = ["%j.scratch = sub i64 %j, %start"]
         for name in self.encoded:
             k, form = self.numbers[name], self.blocks[name]
-            words = _Words(f"%b{k}.s")
+            words = Words(f"%b{k}.s")
             scale = form.scale(words, f"%max{k}.next")
             scope = self._scope(name.replace("state ", "scales ", 1))
             head += [*words.lines, f"store float {scale}, ptr %s{k}.at, align 4, {scope}"]
@@ -280,7 +230,7 @@ class BlockPrinter(PassPrinter):
                 f"%b{k}.first.word = add i32 %b{k}.start.weyl, %b{k}.n.base",
             ]
             noise.append(f"%b{k}.word = phi i32 [ %b{k}.first.word, %encode ], [ %b{k}.word.next, %again ]")
-            words = _Words(f"%b{k}.e")
+            words = Words(f"%b{k}.e")
             code = form.encoded(words, f"%b{k}.value", scale, f"%b{k}.word")
             body += [
                 f"%b{k}.from = getelementptr [{GROUP} x float], ptr %scratch{k}, i64 0, i64 %j.scratch",

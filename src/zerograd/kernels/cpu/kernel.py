@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from zerograd.algebra.graph import Node
@@ -15,6 +15,7 @@ from zerograd.kernels.cpu import cache, machine
 from zerograd.kernels.cpu.blocks import BlockPrinter, touches_blocks
 from zerograd.kernels.cpu.passes import Pass, passes_of
 from zerograd.kernels.cpu.printer import ENTRY, PassPrinter, leaves_of
+from zerograd.kernels.cpu.tiles import TilePrinter, serves
 
 _LOCK = threading.Lock()
 
@@ -44,11 +45,16 @@ class Kernel:
         functions = []
         for one in parts:
             leaves = leaves_of(graph)
-            kind = BlockPrinter if touches_blocks(one, leaves, layout) else PassPrinter
-            printer = kind(graph.rule.name, leaves, layout, one, host, self.late)
+            printer = _printer(one, leaves, layout)(graph.rule.name, leaves, layout, one, host, self.late)
             source = printer.source()
             functions.append(Function(one, function_at(source, printer.needs), source))
         self.functions = tuple(functions)
+
+
+def _printer(one: Pass, leaves: Mapping[int, str], layout: Layout) -> type[PassPrinter]:
+    if not touches_blocks(one, leaves, layout):
+        return PassPrinter
+    return TilePrinter if serves(one, leaves, layout) else BlockPrinter
 
 
 def function_at(source: str, needs: tuple[str, ...] = ()) -> int:

@@ -70,6 +70,13 @@ def converts_half() -> bool:
 
 
 @functools.cache
+def has(*wanted: str) -> bool:
+    """Whether the processor has all of these features, by LLVM's names."""
+    known = _binding().get_host_cpu_features()
+    return all(known.get(name, False) for name in wanted)
+
+
+@functools.cache
 def _target() -> Any:
     llvm = _binding()
     target = llvm.Target.from_triple(llvm.get_default_triple())

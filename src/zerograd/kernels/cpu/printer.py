@@ -14,7 +14,7 @@ from zerograd.algebra.roles import vanishes
 from zerograd.algebra.tracing import Graph
 from zerograd.formats.layout import Layout
 from zerograd.kernels.cpu.passes import Pass
-from zerograd.kernels.cpu.words import OUTSIDE, constant, hashed, load, operation, store, stored_as
+from zerograd.kernels.cpu.words import OUTSIDE, constant, hashed, load, operation, store, stored_as, truth
 
 ENTRY = "zerograd_kernel"
 COUNTER, CHUNKS, CHUNK_TABLE, TENSOR_TABLE, LATE_TABLE, SUMS = range(6)
@@ -278,14 +278,14 @@ class PassPrinter:
         return [*lines, f"%sum{k}.next = fadd reassoc contract double %sum{k}, {value}"]
 
     def _operation(self, name: str, node: Node) -> list[str]:
-        arms = "i1" if node.is_bool else self.kind
+        arms = truth(self.kind) if node.is_bool else self.kind
         values = [self._value(a) for a in node.nodes]
         lines = operation(name, node.op, values, self.kind, arms)
         if node.op == "mul" and vanishes(node.nodes[1]):
             zero = constant(0.0, self.kind)
             lines = operation(f"{name}.product", "mul", values, self.kind, arms)
             lines.append(f"{name}.left.out = fcmp oeq {self.kind} {values[1]}, {zero}")
-            lines.append(f"{name} = select i1 {name}.left.out, {self.kind} {zero}, {self.kind} {name}.product")
+            lines += operation(name, "where", [f"{name}.left.out", zero, f"{name}.product"], self.kind, arms)
         for line in lines:
             if " call " in line:
                 self.calls.add(_declaration(line.split(" call ")[1]))
@@ -314,6 +314,6 @@ class PassPrinter:
 
 def _declaration(call: str) -> str:
     """The line that makes a function known, from a call of it."""
-    result, rest = call.split(" ", 1)
+    result, rest = call.split(" @", 1)
     function, arguments = rest.split("(", 1)
-    return f"declare {result} {function}({', '.join([result] * len(arguments.split(',')))})"
+    return f"declare {result} @{function}({', '.join([result] * len(arguments.split(f'{result} ')[1:]))})"

@@ -32,8 +32,41 @@ OUTSIDE = {"exp": "exp", "log": "log", "pow": "pow", "tanh": "tanh"}
 """The operations that end in a call of the C library's function of this name (with an f for float)."""
 
 
+def lanes(count: int, kind: str) -> str:
+    """The type of so many elements at once."""
+    return f"<{count} x {kind}>" if count > 1 else kind
+
+
+def alike(count: int, kind: str, value: object) -> str:
+    """A constant of that type, the same in all elements."""
+    return f"<{', '.join([f'{kind} {value}'] * count)}>" if count > 1 else f"{value}"
+
+
+def _parts(kind: str) -> tuple[int, str]:
+    """How many elements a type has, and which."""
+    if not kind.startswith("<"):
+        return 1, kind
+    count, _, single = kind[1:-1].split(" ")
+    return int(count), single
+
+
+def truth(kind: str) -> str:
+    """The type of a comparison of numbers of a type."""
+    return lanes(_parts(kind)[0], "i1")
+
+
+def suffix(kind: str) -> str:
+    """How LLVM's own functions name a type."""
+    count, single = _parts(kind)
+    name = {"float": "f32", "double": "f64"}.get(single, single)
+    return f"v{count}{name}" if count > 1 else name
+
+
 def constant(value: float | bool, kind: str) -> str:
-    """A constant of type i1, float or double."""
+    """A constant: i1, or of a type of numbers."""
+    count, single = _parts(kind)
+    if count > 1:
+        return alike(count, "i1" if isinstance(value, bool) else single, constant(value, single))
     if isinstance(value, bool):
         return "true" if value else "false"
     if kind == "float":
@@ -133,31 +166,34 @@ def hashed(name: str, index: str, key: str) -> list[str]:
 
 
 def operation(name: str, op: str, args: list[str], kind: str, arms: str) -> list[str]:
-    """``name`` becomes an operation of the language on numbers of one type. ``arms``: the type of a where's arms."""
-    suffix = "f32" if kind == "float" else "f64"
+    """``name`` becomes an operation of the language on numbers of one type. ``arms``: the type of a where's arms.
+
+    The type may be one of several elements at once.
+    """
     if op in INFIX:
         return [f"{name} = {INFIX[op]} contract {kind} {args[0]}, {args[1]}"]
     if op in COMPARE:
         return [f"{name} = fcmp {COMPARE[op]} {kind} {args[0]}, {args[1]}"]
     if op in ("and", "or"):
-        return [f"{name} = {op} i1 {args[0]}, {args[1]}"]
+        return [f"{name} = {op} {truth(kind)} {args[0]}, {args[1]}"]
     if op == "neg":
         return [f"{name} = fneg {kind} {args[0]}"]
     if op == "where":
-        return [f"{name} = select i1 {args[0]}, {arms} {args[1]}, {arms} {args[2]}"]
+        return [f"{name} = select {truth(kind)} {args[0]}, {arms} {args[1]}, {arms} {args[2]}"]
     if op in FUNCTIONS:
         given = ", ".join(f"{kind} {a}" for a in args)
-        return [f"{name} = call {kind} @llvm.{FUNCTIONS[op]}.{suffix}({given})"]
+        return [f"{name} = call {kind} @llvm.{FUNCTIONS[op]}.{suffix(kind)}({given})"]
     if op == "tanh":
         return [f"{name} = call {kind} @tanh{'f' if kind == 'float' else ''}({kind} {args[0]})"]
     if op in ("maximum", "minimum"):
         return _extreme(name, op, args, kind)
     if op == "sign":
+        zero = constant(0.0, kind)
         return [
-            f"{name}.above = fcmp ogt {kind} {args[0]}, {constant(0.0, kind)}",
-            f"{name}.below = fcmp olt {kind} {args[0]}, {constant(0.0, kind)}",
-            f"{name}.up = select i1 {name}.above, {kind} {constant(1.0, kind)}, {kind} {constant(0.0, kind)}",
-            f"{name} = select i1 {name}.below, {kind} {constant(-1.0, kind)}, {kind} {name}.up",
+            f"{name}.above = fcmp ogt {kind} {args[0]}, {zero}",
+            f"{name}.below = fcmp olt {kind} {args[0]}, {zero}",
+            f"{name}.up = select {truth(kind)} {name}.above, {kind} {constant(1.0, kind)}, {kind} {zero}",
+            f"{name} = select {truth(kind)} {name}.below, {kind} {constant(-1.0, kind)}, {kind} {name}.up",
         ]
     assert op == "lerp", op
     return _lerp(name, args, kind)
@@ -170,21 +206,20 @@ def _extreme(name: str, op: str, args: list[str], kind: str) -> list[str]:
     return [
         f"{name}.nan = fcmp uno {kind} {a}, {constant(0.0, kind)}",
         f"{name}.better = fcmp {better} {kind} {a}, {b}",
-        f"{name}.first = or i1 {name}.nan, {name}.better",
-        f"{name} = select i1 {name}.first, {kind} {a}, {kind} {b}",
+        f"{name}.first = or {truth(kind)} {name}.nan, {name}.better",
+        f"{name} = select {truth(kind)} {name}.first, {kind} {a}, {kind} {b}",
     ]
 
 
 def _lerp(name: str, args: list[str], kind: str) -> list[str]:
     """a + w (b - a), or b + (w - 1)(b - a) for a weight nearer to 1: as torch, exact at both ends."""
     a, b, weight = args
-    suffix = "f32" if kind == "float" else "f64"
     return [
-        f"{name}.size = call {kind} @llvm.fabs.{suffix}({kind} {weight})",
+        f"{name}.size = call {kind} @llvm.fabs.{suffix(kind)}({kind} {weight})",
         f"{name}.near = fcmp olt {kind} {name}.size, {constant(0.5, kind)}",
         f"{name}.rest = fsub {kind} {weight}, {constant(1.0, kind)}",
-        f"{name}.by = select i1 {name}.near, {kind} {weight}, {kind} {name}.rest",
-        f"{name}.from = select i1 {name}.near, {kind} {a}, {kind} {b}",
+        f"{name}.by = select {truth(kind)} {name}.near, {kind} {weight}, {kind} {name}.rest",
+        f"{name}.from = select {truth(kind)} {name}.near, {kind} {a}, {kind} {b}",
         f"{name}.way = fsub {kind} {b}, {a}",
         f"{name}.step = fmul contract {kind} {name}.way, {name}.by",
         f"{name} = fadd contract {kind} {name}.from, {name}.step",

@@ -1,0 +1,289 @@
+"""The printer of passes over states in block formats for processors that sort bytes in registers (AVX-512 VBMI).
+
+There the time of a step goes into operations. So this printer writes them for 16 elements at once instead of leaving
+that to the compiler, and in an order in which no part of the processor waits: tiles of 64 elements, in which the
+elements before a root or a quotient are computed while the ones after it wait for the divider; and beside each tile
+the codes of the one two tiles before it, whose scale is known by then. Four registers of codes are packed by bits.
+
+The numbers are those of ``blocks``, to the bit; only codes of a group that is nan may differ, for they mean nothing.
+Its loops stay for tensors whose rows are not made of whole tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zerograd.algebra.graph import Node
+from zerograd.formats.blocks import GROUP, WEYL, BlockFormat
+from zerograd.formats.layout import Layout
+from zerograd.formats.plain import FP32
+from zerograd.kernels.cpu import machine
+from zerograd.kernels.cpu.arithmetic import Words
+from zerograd.kernels.cpu.blocks import AHEAD, BlockPrinter
+from zerograd.kernels.cpu.packing import one_by_one, packed
+from zerograd.kernels.cpu.passes import Pass
+from zerograd.kernels.cpu.turns import CODES, LANES, NUMBERS, TILE, TURNS, WORDS, Turn, everywhere, near
+from zerograd.kernels.cpu.words import COMPARE, INFIX, constant, lanes, renamed, stored_as
+
+BEHIND, SLOTS = 2, 4
+"""How many tiles later codes are made, when the group of a tile is sure to have ended; and the tiles kept meanwhile."""
+
+PIECES = (0, 0, 3, 2, 2, 2)
+"""Parts of the codes that go into each turn: first what the divider waits for, and none before the scale is there."""
+
+FEATURES = ("avx512f", "avx512bw", "avx512dq", "avx512vbmi")
+
+_PRINTED = {*INFIX, *COMPARE, "and", "or", "neg", "where", "sqrt", "abs", "maximum", "minimum", "sign", "lerp"}
+
+
+def serves(one: Pass, leaves: Mapping[int, str], layout: Layout) -> bool:
+    """Whether a pass that stores states in block formats can be printed so, for this processor.
+
+    Not where a condition is one for the whole tensor: the compiler makes it a branch in the loops of ``blocks``, and
+    then merges other products with other sums than here.
+    """
+    read = {n.id: one.known.get(n.id) or leaves.get(n.id) for n in one.elements()}
+    formats = dict(layout.buffers)
+    touched = {formats[name] for name in (*one.stores, *read.values()) if name}
+    return (
+        machine.has(*FEATURES)
+        and not one.sums
+        and not any(n.is_bool for n in one.scalars())
+        and any(isinstance(formats[name], BlockFormat) for name in one.stores)
+        and all(form == FP32 or isinstance(form, BlockFormat) for form in touched)
+        and all(read[n.id] or n.op in _PRINTED for n in one.elements())
+    )
+
+
+class TilePrinter(BlockPrinter):
+    """Prints one pass that ``serves`` admits."""
+
+    entry = "%untiled"
+    ways = ("part",)
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.turn = Turn(*given, **named)
+        for declared in (
+            f"{WORDS} @llvm.umax.v16i32({WORDS}, {WORDS})",
+            f"i32 @llvm.vector.reduce.umax.v16i32({WORDS})",
+            f"{WORDS} @llvm.fshr.v16i32({WORDS}, {WORDS}, {WORDS})",
+            f"{NUMBERS} @llvm.fabs.v16f32({NUMBERS})",
+            f"{WORDS} @llvm.smax.v16i32({WORDS}, {WORDS})",
+            "i64 @llvm.smax.i64(i64, i64)",
+            f"{CODES} @llvm.umax.v64i8({CODES}, {CODES})",
+            f"{CODES} @llvm.x86.avx512.pmultishift.qb.512({CODES}, {CODES})",
+            f"{CODES} @llvm.x86.avx512.permvar.qi.512({CODES}, {CODES})",
+        ):
+            self.calls.add(f"declare {declared}")
+
+    @property
+    def _states(self) -> list[tuple[int, BlockFormat]]:
+        return [(self.numbers[name], self.blocks[name]) for name in self.encoded]
+
+    def _opening(self) -> list[str]:
+        slots = [f"  %nowhere.kept = alloca {CODES}, align {TILE}"]
+        for k, form in self._states:
+            slots.append(f"  %slots{k} = alloca [{SLOTS * TILE} x float], align {TILE}")
+            if form.signed:
+                slots.append(f"  %signs{k} = alloca [{SLOTS} x i{TILE}], align {TILE}")
+        first, *rest = super()._opening()
+        return [first, *slots, *rest]
+
+    def _loop(self, body: list[str]) -> list[str]:
+        return ["  br i1 %is.tiled, label %tiles, label %untiled", "untiled:", *super()._loop(body), *self._tiles()]
+
+    def _chunk(self) -> list[str]:
+        lines = super()._chunk()
+        lines += [
+            "%lengths = or i64 %length, %row.length",
+            f"%beyond = and i64 %lengths, {TILE - 1}",
+            "%is.whole = icmp eq i64 %beyond, 0",
+        ]
+        before = "%is.whole"
+        for n, node in enumerate(self._weights()):
+            lines += [
+                f"%near{n}.size = call float @llvm.fabs.f32(float {self._value(node)})",
+                f"%near{n} = fcmp olt float %near{n}.size, {constant(0.5, 'float')}",
+                f"%near{n}.all = and i1 {before}, %near{n}",
+            ]
+            before = f"%near{n}.all"
+        return [*lines, f"%is.tiled = and i1 {before}, true"]
+
+    def _weights(self) -> list[Node]:
+        found = {w.id: w for n in self.one.elements() if self.read[n.id] is None and (w := near(n)) is not None}
+        return list(found.values())
+
+    # ------------------------------------------------------------------------------------------------- the tiles
+
+    def _tiles(self) -> list[str]:
+        """The loop over tiles, then one over those whose codes are still to be made."""
+        keys = [k for k, _ in self._states]
+        return [
+            "tiles:",
+            *(f"  {line}" for line in self._spread_scalars()),
+            "  %row.left.first = sub i64 %row.length, %row.column",
+            "  br label %tile",
+            "tile:",
+            "  %t = phi i64 [ 0, %tiles ], [ %t.next, %tiled ]",
+            "  %group.now = phi i64 [ 0, %tiles ], [ %group.after, %tiled ]",
+            "  %group.one = phi i64 [ 0, %tiles ], [ %group.now, %tiled ]",
+            "  %group.two = phi i64 [ 0, %tiles ], [ %group.one, %tiled ]",
+            "  %row.left = phi i64 [ %row.left.first, %tiles ], [ %row.left.next, %tiled ]",
+            "  %is.second = phi i1 [ false, %tiles ], [ %is.second.next, %tiled ]",
+            *(f"  %max{k} = phi {WORDS} [ zeroinitializer, %tiles ], [ %max{k}.after, %tiled ]" for k in keys),
+            *(f"  {line}" for line in self._mixed()),
+            f"  %t.next = add nuw nsw i64 %t, {TILE}",
+            "  %more.tiles = icmp slt i64 %t.next, %length",
+            f"  %row.ends.here = icmp eq i64 %row.left, {TILE}",
+            f"  %row.left.less = sub i64 %row.left, {TILE}",
+            "  %row.left.next = select i1 %row.ends.here, i64 %row.length, i64 %row.left.less",
+            "  %may.end = or i1 %is.second, %row.ends.here",
+            "  %is.last = xor i1 %more.tiles, true",
+            "  %group.ends = or i1 %may.end, %is.last",
+            "  br i1 %group.ends, label %rescale, label %tiled",
+            "rescale:",
+            *(f"  {line}" for line in self._rescaled()),
+            "  %group.later = add nuw nsw i64 %group.now, 1",
+            "  br label %tiled",
+            "tiled:",
+            "  %group.after = phi i64 [ %group.now, %tile ], [ %group.later, %rescale ]",
+            "  %is.second.next = phi i1 [ true, %tile ], [ false, %rescale ]",
+            *(
+                f"  %max{k}.after = phi {WORDS} [ %max{k}.next.{TURNS - 1}, %tile ], [ zeroinitializer, %rescale ]"
+                for k in keys
+            ),
+            "  br i1 %more.tiles, label %tile, label %drain",
+            "drain:",
+            f"  %two.tiles = sub i64 %length, {BEHIND * TILE}",
+            "  %one.tile = sub i64 %length, " + f"{TILE}",
+            "  %first.left = call i64 @llvm.smax.i64(i64 %two.tiles, i64 0)",
+            "  br label %rest",
+            "rest:",
+            "  %i.rest = phi i64 [ %first.left, %drain ], [ %i.rest.next, %rest ]",
+            "  %is.last.tile = icmp sge i64 %i.rest, %one.tile",
+            "  %group.rest = select i1 %is.last.tile, i64 %group.now, i64 %group.one",
+            *(f"  {line}" for line in self._rest()),
+            f"  %i.rest.next = add nuw nsw i64 %i.rest, {LANES}",
+            "  %more.rest = icmp slt i64 %i.rest.next, %length",
+            "  br i1 %more.rest, label %rest, label %next",
+        ]
+
+    def _rest(self) -> list[str]:
+        """The codes of 16 elements of the last tiles: by the definition, for there are few of them."""
+        lines = [
+            f"%rest.slot = and i64 %i.rest, {SLOTS * TILE - 1}",
+            f"%rest.turn = lshr i64 %rest.slot, {LANES.bit_length() - 1}",
+            "%rest.index = trunc i64 %i.rest to i32",
+            f"%rest.weyl = mul i32 %rest.index, {WEYL}",
+        ]
+        for name in self.encoded:
+            k, form = self.numbers[name], self.blocks[name]
+            scale = self._scale_at(f"%rest{k}.scale", k, name, "%group.rest")
+            lines += one_by_one(k, form, scale, self._scope(name))
+        return lines
+
+    def _spread_scalars(self) -> list[str]:
+        """Numbers of the whole tensor in all elements of a register; and masks that the compiler must not know."""
+        spread = [(f"%v{node.id}", "i1" if node.is_bool else "float") for node in self.one.scalars()]
+        if self.scaled and "g" in self.read.values():
+            spread.append(("%scale", "float"))
+        lines = [line for name, kind in spread for line in everywhere(f"{name}.all", name, kind)]
+        lines.append('%nowhere = call ptr asm "", "=r,0"(ptr %nowhere.kept)')
+        for turn in range(1, TURNS):
+            mask = sum(0b11 << (8 * word + 2 * turn) for word in range(8))
+            lines += [
+                f'%turn{turn}.mask = call i64 asm "", "=r,0"(i64 {mask})',
+                f"%turn{turn} = bitcast i64 %turn{turn}.mask to {lanes(TILE, 'i1')}",
+            ]
+        return lines
+
+    def _mixed(self) -> list[str]:
+        """The lines of a tile, turn by turn, with those that make codes between them."""
+        lines = self._placed()
+        turns = []
+        for turn in range(TURNS):
+            staged = self.turn.staged(self.blocks, turn)
+            stages = [stage for stage, _ in staged]
+            turns.append(list(zip(stages, renamed([line for _, line in staged], turn), strict=True)))
+        self.calls |= self.turn.calls
+        codes = self._coded()
+        latest = max(stage for turn in turns for stage, _ in turn)
+        for step in range(TURNS + latest):
+            for stage in (0, *range(latest, 0, -1)):
+                if 0 <= step - stage < TURNS:
+                    lines += [line for at, line in turns[step - stage] if at == stage]
+            if step < len(PIECES):
+                lines += [line for part in codes[: PIECES[step]] for line in part]
+                del codes[: PIECES[step]]
+        return [*lines, *(line for rest in codes for line in rest)]
+
+    def _placed(self) -> list[str]:
+        """Where a tile lies in each tensor, its scales, the slots that it is kept in, and memory fetched ahead."""
+        lines = [f"%t.number = lshr i64 %t, {TILE.bit_length() - 1}", f"%t.slot = and i64 %t.number, {SLOTS - 1}"]
+        for k, form in self._states:
+            lines += [
+                f"%slot{k}.first = mul i64 %t.slot, {TILE}",
+                f"%slot{k}.now = getelementptr float, ptr %slots{k}, i64 %slot{k}.first",
+            ]
+            if form.signed:
+                lines.append(f"%signs{k}.now = getelementptr i{TILE}, ptr %signs{k}, i64 %t.slot")
+        lines.append(f"%t.ahead = add i64 %t, {AHEAD * GROUP}")
+        for name in sorted({*self.one.stores, *(n for n in self.read.values() if n)}, key=self.numbers.__getitem__):
+            k, kind = self.numbers[name], stored_as(self.formats[name])
+            lines.append(f"%b{k}.tile = getelementptr {kind}, ptr %b{k}, i64 %t")
+            lines.append(f"%b{k}.t.ahead = getelementptr {kind}, ptr %b{k}, i64 %t.ahead")
+            for line in range(0, TILE * self.formats[name].bytes, 64):
+                lines += [
+                    f"%b{k}.t.ahead.{line} = getelementptr i8, ptr %b{k}.t.ahead, i64 {line}",
+                    f"call void @llvm.prefetch.p0(ptr %b{k}.t.ahead.{line}, i32 0, i32 3, i32 1)",
+                ]
+        for name in self.scaled_buffers:
+            k = self.numbers[name]
+            lines += self._scale_at(f"%s{k}", k, name, "%group.now") + everywhere(f"%s{k}.all", f"%s{k}.old", "float")
+        return lines
+
+    def _scale_at(self, prefix: str, k: int, name: str, group: str) -> list[str]:
+        return [
+            f"{prefix}.place = getelementptr float, ptr %s{k}, i64 {group}",
+            f"{prefix}.old = load float, ptr {prefix}.place, align 4, "
+            + self._scope(name.replace("state ", "scales ", 1)),
+        ]
+
+    def _rescaled(self) -> list[str]:
+        """The new scales of a group that has ended."""
+        lines = []
+        for name in self.encoded:
+            k = self.numbers[name]
+            words = Words(f"%b{k}.r")
+            lines.append(f"%b{k}.largest = call i32 @llvm.vector.reduce.umax.v16i32({WORDS} %max{k}.next.{TURNS - 1})")
+            scale = self.blocks[name].scale(words, f"%b{k}.largest")
+            scope = self._scope(name.replace("state ", "scales ", 1))
+            lines += [
+                *words.lines,
+                f"%s{k}.new.at = getelementptr float, ptr %s{k}, i64 %group.now",
+                f"store float {scale}, ptr %s{k}.new.at, align 4, {scope}",
+            ]
+        return lines
+
+    def _coded(self) -> list[list[str]]:
+        """The lines that make the codes of the tile two before this one, in parts that go between others.
+
+        Those of the first tiles of a chunk, which have none before them, go nowhere.
+        """
+        head = [
+            f"%c.from = sub i64 %t, {BEHIND * TILE}",
+            "%c.is.there = icmp sge i64 %c.from, 0",
+            f"%c.number = add i64 %t.number, {SLOTS - BEHIND}",
+            f"%c.slot = and i64 %c.number, {SLOTS - 1}",
+            f"%c.first = mul i64 %c.slot, {TILE}",
+            "%c.index = trunc i64 %c.from to i32",
+            f"%c.weyl = mul i32 %c.index, {WEYL}",
+        ]
+        each = []
+        for name in self.encoded:
+            k, form = self.numbers[name], self.blocks[name]
+            scale = self._scale_at(f"%c{k}.scale", k, name, "%group.two")
+            each.append(packed(k, form, scale, self._scope(name)))
+        return [head, *(part for turn in zip(*each, strict=True) for part in turn)]
