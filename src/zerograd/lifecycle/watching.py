@@ -254,6 +254,11 @@ class Watch:
         self.arm()
         if steps is not None:
             self._consume()
+            self._patrol.rouse()
+
+    def is_ready_to_rest(self) -> bool:
+        """Whether nobody needs to look closely, as far as this optimizer is concerned."""
+        return self._patrol is not None and self._patrol.is_ready(self.steps, self.judge.is_calm(self.steps))
 
     def _use(self, optimizer: Any) -> None:
         """A step, or its closure, is about to use the gradients as they are now."""
