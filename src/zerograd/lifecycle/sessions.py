@@ -25,7 +25,7 @@ from zerograd.lifecycle.guarding import warn
 from zerograd.lifecycle.ownership import named_by, owned
 from zerograd.lifecycle.patrols import BETWEEN_OF_PROGRAMS, FIRST_OF_PROGRAMS, Patrol
 from zerograd.lifecycle.sites import trail
-from zerograd.lifecycle.watching import Watch
+from zerograd.lifecycle.watching import Watch, is_ready_to_rest
 
 
 class Session:
@@ -73,7 +73,7 @@ class Session:
             watch.rise()
 
     def _is_calm(self) -> bool:
-        return all(watch.is_ready_to_rest() for watch in self._watches.values())
+        return all(map(is_ready_to_rest, self._watches.values()))
 
     def end(self) -> None:
         """Report what is certain by now, and leave torch as it was."""
