@@ -116,12 +116,16 @@ class Sentinel:
 class Patrol:
     """How long a watch is to be armed, and who stands there in between.
 
-    first: how many steps are watched closely at the beginning; between: after how many the next patrol goes out. alone:
-    whether there is no other watch, whose judgement of a backward needs to know who else has used it.
+    first: how many steps are watched closely at the beginning; between: after how many the next patrol goes out. calm:
+    whether those who watch other optimizers of the program would leave too; what one throws away another may have used.
+    rouse: to be called when the sentinel has woken its watch, so that the others look closely again as well.
     """
 
-    def __init__(self, first: int = FIRST, between: int = BETWEEN, alone: Callable[[], bool] = lambda: True) -> None:
-        self._ends, self._between, self._alone = first, between, alone
+    def __init__(
+        self, first: int = FIRST, between: int = BETWEEN, calm: Callable[[], bool] = lambda: True,
+        rouse: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self._ends, self._between, self._calm, self.rouse = first, between, calm, rouse
         self._eager, self._deafness = EAGER, LATER
         self._sentinel: Sentinel | None = None
 
@@ -131,7 +135,11 @@ class Patrol:
 
     def is_over(self, steps: int, calm: bool) -> bool:
         """After a step that was watched closely: whether a sentinel will do again."""
-        return calm and steps >= self._ends and self._alone()
+        return self.is_ready(steps, calm) and self._calm()
+
+    def is_ready(self, steps: int, calm: bool) -> bool:
+        """Whether a sentinel will do as far as this one watch knows, or does already."""
+        return self._sentinel is not None or (calm and steps >= self._ends)
 
     def leave(
         self, steps: int, lives: list[Life], optimizer: Any, wake: Callable[[int], None], seat: Seat

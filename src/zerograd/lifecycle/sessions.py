@@ -25,7 +25,7 @@ from zerograd.lifecycle.guarding import warn
 from zerograd.lifecycle.ownership import named_by, owned
 from zerograd.lifecycle.patrols import BETWEEN_OF_PROGRAMS, FIRST_OF_PROGRAMS, Patrol
 from zerograd.lifecycle.sites import trail
-from zerograd.lifecycle.watching import Watch
+from zerograd.lifecycle.watching import Watch, is_ready_to_rest
 
 
 class Session:
@@ -62,11 +62,18 @@ class Session:
         """Guard one optimizer, if it is whole and not guarded yet. Those that are made after ``begin()`` are."""
         if optimizer in self._watches or not hasattr(optimizer, "_optimizer_step_pre_hooks"):
             return
-        for other in self._watches.values():
-            other.rise()  # what one throws away another may have used
-        patrol = Patrol(FIRST_OF_PROGRAMS, BETWEEN_OF_PROGRAMS, lambda: len(self._watches) == 1)
+        self._rise()
+        patrol = Patrol(FIRST_OF_PROGRAMS, BETWEEN_OF_PROGRAMS, self._is_calm, self._rise)
         watch = self._watches[optimizer] = Watch(optimizer, self.say, best_names, patrol=patrol)
         weakref.finalize(optimizer, watch.close).atexit = False
+
+    def _rise(self) -> None:
+        """Look closely at all optimizers: what one throws away another may have used."""
+        for watch in list(self._watches.values()):
+            watch.rise()
+
+    def _is_calm(self) -> bool:
+        return all(map(is_ready_to_rest, self._watches.values()))
 
     def end(self) -> None:
         """Report what is certain by now, and leave torch as it was."""

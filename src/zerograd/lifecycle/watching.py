@@ -254,6 +254,7 @@ class Watch:
         self.arm()
         if steps is not None:
             self._consume()
+            self._patrol.rouse()
 
     def _use(self, optimizer: Any) -> None:
         """A step, or its closure, is about to use the gradients as they are now."""
@@ -360,6 +361,11 @@ class Watch:
         if optimizer is not None:
             steps = self.steps + (self._patrol.taken(optimizer) if self._patrol is not None else 0)
             self._states.look(optimizer, f"after step {steps}", steps, self._where, self._names)
+
+
+def is_ready_to_rest(watch: Watch) -> bool:
+    """Whether nobody needs to look closely, as far as this one's optimizer is concerned."""
+    return watch._patrol is not None and watch._patrol.is_ready(watch.steps, watch.judge.is_calm(watch.steps))
 
 
 def _alive(ref: Any) -> Any:
