@@ -42,7 +42,7 @@ class Context:
     sorts: dict[tuple[ast.expr, Loop], Sort] = field(default_factory=dict)
     found: dict[object, list[Any]] = field(default_factory=dict)
     constants: dict[int, set[tuple[str, bool]]] = field(default_factory=dict)
-    """What is known at a node for as long as its loop runs; see ``branching``."""
+    """What is known at a node for as long as its loop runs; see ``constant_branches``."""
 
     @cached_property
     def live(self) -> set[int]:
