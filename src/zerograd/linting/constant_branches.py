@@ -20,12 +20,12 @@ Fact = tuple[str, bool]
 NEGATIVE: dict[type[ast.cmpop], type[ast.cmpop]] = {ast.IsNot: ast.Is, ast.NotEq: ast.Eq, ast.NotIn: ast.In}
 
 
-def told_by(test: ast.expr, holds: bool) -> dict[Fact, ast.expr]:
+def known_by(test: ast.expr, holds: bool) -> dict[Fact, ast.expr]:
     """What is known where a condition holds, or fails: of ``a and b`` both parts, of ``x is not None`` the opposite."""
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        return told_by(test.operand, not holds)
+        return known_by(test.operand, not holds)
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) is holds:
-        return {fact: part for value in test.values for fact, part in told_by(value, holds).items()}
+        return {fact: part for value in test.values for fact, part in known_by(value, holds).items()}
     if isinstance(test, ast.Compare) and len(test.ops) == 1 and type(test.ops[0]) in NEGATIVE:
         positive = ast.Compare(test.left, [NEGATIVE[type(test.ops[0])]()], test.comparators)
         return {(ast.unparse(positive), not holds): test}
@@ -39,7 +39,7 @@ def known_at(guards: Iterable[Guard]) -> set[Fact]:
 
 def _facts_of(guard: Guard) -> dict[Fact, ast.expr]:
     if isinstance(guard.statement, ast.If):
-        return guard.module.once(f"facts {guard.holds}", guard.test, lambda test: told_by(test, guard.holds))
+        return guard.module.once(f"known {guard.holds}", guard.test, lambda test: known_by(test, guard.holds))
     return {}
 
 
@@ -124,8 +124,8 @@ class Pruner(ast.NodeTransformer):
         if isinstance(node, ast.expr):
             return node
         if isinstance(node, ast.If):
-            if not self.barred.isdisjoint(told_by(node.test, True)):
+            if not self.barred.isdisjoint(known_by(node.test, True)):
                 node.body = [ast.copy_location(ast.Pass(), node)]
-            if not self.barred.isdisjoint(told_by(node.test, False)):
+            if not self.barred.isdisjoint(known_by(node.test, False)):
                 node.orelse = []
         return self.generic_visit(node)
