@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from zerograd.linting.context import Context
 from zerograd.linting.graph import Guard, Loop
 from zerograd.linting.modules import Module
-from zerograd.linting.state import UNKNOWN, View
+from zerograd.linting.state import View
 from zerograd.linting.windowing import names_without_calls
 from zerograd.stand_ins import dataclass
 
@@ -84,10 +84,6 @@ class Way:
         """The kinds of events of a loop, or of the whole function, that may happen on this way."""
         loops, may_happen = view.graph.loops, self.live.difference(view.graph.handlers)
         return {kind for at, kind in view.kinds.items() if at in may_happen and (loop is None or loop in loops[at])}
-
-    def is_known(self, view: View, loop: Loop | None) -> bool:
-        """Whether nothing unknown happens in a loop on this way."""
-        return UNKNOWN not in self.within(view, loop)
 
 
 def way(context: Context, known: set[Fact]) -> Way:

@@ -44,6 +44,11 @@ class Context:
     constants: dict[int, set[tuple[str, bool]]] = field(default_factory=dict)
     """What is known at a node for as long as its loop runs; see ``constant_branches``."""
 
+    @property
+    def node(self) -> ast.AST:
+        """The function, or the whole file outside of its functions."""
+        return self.function.node if self.function is not None else self.module.tree
+
     @cached_property
     def live(self) -> set[int]:
         return self.graph.reachable()

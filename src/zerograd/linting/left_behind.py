@@ -39,7 +39,7 @@ class Unstepped:
 
 def unstepped(context: Context) -> Iterator[Unstepped]:
     """The optimizers of a function that are cleared, whose gradients are made, and that never step."""
-    if context.module.hooked or "closure" in text_of(context.module, _node(context)):
+    if context.module.hooked or "closure" in text_of(context.module, context.node):
         return
     for path in _cleared(context):
         view = View(context.graph, context.binder, path, True, context.live)
@@ -47,10 +47,6 @@ def unstepped(context: Context) -> Iterator[Unstepped]:
         given = path.home is context.scope and path.parts[0] in context.scope.parameters
         if found is not None and not (given and context.optimizers and is_given_one_thing_twice(context.scope)):
             yield found
-
-
-def _node(context: Context) -> ast.AST:
-    return context.function.node if context.function is not None else context.module.tree
 
 
 def _cleared(context: Context) -> list[Path]:
@@ -74,7 +70,7 @@ def _left_behind(context: Context, view: View) -> Unstepped | None:
         if view.event(backward).module is not context.module or _is_unknown_after(view, backward):
             continue
         around = [loop for loop in loops[backward] if loop in loops[clear]]
-        region: ast.AST = around[-1].node if around else _node(context)
+        region: ast.AST = around[-1].node if around else context.node
         if are_used(region) or any(_takes_over(node, context) for node in walk_tree(region)):
             continue
         if (around and _is_cleared_again(view, backward)) or _is_nobody_elses(context, view.path):
@@ -137,7 +133,7 @@ def _is_nobody_elses(context: Context, path: Path) -> bool:
     own = function.name if function is not None else ""
     if own:
         text = re.sub(rf"\b{re.escape(own)}\(", "(", text)  # a call of it is no step beside it
-    if steps(path.last, without_other_keys(path, text)) or TAKES_OVER.search(text_of(context.module, _node(context))):
+    if steps(path.last, without_other_keys(path, text)) or TAKES_OVER.search(text_of(context.module, context.node)):
         return False
     return not any(_may_step(node, path, own) for node in walk_tree(context.module.tree))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from zerograd.linting.constant_branches import Fact, along, constant_at, known_at, opposite, way
 from zerograd.linting.context import Context
@@ -44,7 +44,7 @@ def without_backward(context: Context) -> Iterator[Lacking]:
         for node in view.of(STEP) if backwards and view.clears else ():
             loop = graph.loops[node][-1] if graph.loops[node] else None
             region = _region(context, view, node, loop)
-            if region is None or MEANT.search(" ".join(guard.words.lower() for guard in graph.guards[node])):
+            if region is None or are_meant(guard.words for guard in graph.guards[node]):
                 continue
             around = [at for at in backwards if loop is None or loop in graph.loops[at]]
             if around and _is_right_after_a_clear(context, view, node, region, around):
@@ -102,7 +102,7 @@ def _makes_none(context: Context, view: View, node: int, known: set[Fact], regio
     """Whether there is a step and a clear on a way and a loss for nothing, and on the opposite one a backward."""
     loops = context.graph.loops[node]
     taken = way(context, known)
-    if node not in taken.live or MEANT.search(" ".join(words.lower() for words, _ in known)):
+    if node not in taken.live or are_meant(words for words, _ in known):
         return False
     kinds = taken.within(view, loops[0] if loops else None)
     if {BACKWARD, FOREIGN, UNKNOWN} & kinds or not any(at in taken.live for at in view.clears):
@@ -118,7 +118,7 @@ def without_step(context: Context) -> Iterator[Lacking]:
             known = constant_at(context, node)
             loop = graph.loops[node][0] if graph.loops[node] else None
             region = _region(context, view, node, loop)
-            if not known or region is None or MEANT.search(" ".join(words.lower() for words, _ in known)):
+            if not known or region is None or are_meant(words for words, _ in known):
                 continue
             taken = way(context, known)
             if {STEP, OTHER, UNKNOWN} & taken.within(view, loop):
@@ -128,6 +128,11 @@ def without_step(context: Context) -> Iterator[Lacking]:
             done = along(region, known)
             if _is_whole_elsewhere(context, view, node) and not (are_used(done) or looks_at_gradients(done)):
                 yield Lacking(view, node, frozenset(known))
+
+
+def are_meant(conditions: Iterable[str]) -> bool:
+    """Whether one of the conditions says why a step, or a backward, is left out there."""
+    return MEANT.search(" ".join(conditions).lower()) is not None
 
 
 def looks_at_gradients(tree: ast.AST) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator
 
@@ -11,7 +10,7 @@ from zerograd.linting.discards import discarded
 from zerograd.linting.graph import Graph, Loop
 from zerograd.linting.idle import are_used, text_of
 from zerograd.linting.left_behind import PART
-from zerograd.linting.missing_on_a_way import MEANT, looks_at_gradients
+from zerograd.linting.missing_on_a_way import are_meant, looks_at_gradients
 from zerograd.linting.paths import Path
 from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import snake, sounds_like_an_optimizer
@@ -38,7 +37,7 @@ class Wasted:
 @shared
 def wasted(context: Context) -> Iterator[Wasted]:
     """The backward passes whose gradients every optimizer of a function clears."""
-    if context.module.hooked or not context.views or "closure" in text_of(context.module, _node(context)):
+    if context.module.hooked or not context.views or "closure" in text_of(context.module, context.node):
         return
     if "contextmanager" in context.module.text or "__exit__" in context.module.text:
         return  # what a ``with`` does at its end stands in the graph where it begins
@@ -49,17 +48,13 @@ def wasted(context: Context) -> Iterator[Wasted]:
     seen = {node for view in context.views for node in view.of(BACKWARD, FOREIGN)} - told
     for node in sorted(seen):
         event = context.views[0].event(node)
-        if MEANT.search(" ".join(guard.words.lower() for guard in context.graph.guards[node])):
+        if are_meant(guard.words for guard in context.graph.guards[node]):
             continue
         first = sorted(context.views, key=lambda view, at=node: view.kinds.get(at) != BACKWARD)  # type: ignore[misc]
         if event.module is context.module and all(_is_thrown_away(context, view, node) for view in first):
             found = _whose(context, node)
             if found is not None and not _is_read(context, found):
                 yield found
-
-
-def _node(context: Context) -> ast.AST:
-    return context.function.node if context.function is not None else context.module.tree
 
 
 def _are_all(context: Context) -> bool:
@@ -130,7 +125,7 @@ def _is_read(context: Context, found: Wasted) -> bool:
     """Whether gradients may be looked at before they are cleared."""
     view = found.view
     loops = context.graph.loops[found.backward]
-    region = loops[-1].node if loops else _node(context)
+    region = loops[-1].node if loops else context.node
     if are_used(region) or looks_at_gradients(region) or OF_ITS_OWN.search(text_of(context.module, region)):
         return True
     first, last = view.event(found.backward).line, view.event(found.clear).line
