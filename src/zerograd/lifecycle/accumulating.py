@@ -2,23 +2,27 @@
 
 The mean over a window of unequal micro-batches is not the mean of their means. Each loss is weighed by what it stands
 for, in parts of what the window would come to if all were as large as the first one: then the gradients add up to the
-mean. Otherwise they are divided by what is missing or too much, once: when the last of them has been taken out, so that
-clipping by hand sees the mean, or else by the step itself. Gradients in float16 could overflow before that: there the
+mean. Otherwise they are divided by what is missing or too much, once: by the step, in its own pass over the gradients.
+Where something may look at them before the step, such as clipping by hand, that happens when the last micro-batch has
+been taken out. Gradients in float16 could overflow before that: there the
 mean so far is kept running instead, at the price of one multiplication of the gradients for each micro-batch.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
+from types import FrameType
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from zerograd.lifecycle.next_steps import step_is_next
 from zerograd.lifecycle.ownership import innermost, owned
 from zerograd.lifecycle.stamps import Declared
 from zerograd.lifecycle.traces import Traces, are_zero
@@ -59,7 +63,7 @@ def accumulate(loader: Iterable[Any], optimizer: Any, every: int = 4, model: Any
 
 
 def _windows(batches: Iterator[Any], optimizer: Any, every: int, model: Any) -> Generator[Window]:
-    by_itself = hasattr(type(optimizer), "_window")  # its step divides in the pass that reads the gradients anyway
+    by_itself = _divides(optimizer)
     current: list[Window] = []
     unused = False
     handle = None if by_itself else optimizer.register_step_pre_hook(lambda *_: current[-1].divide_if_open())
@@ -112,11 +116,13 @@ class Window(Declared):
 
     def __iter__(self) -> Iterator[Any]:
         """The micro-batches that have not been read yet."""
+        reader: FrameType | None = None
         try:
             while True:
                 batch = next(self._rest, _END) if self._next is _END else self._next
                 self._next = _END
                 if batch is _END:
+                    reader = sys._getframe().f_back
                     break
                 if self._quiet is not None:  # one ahead: the last one is told from the others before its forward pass
                     self._next = next(self._rest, _END)
@@ -126,14 +132,19 @@ class Window(Declared):
                     with self._quiet():
                         yield batch
         finally:  # after a break too
-            self._average()
+            self._average(reader)
 
-    def _average(self) -> None:
+    def _average(self, reader: FrameType | None) -> None:
         """All micro-batches are read: what looks at the gradients before the step, such as
-        ``torch.nn.utils.clip_grad_norm_``, is to see their mean. A backward that still comes is weighed into it."""
+        ``torch.nn.utils.clip_grad_norm_``, is to see their mean. A backward that still comes is weighed into it.
+
+        reader: the frame whose loop over the window ends here, if any does.
+        """
         if self._waiting or self._failed or not self.is_open():  # then the step divides, or says why it can't
             return
         if (divisor := self.divisor) != 1.0:
+            if reader is not None and _divides(self._optimizer) and step_is_next(reader, self._optimizer):
+                return
             scale_gradients(self._optimizer, 1.0 / divisor)
         self._running = True
 
@@ -286,6 +297,11 @@ class Window(Declared):
     def close(self) -> None:
         """The step has been taken, or the next window begins: there is nothing to divide any more."""
         self._divided = True
+
+
+def _divides(optimizer: Any) -> bool:
+    """Whether its step divides in the pass that reads the gradients anyway."""
+    return hasattr(type(optimizer), "_window")
 
 
 _END = object()
