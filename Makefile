@@ -41,7 +41,7 @@ check: setup  ## format, lint, types, stubs
 	$(BIN)/python tools/make_stubs.py --check
 	$(BIN)/python -m pytest tests/structure
 
-bench: setup  ## time the update half against torch.optim, into benchmarks/results; about six minutes
+bench: setup  ## time the update half against torch.optim, into benchmarks/results; about ten minutes
 	$(BIN)/python -m benchmarks
 
 quality: setup  ## train with 8-bit states and with float32 ones, into benchmarks/quality/results; about twelve minutes

@@ -68,10 +68,19 @@ def optim_stub() -> str:
         "",
         "__all__ = [" + ", ".join(f'"{name}"' for name in optim.__all__) + "]",
         "",
-        *(f"class {name}(torch.optim.{name}): {docstring(summary(classes[name]))}" for name in mended),
+        *(mended_stub(classes[name], getattr(torch.optim, name)) for name in mended),
         *(class_stub(cls) for cls in ours),
     ]
     return "\n".join(lines)
+
+
+def mended_stub(cls: type, theirs: type) -> str:
+    """One class of torch's that is mended here: its first line, and the methods that torch's does not have."""
+    added = {name: value for name, value in vars(cls).items() if not (name.startswith("_") or hasattr(theirs, name))}
+    methods = [f"    def {name}{inspect.signature(value, eval_str=True)}: ..." for name, value in added.items()]
+    return "\n".join(
+        [f"class {cls.__name__}(torch.optim.{theirs.__name__}):", f"    {docstring(summary(cls))}", *methods]
+    )
 
 
 def class_stub(cls: type[RuleOptimizer]) -> str:

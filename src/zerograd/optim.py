@@ -207,6 +207,12 @@ class LBFGS(torch.optim.LBFGS):
     step = hooked(unhooked(torch.optim.LBFGS.step))
     zero_grad = RuleOptimizer.zero_grad
 
+    def train(self, mode: bool = True) -> None:
+        """Nothing to do, as for every optimizer with one set of weights: so a loop may always call it."""
+
+    def eval(self) -> None:
+        """As ``train``."""
+
     # torch's class remembers the list of parameters and their number: both are lost when it is copied or pickled, and
     # wrong when somebody puts other parameters into the group.
     @property

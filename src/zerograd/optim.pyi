@@ -42,6 +42,9 @@ __all__ = [
 class LBFGS(torch.optim.LBFGS):
     """LBFGS: the direction of Newton's method, from a memory of recent steps and changes of the gradient."""
 
+    def train(self, mode: bool = True) -> None: ...
+    def eval(self) -> None: ...
+
 class ADOPT(RuleOptimizer):
     """ADOPT: Adam that divides by the square known before this gradient, so that it converges with any betas[1]."""
 

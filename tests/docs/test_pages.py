@@ -92,5 +92,19 @@ def check_zerograd(arguments: list[str], block: Block, capsys: pytest.CaptureFix
 @by_page
 def test_every_link_into_the_repository_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
-        if "://" not in target and not target.startswith("#"):
-            assert (page.parent / target.partition("#")[0]).exists(), target
+        if "://" not in target:
+            path, _, section = target.partition("#")
+            there = page.parent / path if path else page
+            assert there.exists(), target
+            assert not section or section in anchors(there), target
+
+
+def anchors(page: Path) -> set[str]:
+    """What the headings of a page are called in links, as GitHub makes it."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def test_the_list_of_pages_has_them_all() -> None:
+    listed = re.findall(r"\]\(([\w.]+)", prose(ROOT / "docs" / "README.md"))
+    assert set(listed) - {".."} == {page.name for page in PAGES if page.parent.name == "docs"} - {"README.md"}

@@ -50,3 +50,13 @@ def test_the_speed_of_the_linter_is_what_was_measured() -> None:
     page = " ".join((ROOT / "docs" / "lint.md").read_text(encoding="utf-8").split())
     shown = re.findall(r"the \d+ in|\d+(?:\.\d)? ms", page)
     assert shown == words
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh.md", "docs/life_of_a_gradient.md"])
+def test_the_cost_of_the_guard_is_what_was_measured(page: str) -> None:
+    content = json.loads((ROOT / "benchmarks" / "results" / "guard.json").read_text(encoding="utf-8"))
+    ratios = {row["workload"]: row["ratios"]["not guarded"] for row in content["rows"]}
+    digits, layer = ratios["digits MLP"], ratios["one linear layer"]
+    told = [digits["median"], digits["p10"], layer["median"]] if "life" in page else [digits["median"], layer["median"]]
+    words = [f"{100 * (1 / ratio - 1):.1f} %" for ratio in told]
+    assert re.findall(r"\d\.\d %", (ROOT / page).read_text(encoding="utf-8")) == words

@@ -51,6 +51,19 @@ def stepped(cls: Any, dtype: torch.dtype = torch.float32) -> tuple[Any, list[tor
     return optimizer, params
 
 
+@pytest.mark.parametrize("name", [name for name in optim.optim.__all__ if name != "Optimizer"])
+def test_a_loop_may_always_call_both(name: str) -> None:
+    """Where there is one set of weights, nothing happens."""
+    p = noise(1, 4, 4).requires_grad_()
+    optimizer = getattr(optim, name)([p])
+    before = p.detach().clone()
+    optimizer.train()
+    optimizer.eval()
+    optimizer.train(False)
+    optimizer.train()
+    assert torch.equal(p, before)
+
+
 def copies(params: list[torch.Tensor]) -> list[torch.Tensor]:
     return [p.detach().clone() for p in params]
 

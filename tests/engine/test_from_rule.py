@@ -64,6 +64,13 @@ def test_a_class_is_named_after_its_rule(made: Any, name: str) -> None:
     assert optim.from_rule(made, lr=0.1, name="Mine").__name__ == "Mine"
 
 
+def test_the_repr_tells_what_no_group_holds() -> None:
+    told = repr(optim.AdamW(parameters(), clip=0.5, nonfinite="skip", weight_format="stochastic"))
+    assert "    clip: 0.5\n    weight_format: stochastic\n    nonfinite: skip\n" in told
+    plain = repr(optim.AdamW(parameters()))
+    assert not any(word in plain for word in ("clip", "weight_format", "nonfinite"))
+
+
 @pytest.mark.parametrize("make", ["lambda", "function", "closure", "exec"])
 def test_any_plain_function_will_do(make: str) -> None:
     factor = 2.0

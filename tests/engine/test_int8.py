@@ -280,6 +280,13 @@ def test_formats_that_there_are_not(value: Any, error: type[Exception], told: st
         optim.AdamW(params(), state_format=value)
 
 
+@pytest.mark.parametrize("option", [{"smallest": "4096"}, {"smallest": True}, {"wide": 1}, {"signed": "no"}], ids=repr)
+def test_options_of_another_type_are_refused_where_they_are_given(option: dict[str, Any]) -> None:
+    ((name, value),) = option.items()
+    with pytest.raises(TypeError, match=f"{name}={value!r}"):
+        optim.Int8(**option)
+
+
 def test_wide_first_moments_have_a_format_of_their_own() -> None:
     optimizer, own = run("AdamW", state_format={"exp_avg": "int8"})
     assert scales_key("exp_avg", BMF43) in optimizer.state[own[0]]

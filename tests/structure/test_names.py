@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from importlib import import_module
 from importlib.metadata import version
@@ -16,6 +17,9 @@ from structure.source import ROOT, Module, definitions, modules
 from zerograd import optim
 
 API = ROOT / "docs" / "api.md"
+
+FRONT_PAGES = ["algebra", "benchmarking", "describing", "engine", "formats", "training"]
+"""The packages that say in ``__init__.py`` what each of their files is."""
 
 ENTRY_POINT = {
     "main": "zerograd.cli.main:main, the program's entry point; no package re-exports the function over the module"
@@ -85,6 +89,14 @@ def test_the_page_says_which_names_are_torchs_own() -> None:
     values = {name: getattr(zerograd, name) for name in torch.optim.__all__}
     same = {name for name, value in values.items() if value is getattr(torch.optim, name)}
     assert marked == same
+
+
+@pytest.mark.parametrize("package", FRONT_PAGES)
+def test_the_front_page_of_a_package_names_its_parts(package: str) -> None:
+    (front,) = (module for module in modules() if module.name == f"zerograd.{package}")
+    words = set(re.findall(r"\w+", ast.get_docstring(front.tree) or ""))
+    parts = {m.name.rpartition(".")[2] for m in modules() if m.name.rpartition(".")[0] == front.name}
+    assert not parts - words
 
 
 def test_the_version_is_the_packages() -> None:

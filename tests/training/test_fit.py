@@ -71,11 +71,11 @@ REFUSED = {
         {"train": type("Endless", (), {"__iter__": lambda _: iter([PAIR])})(), "schedule": "cosine"},
         "no len",
     ),
-    "a schedule": ({"schedule": "cosin"}, "--schedule knows no 'cosin'. Did you mean 'cosine'?"),
-    "epochs": ({"epochs": 0}, "--epochs must be 1 or more"),
+    "a schedule": ({"schedule": "cosin"}, "schedule knows no 'cosin'. Did you mean 'cosine'?"),
+    "epochs": ({"epochs": 0}, "epochs must be 1 or more"),
     "a metric": ({"metric": "train_los"}, "metric knows no 'train_los'. Did you mean 'train_loss'?"),
     "no batches": ({"train": []}, "train: there are no batches in it"),
-    "half an epoch": ({"epochs": 1.5}, "--epochs must be a whole number, not 1.5"),
+    "half an epoch": ({"epochs": 1.5}, "epochs must be a whole number, not 1.5"),
     "a size": ({"batch_size": "al"}, "or the word 'all', not 'al'"),
     "when": ({"schedule_each": "stp"}, "schedule_each knows no 'stp'. Did you mean 'step'?"),
     "no function": ({"loss": "mse"}, "loss is 'mse'; it must be a function"),
@@ -93,6 +93,16 @@ def test_what_cannot_work_is_refused(change, words):
     with pytest.raises(UsageError) as caught:
         fit(**given)
     assert words in str(caught.value)
+    assert "--" not in str(caught.value), "arguments have no dashes"
+
+
+@pytest.mark.parametrize("length", [0, 100, 2000])
+def test_a_damaged_checkpoint_is_told_as_such(tmp_path, length):
+    fit(*setting(), PAIR, out=tmp_path / "run", epochs=1)
+    last = tmp_path / "run" / "checkpoints" / "last.pt"
+    last.write_bytes(last.read_bytes()[:length])
+    with pytest.raises(UsageError, match=r"last\.pt is no checkpoint, or a damaged one"):
+        fit(*setting(), PAIR, out=tmp_path / "run", epochs=1, resume=True)
 
 
 def test_what_a_checkpoint_cannot_hold_is_refused_before_the_first_step(tmp_path):

@@ -56,7 +56,7 @@ def test_the_last_line_holds_the_accuracy_of_the_saved_model(keep):
     assert evaluate(run.job, run.job.held_out["test"]).accuracy == record[-1]["test_accuracy"]
 
 
-def test_the_record_has_what_the_issue_names(keep):
+def test_a_line_of_the_record_has_these_numbers_in_this_order(keep):
     (line,) = read_record(keep(epochs=1))
     assert list(line) == [
         "epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy",

@@ -1,6 +1,12 @@
 """The rule language: ``@rule``, ``@wrapper``, ``@view``, how state starts, and the verbs that rules are written with.
 
 Needs neither torch nor any compiler. A rule says which way one element moves; it knows no dtype, device or pointer.
+The parts, in order of reading:
+
+- ``notation``, ``states``, ``verbs``: the decorators, how state starts, the words of the language
+- ``tracing``, ``symbols``, ``graph``: a rule called once with symbols gives the graph that every backend prints
+- ``roles``: what a state is to its rule; ``arithmetic``: numbers of the host, by IEEE 754
+- ``refusals``: errors that name the line in a rule; ``matrices``: rules on whole matrices, of which there is no graph
 
 >>> from zerograd.algebra import rule, sqrt
 >>> @rule

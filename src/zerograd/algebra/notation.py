@@ -372,6 +372,7 @@ def rule(function: Callable[..., Any]) -> Rule:
 
     It returns the direction ``u`` (the engine does ``p - lr * u``) and then every state's new value in the
     signature's order; ``return u`` alone keeps the states. A rule that names ``lr`` returns the new parameter instead.
+    Raises RuleError for what is no plain function, and for arguments that have no meaning.
 
     >>> @rule
     ... def heavy_ball(g, momentum_buffer, *, momentum=0.9):
@@ -384,7 +385,7 @@ def rule(function: Callable[..., Any]) -> Rule:
 def wrapper(function: Callable[..., Any]) -> Wrapper:
     """Decorator: a function around a rule. Its first argument is the wrapped rule, named by what calling it gives:
     ``direction(g)`` a direction, ``move(g, p)`` the new parameter. It returns the same kind, then its own states.
-
+    Raises RuleError as ``rule`` does.
     >>> @wrapper
     ... def l2(move, g, p, *, weight_decay=0.0):
     ...     return move(g + weight_decay * p, p)
@@ -393,5 +394,5 @@ def wrapper(function: Callable[..., Any]) -> Wrapper:
 
 
 def view(function: Callable[..., Any]) -> View:
-    """Decorator: a reading ``f(p, some states, *, some hyper-parameters)`` that changes nothing."""
+    """Decorator: a reading ``f(p, some states, *, some hyper-parameters)``; RuleError for what is no function."""
     return View(function)

@@ -46,14 +46,18 @@ StateSpec = float | Start | Scalar | Part
 
 
 def start(name: str) -> Any:
-    """State that starts as a copy of ``"p"`` or ``"g"``, or filled with the hyper-parameter ``name``."""
+    """State that starts as a copy of ``"p"`` or ``"g"``, or filled with the hyper-parameter ``name``.
+
+    It is shaped like the parameter. A name that the rule does not have is a RuleError when the rule is made.
+    """
     return Start(name)
 
 
 def scalar(value: float | str, per: str = "tensor") -> Any:
     """State that is one number per ``"tensor"``, ``"group"`` or in ``"all"``, kept in float64.
 
-    ``value``: the number that it starts with, or the name of the hyper-parameter that gives it.
+    ``value``: the number that it starts with, or the name of the hyper-parameter that gives it. RuleError for another
+    ``per``.
     """
     if per not in PER:
         raise RuleError(f"scalar(..., per={per!r}): per is 'tensor', 'group' or 'all'")
@@ -63,6 +67,7 @@ def scalar(value: float | str, per: str = "tensor") -> Any:
 def part(name: str) -> Any:
     """State of a matrix rule: one number for each of the ``"rows"`` or ``"columns"`` of the last two dimensions, which
     parameters of less than two dimensions do not have, or for each element of a ``"vector"``, which only they have.
+    RuleError for another name.
     """
     if name not in PARTS:
         raise RuleError(f"part({name!r}): it is one of {', '.join(map(repr, PARTS))}")

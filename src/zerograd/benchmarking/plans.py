@@ -36,7 +36,7 @@ FULL = Plan(Budget(seconds=15.0, rounds=20), largest=50_000_000, low_precision=T
 """About eight minutes; the largest models need 5 GB of memory."""
 
 QUICK = Plan(Budget(seconds=0.7, rounds=5, warm_up=2), largest=20_000_000, low_precision=False, repetitions=1)
-"""About half a minute and 2 GB."""
+"""About a minute and 2 GB."""
 
 
 def check_parts(names: Sequence[str]) -> tuple[str, ...]:

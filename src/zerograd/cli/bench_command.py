@@ -14,8 +14,8 @@ DESCRIPTION = """\
 Time the update half of a training step on this machine, against torch's own
 optimizers. They take turns in one process; only the ratios count.
 
-  zerograd bench --quick               about half a minute
-  zerograd bench --out results         all of it, about six minutes, and keep
+  zerograd bench --quick               about a minute
+  zerograd bench --out results         all of it, about ten minutes, and keep
                                        the numbers (JSON) and pictures (PNG)
   zerograd bench --only step training  some parts of it
 """

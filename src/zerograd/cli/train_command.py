@@ -28,9 +28,6 @@ Train a small network and keep the run in a folder: config.json, record.jsonl
 Ctrl-C stops after the step at work and saves; once more leaves at once.
 """
 
-OF_A_CALL = ("resume", "quiet", "json")
-"""Options that belong to this call and not to the run."""
-
 
 def add_arguments(parser: Parser) -> None:
     """What `zerograd train` understands. What is not given is None, so that `--resume` sees what is."""

@@ -2,5 +2,5 @@
 costs, what works on this machine and why.
 
 ``subjects`` finds what a name stands for, ``pricing`` counts on its graph, ``pages`` puts a page together, ``health``
-tries the backends, ``screen`` writes it all.
+tries the backends, ``diagnosis`` says what it found, ``screen`` writes it all.
 """

@@ -181,13 +181,20 @@ def describe(optimizer: RuleOptimizer, model: Any = None) -> Description:
 
 
 def represented(optimizer: RuleOptimizer) -> str:
-    """The repr: torch's, and below the groups the short form of ``describe``."""
+    """The repr: torch's, and below the groups what torch does not have and the short form of ``describe``."""
     groups = torch.optim.Optimizer.__repr__(optimizer)
     try:
-        lines = describe(optimizer).short()
+        lines = [*_extras(optimizer), *describe(optimizer).short()]
     except Exception:  # in the middle of being made or mended: what torch says is all there is to say
         return groups
     return "\n".join([groups.removesuffix("\n)"), "", *(f"    {line}" for line in lines), ")"])
+
+
+def _extras(optimizer: RuleOptimizer) -> list[str]:
+    """What the constructor was given beyond torch's arguments and what stands in the groups."""
+    given = {"clip": optimizer.clip and optimizer.clip.limit, "weight_format": optimizer.weight_format}
+    told = [f"{name}: {value}" for name, value in given.items() if value is not None]
+    return told if optimizer.nonfinite == "propagate" else [*told, f"nonfinite: {optimizer.nonfinite}"]
 
 
 def _row(

@@ -55,9 +55,9 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     clip: the largest norm of all gradients together, as a policy. weight_format: None, or "stochastic" for bfloat16
     weights that are rounded so. state_format: how states are stored, where not in the parameter's dtype. With either
-    each group holds the ``noise_seed``. nonfinite: what is done about gradients that
-    hold nan or infinities. grad_norm: the 2-norm of all gradients at the last step, before clipping; a float, on an
-    accelerator a 0-dim tensor; None if it was not asked for.
+    each group holds the ``noise_seed``. nonfinite: what is done about gradients that hold nan or infinities.
+    grad_norm: the 2-norm of all gradients at the last step, before clipping; a float, on an accelerator a 0-dim tensor;
+    None if it was not asked for.
     """
 
     rule: ClassVar[Rule]

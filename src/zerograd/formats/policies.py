@@ -37,7 +37,7 @@ class Int8:
     vocabulary (two dimensions, 16,384 rows or more, and over eight times as many as columns) are served too. vectors:
     whether parameters of one dimension are served too, which else they are from 2^20 elements on, as flat buffers are.
 
-    Complex and float64 parameters keep plain states.
+    Complex and float64 parameters keep plain states. Raises TypeError for an option of another type.
     """
 
     wide: bool = False
@@ -45,6 +45,15 @@ class Int8:
     smallest: int = SMALLEST
     embeddings: bool = False
     vectors: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("wide", "embeddings", "vectors"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise TypeError(f"Int8({name}={value!r}): it is True or False")
+        if self.signed is not None and not isinstance(self.signed, bool):
+            raise TypeError(f"Int8(signed={self.signed!r}): it is True, False or, for what the rule tells, None")
+        if isinstance(self.smallest, bool) or not isinstance(self.smallest, int):
+            raise TypeError(f"Int8(smallest={self.smallest!r}): it is a number of elements, such as {SMALLEST}")
 
     def refusal(self, shape: Sequence[int]) -> str | None:
         """Why the states of such a parameter, of a dtype that is served, stay plain; None if they do not."""

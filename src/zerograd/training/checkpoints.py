@@ -158,6 +158,20 @@ def _copied(value: Any) -> Any:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The state in a file. Code in it is not run: weights_only=True."""
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    """The state in a run's file, on the CPU. Code in it is not run: weights_only=True.
+
+    ``model``: the weights, as the model's ``state_dict()``; ``evaluated``: the same with the average, of an optimizer
+    that has one; ``optimizer``, ``scheduler``, ``scaler``, ``randomness``: where each stands; ``progress``: how far the
+    run is; ``best``: the best epoch so far. Raises FileNotFoundError, and UsageError for a file that can't be read.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # what torch raises over bytes that are no checkpoint is of many kinds
+        reason = str(error).split("\n")[0]
+        raise UsageError(
+            f"{path} is no checkpoint, or a damaged one ({reason}). "
+            "Another checkpoint of the run can be put in its place."
+        ) from error
     return state

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sized
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from zerograd.errors import UsageError, did_you_mean
+from zerograd.errors import RunError, UsageError, did_you_mean
 from zerograd.lifecycle.ownership import owned
 from zerograd.training.batches import Batches, LoaderBatches, Source
 from zerograd.training.compiling import compiled
@@ -30,6 +32,19 @@ Samplelike = Any
 """(inputs, targets); or a ``Data`` (``len`` and ``batch(numbers)``); or a loader of (inputs, targets)."""
 
 
+@contextmanager
+def _options_as_arguments() -> Iterator[None]:
+    """Errors of what ``fit`` shares with the command name arguments, not options: batch_size for --batch-size."""
+    try:
+        yield
+    except (UsageError, RunError) as error:
+        error.args = tuple(
+            re.sub(r"--([a-z][a-z-]*)", lambda option: option[1].replace("-", "_"), told) for told in error.args
+        )
+        raise
+
+
+@_options_as_arguments()
 def fit(
     model: nn.Module,
     optimizer: Optimizer,

@@ -20,7 +20,7 @@ class Data(Protocol):
 
 @dataclass(frozen=True)
 class Samples:
-    """Inputs with their targets, one row each."""
+    """Inputs with their targets, one row each: tensors of any shape and dtype that agree in the first dimension."""
 
     inputs: Tensor
     targets: Tensor

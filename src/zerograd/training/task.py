@@ -41,7 +41,7 @@ class Task:
     name: str
     model: Callable[[], nn.Module]
     samples: Callable[[], tuple[Data, Data | None]]
-    """The training set, and the validation set if the task has one."""
+    """The training set, and the test set if the task has one: both with one sample a row."""
     loss: Loss
 
     optimizer: str = "AdamW"
