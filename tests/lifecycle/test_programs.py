@@ -125,6 +125,49 @@ for turn in range(24):
             parts *= 2
     optimizer.step()
 """,
+    "losses weighed by the norms of their gradients, which are cleared": """
+model = nn.Linear(4, 2)
+optimizer = SGD(model.parameters(), lr=0.05)
+def norm():
+    return sum(p.grad.square().sum() for p in model.parameters()).sqrt().item()
+for turn in range(12):
+    out, norms = model(torch.randn(8, 4)), []
+    losses = [out[:, 0].square().mean(), (out[:, 1] - 1).square().mean()]
+    for loss in losses:
+        optimizer.zero_grad()
+        loss.backward(retain_graph=True)
+        norms.append(norm())
+    optimizer.zero_grad()
+    sum(loss / (0.1 + size) for loss, size in zip(losses, norms)).backward()
+    optimizer.step()
+""",
+    "an optimizer of a frozen part that is stepped with the other one": """
+body, head = nn.Linear(4, 4).requires_grad_(False), nn.Linear(4, 1)
+optimizers = [SGD(body.parameters(), lr=1e-2), Adam(head.parameters())]
+for turn in range(12):
+    for optimizer in optimizers:
+        optimizer.zero_grad()
+    head(body(torch.randn(8, 4))).square().mean().backward()
+    for optimizer in optimizers:
+        optimizer.step()
+""",
+    "one gradient that is assigned for many steps": """
+w = nn.Parameter(torch.ones(3))
+optimizer = Adam([w])
+w.grad = torch.ones(3)
+for turn in range(8):
+    optimizer.step()
+""",
+    "gradients of one part that are written by hand, of another by backward": """
+model, w = nn.Linear(4, 1), nn.Parameter(torch.ones(3))
+optimizer = SGD([*model.parameters(), w], lr=1e-2)
+w.square().sum().backward()
+for turn in range(12):
+    model.zero_grad()
+    model(torch.randn(8, 4)).square().mean().backward()
+    w.grad.data.copy_(w.detach() * torch.randn(3))
+    optimizer.step()
+""",
     "batches that get no step, some times in a row": """
 model = nn.Linear(4, 1)
 optimizer = SGD(model.parameters(), lr=0.1)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from zerograd.lifecycle.judging import Others
-from zerograd.lifecycle.lives import BY_HAND, FRESH, MIXED, PASSES, Life, Pass
+from zerograd.lifecycle.lives import BY_HAND, CONSUMED, FRESH, MIXED, PASSES, Life, Pass
 from zerograd.lifecycle.ownership import owners_of
-from zerograd.lifecycle.readers import is_in_loop_before, is_tried_before, keeps_gradients
+from zerograd.lifecycle.readers import is_in_loop_before, is_measured, is_tried_before, keeps_gradients
 from zerograd.lifecycle.sites import Trail, is_handled
+from zerograd.lifecycle.suspicions import Others
 
 if TYPE_CHECKING:
     from zerograd.lifecycle.watching import Watch
@@ -56,7 +56,9 @@ def used(watch: Watch, kinds: dict[Any, list[Life]], losses: list[Loss]) -> None
             continue
         if keeps_gradients(where) or keeps_gradients(loss.clear):
             continue
-        checked = loss.ran.outside is not None or bool(loss.ran.consumers)
+        if where not in watch._used_trails and is_measured(where, loss.clear):
+            continue
+        checked = any(one.ran.outside is not None or one.ran.consumers for one in lost)
         names = watch.named(loss.lives)
         looped = where in watch._used_trails and is_in_loop_before(where, loss.clear, watch._where)
         watch.judge.discarded(
@@ -86,6 +88,27 @@ def is_meant(watch: Watch, loss: Loss, passes: dict[int, Pass]) -> bool:
     return ran.excused or id(ran) in passes or id(watch) in ran.consumers
 
 
+def stale(watch: Watch, kinds: dict[Any, list[Life]], *, again: bool) -> None:
+    """A step is about to use gradients: has an earlier step consumed any of them? again: in the same step's closure."""
+    stale_by_hand(watch)
+    mixed, left = kinds[MIXED], []
+    if not again and (mixed or kinds[FRESH]):
+        left = [life for life in kinds[CONSUMED] + kinds[BY_HAND] if _is_left(watch, life)]
+    if not mixed and not left:
+        return
+    life = (mixed or left)[0]
+    watch.judge.stale(
+        watch.named(mixed + left), watch.steps, life.step, life.passes[0].trail if life.passes else (),
+        life.step_trail, watch._where, evaluations=(life.evaluation, watch.evaluation), added=bool(mixed),
+    )  # fmt: skip
+
+
+def _is_left(watch: Watch, life: Life) -> bool:
+    """Whether what this watch's step has consumed is still there, while backward has reached other parameters."""
+    own = life.natural and life.by is not None and life.by() is watch
+    return own and not life.is_moved_by_hand() and life.is_left()
+
+
 def stale_by_hand(watch: Watch) -> None:
     """Weights were moved by hand along gradients, as in SAM, that an earlier step had consumed already."""
     moved, watch._by_hand = watch._by_hand, []
@@ -97,15 +120,23 @@ def stale_by_hand(watch: Watch) -> None:
 
 def repeated(watch: Watch, lives: list[Life]) -> None:
     """A step found only what the step before had consumed."""
-    lives = [life for life in lives if life.natural and life.by is not None and life.by() is watch]
+    lives = [life for life in lives if life.by is not None and life.by() is watch]
+    natural = [life for life in lives if life.natural]
+    lives = natural or [life for life in lives if life.renewed]  # some assign one gradient, for many steps
     if lives and not any(life.is_moved_by_hand() for life in lives):
         life = lives[0]
-        watch.judge.repeated(watch.named(lives), watch.steps, life.step, life.step_trail, watch._where)
+        watch.judge.repeated(
+            watch.named(lives), watch.steps, life.step, life.step_trail, watch._where, by_hand=not natural
+        )
 
 
 def empty(watch: Watch, losses: list[Loss]) -> None:
     """A step found nothing at all."""
     if not any(p is not None and p.requires_grad for p in (life.parameter for life in watch._lives)):
+        found = None if PASSES.since(watch._passes) else others(watch, [])
+        if found is not None:
+            watch.judge.frozen(watch.named(watch._lives), watch.steps, watch._where, found)
+        watch._forwards.begin({id(life.parameter) for life in watch._lives})
         return
     lost = [loss for loss in losses if not watch._is_leak(loss.ran)]
     for loss in lost:
@@ -161,3 +192,6 @@ def one_behind(watch: Watch) -> None:
     last = left[0].passes[-1] if left else None
     if last is not None and last.trail in watch._used_trails and not last.excused:
         watch.judge.one_behind(watch.named(left), watch.steps, last.trail, watch._where)
+    assigned = [life for life in watch._lives if life.is_assigned()]
+    if assigned and not left:
+        watch.judge.one_behind(watch.named(assigned), watch.steps, (), watch._where)

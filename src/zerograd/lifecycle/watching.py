@@ -147,6 +147,8 @@ class Watch:
             if before.pop(id(life), None) is None:
                 life.watches.add(self)
                 life.arm()
+                if self._patrol is not None:
+                    self._patrol.prolong(self.steps)
         for life in before.values():
             life.disarm()
             life.watches.discard(self)
@@ -250,7 +252,7 @@ class Watch:
         self._light.hook = self._after
         self.steps += self._patrol.taken(optimizer) if steps is None else steps
         self._seat.wake(optimizer)
-        self._patrol.come_back(self.steps, optimizer)
+        self._patrol.come_back(self.steps, optimizer, after=steps)
         self.arm()
         if steps is not None:
             self._consume()
@@ -281,14 +283,7 @@ class Watch:
         for life in self._lives:
             kinds[life.kind].append(life)
         losses, self._lost, self._lost_more = list(self._lost.values()), {}, 0
-        verdicts.stale_by_hand(self)
-        if kinds[MIXED]:
-            life = kinds[MIXED][0]
-            backward = life.passes[0].trail if life.passes else ()
-            self.judge.stale(
-                self.named(kinds[MIXED]), self.steps, life.step, backward, life.step_trail, self._where,
-                evaluations=(life.evaluation, self.evaluation),
-            )  # fmt: skip
+        verdicts.stale(self, kinds, again=again)
         if kinds[FRESH] or kinds[MIXED] or kinds[BY_HAND]:
             verdicts.used(self, kinds, losses)
         elif kinds[CONSUMED]:
