@@ -96,6 +96,16 @@ for tries in (3, 2, 4, 2, 5, 3, 3, 4, 2, 5, 4, 3):
             break
     optimizer.step()
 """,
+    "a batch that is drawn anew until one will do, and one step": """
+model = nn.Linear(4, 1)
+optimizer = SGD(model.parameters(), lr=1e-2)
+for turn in range(9):
+    optimizer.zero_grad()
+    model(torch.randn(8, 4)).square().mean().backward()
+    if turn == 5:
+        break
+optimizer.step()
+""",
     "clears where the norm is large, twice in a row too": """
 model = nn.Linear(4, 1)
 optimizer = Adam(model.parameters(), lr=1e-2)

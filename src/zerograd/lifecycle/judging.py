@@ -286,8 +286,8 @@ class Judge:
         after = f"backward{place(backward)}" if backward else "they are assigned"
         finding = Finding(
             "ZG110",
-            f"the first step of {self.kind}{place(now)} found no gradient, because it comes before {after} in its cycle:"
-            f" every step uses the gradients of the cycle before, and those of the last one were never used"
+            f"the first step of {self.kind}{place(now)} found no gradient, because it comes before {after} in its cycle"
+            f": every step uses the gradients of the cycle before, and those of the last one were never used"
             f" ({some(names)}). Call the step after {'backward' if backward else 'that'}.",
             names,
             [1, cycle],

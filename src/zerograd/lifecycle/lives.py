@@ -283,11 +283,14 @@ class Life:
         before, address = self.numbers
         return bool(address and g.data_ptr() != address and not is_reduced(g)) or is_other(g, before)
 
-    def cleared(self, where: Trail) -> None:
-        """The gradient has been set to None or to zeros, at ``where`` if that is known."""
+    def cleared(self, where: Trail, by: Any = None) -> None:
+        """The gradient has been set to None or to zeros, at ``where`` if that is known.
+
+        by: the watch over the optimizer whose zero_grad it was.
+        """
         if self.passes:
             for watch in self.watches:
-                watch.lost(self, where)
+                watch.lost(self, where, by is not None and by is not watch)
         self.kind, self.passes = EMPTY, []
         p = self._ref()
         g = None if p is None else p.grad

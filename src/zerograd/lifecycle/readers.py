@@ -348,8 +348,10 @@ def _is_shaped(child: ast.AST, parent: ast.AST) -> bool:
 
 
 def _hands_over(statement: ast.AST) -> bool:
-    """``sums.append(p.grad)``, ``total.add_(p.grad)``: a call of a method whose argument it is."""
-    return isinstance(statement, ast.Call) and isinstance(statement.func, ast.Attribute)
+    """``sums.append(p.grad)``, ``total.add_(p.grad)``: a call of a method whose argument it is; not p.grad's own."""
+    if not isinstance(statement, ast.Call) or not isinstance(statement.func, ast.Attribute):
+        return False
+    return not any(isinstance(node, ast.Attribute) and node.attr == "grad" for node in ast.walk(statement.func))
 
 
 def _name(function: ast.expr) -> str:

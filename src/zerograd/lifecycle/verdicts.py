@@ -26,6 +26,8 @@ class Loss:
     lives: list[Life] = field(default_factory=list)
     by_hand: int = 0
     """How many of the parameters have been moved since."""
+    taken: list[Life] = field(default_factory=list)
+    """Those whose gradients the zero_grad of another optimizer has cleared."""
 
     @property
     def moved(self) -> bool:
@@ -58,9 +60,10 @@ def used(watch: Watch, kinds: dict[Any, list[Life]], losses: list[Loss]) -> None
             continue
         if where not in watch._used_trails and is_measured(where, loss.clear):
             continue
-        checked = any(one.ran.outside is not None or one.ran.consumers for one in lost)
         names = watch.named(loss.lives)
         looped = where in watch._used_trails and is_in_loop_before(where, loss.clear, watch._where)
+        looks = lost if looped else lost[:1]  # the passes of a line are looked at after the first that was lost
+        checked = any(one.ran.outside is not None or one.ran.consumers for one in looks)
         watch.judge.discarded(
             names, watch.steps, where, loss.clear, watch._where, passes=len(lost), checked=checked, looped=looped,
             retried=is_tried_before(where, loss.clear),
@@ -81,10 +84,16 @@ def is_meant(watch: Watch, loss: Loss, passes: dict[int, Pass]) -> bool:
         watch.judge.absolve(ran.trail)
         return True
     if watch._is_leak(ran):
-        watch.judge.absolve(ran.trail)
-        return True
+        never = [life for life in loss.lives if life.by is None]
+        if not never:
+            watch.judge.absolve(ran.trail)
+            return True
+        loss.lives = never  # no step of anybody has ever used a gradient of these
     if ran.missed and id(watch) not in ran.missed:  # made for another optimizer, which says so itself
         return True
+    if id(ran) in passes and loss.taken and not ran.excused:
+        loss.lives = loss.taken
+        return False
     return ran.excused or id(ran) in passes or id(watch) in ran.consumers
 
 
@@ -189,8 +198,8 @@ def never_stepped(watch: Watch) -> None:
 def one_behind(watch: Watch) -> None:
     """Each step used the gradients of the cycle before: the first found none, and the last ones were never used."""
     left = [life for life in watch._lives if life.kind is FRESH and life.passes]
-    last = left[0].passes[-1] if left else None
-    if last is not None and last.trail in watch._used_trails and not last.excused:
+    last = next((ran for ran in left[0].passes if ran.trail in watch._used_trails), None) if left else None
+    if last is not None and not last.excused:
         watch.judge.one_behind(watch.named(left), watch.steps, last.trail, watch._where)
     assigned = [life for life in watch._lives if life.is_assigned()]
     if assigned and not left:
