@@ -225,9 +225,11 @@ for turn in range(6):
         """
 model = nn.Linear(4, 1)
 optimizer = SGD(model.parameters(), lr=1e-2)
+def backward(inputs):
+    model(inputs).square().mean().backward()
 for turn in range(6):
     optimizer.zero_grad()
-    model(torch.randn(8, 4)).square().mean().backward()
+    backward(torch.randn(8, 4))
 optimizer.step()
 """,
         {"code": "ZG105", "count": 1, "parameters": {"weight", "bias"}},

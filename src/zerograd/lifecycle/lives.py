@@ -23,7 +23,7 @@ from zerograd.lifecycle.leaves import reaches_inputs
 from zerograd.lifecycle.readers import reads_inputs
 from zerograd.lifecycle.reading import is_not_finite, is_other, is_reduced, is_zero, sampled
 from zerograd.lifecycle.sites import Trail, trail
-from zerograd.lifecycle.stamps import is_consumed, stamp, stamped, write_counts
+from zerograd.lifecycle.stamps import stamp, stamped, write_counts
 
 KEPT = 64
 """How many backward passes of one window are remembered by name."""
@@ -114,6 +114,7 @@ class Life:
     passes: those that wrote to the gradient since it was last empty or consumed. by: the watch whose step consumed it
     last, in its step number ``step`` at ``step_trail``, in evaluation number ``evaluation`` of its closure, if it has
     one. natural: what was consumed came from backward. renewed: it was no tensor that a step had consumed before.
+    asked: whether it has been asked if what was consumed is still there; from then on its numbers are kept in mind.
     """
 
     __slots__ = (
@@ -323,24 +324,6 @@ class Life:
         p = self._ref()
         self.kind, self.passes = EMPTY if p is None or p.grad is None else BY_HAND, []
         self._address, self.natural, self.thread = 0, False, None
-
-    def is_left(self) -> bool:
-        """Whether what a step has consumed is still there, clipped at most; not known when this is asked first."""
-        p = self._ref()
-        g = None if p is None else p.grad
-        asked, self.asked = self.asked, True
-        if g is None or stamped(g) is None or not asked or self.numbers is None:
-            return False
-        if is_consumed(g):
-            return torch.equal(self.numbers[0], sampled(g)) and not is_zero(g)
-        return self.is_replaced() is False
-
-    def is_assigned(self) -> bool:
-        """Whether there is a gradient that was assigned after a step, and that no step has used."""
-        self.look()
-        p = self._ref()
-        g = None if p is None else p.grad
-        return self.kind is BY_HAND and self.step > 0 and g is not None and stamped(g) is None
 
     def is_moved_by_hand(self) -> bool:
         """Whether the weights have changed since backward, or since the step, whichever came last."""

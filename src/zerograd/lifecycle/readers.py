@@ -145,13 +145,16 @@ def is_in_loop_before(backward: Trail, clear: Trail, step: Trail) -> bool:
 
     All rounds but the last are thrown away then, however many they are.
     """
-    if not (backward and clear and step) or not backward[0].file == clear[0].file == step[0].file:
-        return False
-    lines = backward[0].line, clear[0].line
     return any(
-        first <= min(lines) and max(lines) <= last < step[0].line <= end
-        for first, last, end in _loops(backward[0].file)
+        _has(backward, file, first, last) and _has(clear, file, first, last) and _has(step, file, last + 1, end)
+        for file in {site.file for site in step}
+        for first, last, end in _loops(file)
     )
+
+
+def _has(where: Trail, file: str, first: int, last: int) -> bool:
+    """Whether one of these frames is in these lines of a file."""
+    return any(site.file == file and first <= site.line <= last for site in where)
 
 
 def is_tried_before(backward: Trail, clear: Trail) -> bool:

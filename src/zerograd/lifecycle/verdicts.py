@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from zerograd.lifecycle.lives import BY_HAND, CONSUMED, FRESH, MIXED, PASSES, Life, Pass
 from zerograd.lifecycle.ownership import owners_of
 from zerograd.lifecycle.readers import is_in_loop_before, is_measured, is_tried_before, keeps_gradients
+from zerograd.lifecycle.reading import is_zero, sampled
 from zerograd.lifecycle.sites import Trail, is_handled
+from zerograd.lifecycle.stamps import is_consumed, stamped
 from zerograd.lifecycle.suspicions import Others
 
 if TYPE_CHECKING:
@@ -113,9 +117,32 @@ def stale(watch: Watch, kinds: dict[Any, list[Life]], *, again: bool) -> None:
 
 
 def _is_left(watch: Watch, life: Life) -> bool:
-    """Whether what this watch's step has consumed is still there, while backward has reached other parameters."""
-    own = life.natural and life.by is not None and life.by() is watch
-    return own and not life.is_moved_by_hand() and life.is_left()
+    """Whether what this watch's step has consumed is still there, clipped at most, while backward has reached others.
+
+    That is not known when it is asked first.
+    """
+    g = _gradient_of(life)
+    if g is None or stamped(g) is None or not life.natural or life.by is None or life.by() is not watch:
+        return False
+    asked, life.asked = life.asked, True
+    if not asked or life.numbers is None or life.is_moved_by_hand():
+        return False
+    if is_consumed(g):
+        return torch.equal(life.numbers[0], sampled(g)) and not is_zero(g)
+    return life.is_replaced() is False
+
+
+def _is_assigned(life: Life) -> bool:
+    """Whether there is a gradient that was assigned after a step, and that no step has used."""
+    life.look()
+    g = _gradient_of(life)
+    return life.kind is BY_HAND and life.step > 0 and g is not None and stamped(g) is None
+
+
+def _gradient_of(life: Life) -> Any:
+    """The gradient as it is now, or None."""
+    p = life.parameter
+    return None if p is None else p.grad
 
 
 def stale_by_hand(watch: Watch) -> None:
@@ -201,6 +228,6 @@ def one_behind(watch: Watch) -> None:
     last = next((ran for ran in left[0].passes if ran.trail in watch._used_trails), None) if left else None
     if last is not None and not last.excused:
         watch.judge.one_behind(watch.named(left), watch.steps, last.trail, watch._where)
-    assigned = [life for life in watch._lives if life.is_assigned()]
+    assigned = [life for life in watch._lives if _is_assigned(life)]
     if assigned and not left:
         watch.judge.one_behind(watch.named(assigned), watch.steps, (), watch._where)
