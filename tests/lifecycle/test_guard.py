@@ -218,6 +218,34 @@ def test_what_goes_wrong_later_is_found_too(make: Any, before: int, cycles: int,
     assert {finding.code for finding in findings} == {WRONG[cycle]}
 
 
+@pytest.mark.parametrize(("cycle", "every"), [(forgotten, 10), (stepped_twice, 30)], ids="{0}".format)
+def test_what_goes_wrong_now_and_then_is_found_too(cycle: Cycle, every: int) -> None:
+    """The alarm is raised again and again, and each time it is watched closely for longer."""
+    model = network()
+    optimizer = zerograd.SGD(model.parameters(), lr=1e-3)
+    findings: list[Finding] = []
+    with zerograd.guard(optimizer, model, action=findings.append):
+        for turn in range(1, 301):
+            (right if turn % every else cycle)(model, optimizer)
+    assert {finding.code for finding in findings} == {WRONG[cycle]}
+
+
+def test_parameters_that_come_in_the_first_cycles_are_watched_for_some() -> None:
+    """The first sentinel stands at a parameter that was there before."""
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    optimizer = zerograd.SGD(model[1].parameters(), lr=1e-3)
+    findings: list[Finding] = []
+    with zerograd.guard(optimizer, model, action=findings.append):
+        for turn in range(12):
+            if turn == 6:
+                optimizer.add_param_group({"params": model[0].parameters()})
+                model[0].zero_grad()
+            model[1].zero_grad()
+            backward(model)
+            optimizer.step()
+    assert [(finding.code, finding.parameters) for finding in findings] == [("ZG101", ["0.weight", "0.bias"])]
+
+
 def test_a_guard_on_one_of_two_optimizers_knows_of_the_other() -> None:
     """The generator's backward leaks into the discriminator, whose clear throws it away; the generator has no guard."""
     generator, discriminator = nn.Linear(2, 3), network()

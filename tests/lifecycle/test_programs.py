@@ -96,6 +96,16 @@ for tries in (3, 2, 4, 2, 5, 3, 3, 4, 2, 5, 4, 3):
             break
     optimizer.step()
 """,
+    "a batch that is drawn anew until one will do, and one step": """
+model = nn.Linear(4, 1)
+optimizer = SGD(model.parameters(), lr=1e-2)
+for turn in range(9):
+    optimizer.zero_grad()
+    model(torch.randn(8, 4)).square().mean().backward()
+    if turn == 5:
+        break
+optimizer.step()
+""",
     "clears where the norm is large, twice in a row too": """
 model = nn.Linear(4, 1)
 optimizer = Adam(model.parameters(), lr=1e-2)
@@ -123,6 +133,49 @@ for turn in range(24):
             break
         except RuntimeError:
             parts *= 2
+    optimizer.step()
+""",
+    "losses weighed by the norms of their gradients, which are cleared": """
+model = nn.Linear(4, 2)
+optimizer = SGD(model.parameters(), lr=0.05)
+def norm():
+    return sum(p.grad.square().sum() for p in model.parameters()).sqrt().item()
+for turn in range(12):
+    out, norms = model(torch.randn(8, 4)), []
+    losses = [out[:, 0].square().mean(), (out[:, 1] - 1).square().mean()]
+    for loss in losses:
+        optimizer.zero_grad()
+        loss.backward(retain_graph=True)
+        norms.append(norm())
+    optimizer.zero_grad()
+    sum(loss / (0.1 + size) for loss, size in zip(losses, norms)).backward()
+    optimizer.step()
+""",
+    "an optimizer of a frozen part that is stepped with the other one": """
+body, head = nn.Linear(4, 4).requires_grad_(False), nn.Linear(4, 1)
+optimizers = [SGD(body.parameters(), lr=1e-2), Adam(head.parameters())]
+for turn in range(12):
+    for optimizer in optimizers:
+        optimizer.zero_grad()
+    head(body(torch.randn(8, 4))).square().mean().backward()
+    for optimizer in optimizers:
+        optimizer.step()
+""",
+    "one gradient that is assigned for many steps": """
+w = nn.Parameter(torch.ones(3))
+optimizer = Adam([w])
+w.grad = torch.ones(3)
+for turn in range(8):
+    optimizer.step()
+""",
+    "gradients of one part that are written by hand, of another by backward": """
+model, w = nn.Linear(4, 1), nn.Parameter(torch.ones(3))
+optimizer = SGD([*model.parameters(), w], lr=1e-2)
+w.square().sum().backward()
+for turn in range(12):
+    model.zero_grad()
+    model(torch.randn(8, 4)).square().mean().backward()
+    w.grad.data.copy_(w.detach() * torch.randn(3))
     optimizer.step()
 """,
     "batches that get no step, some times in a row": """

@@ -209,6 +209,98 @@ for turn in range(10):
 """,
         {"code": "ZG105", "count": 9, "steps": [1], "says": "the last step was step 1"},
     ),
+    "a loss of derivatives with respect to inputs, whose gradients nobody reads, and no step": (
+        """
+model = nn.Linear(2, 1)
+optimizer = Adam(model.parameters())
+for turn in range(6):
+    x = torch.randn(8, 2, requires_grad=True)
+    optimizer.zero_grad()
+    (slope,) = torch.autograd.grad(model(x).sum(), x, create_graph=True)
+    (slope - 1).square().mean().backward()
+""",
+        {"code": "ZG105", "count": 5, "says": "step() was never called"},
+    ),
+    "a step that stands after the loop instead of in it": (
+        """
+model = nn.Linear(4, 1)
+optimizer = SGD(model.parameters(), lr=1e-2)
+def backward(inputs):
+    model(inputs).square().mean().backward()
+for turn in range(6):
+    optimizer.zero_grad()
+    backward(torch.randn(8, 4))
+optimizer.step()
+""",
+        {"code": "ZG105", "count": 1, "parameters": {"weight", "bias"}},
+    ),
+    "heads by turns, of which only the one that is trained is cleared": (
+        """
+heads = nn.ModuleList(nn.Linear(4, 1) for _ in range(3))
+optimizer = SGD(heads.parameters(), lr=1e-2)
+for turn in range(9):
+    heads[turn % 3].zero_grad()
+    heads[turn % 3](torch.randn(8, 4)).square().mean().backward()
+    nn.utils.clip_grad_norm_(heads.parameters(), 0.1)
+    optimizer.step()
+""",
+        {"code": "ZG101", "count": 5, "says": "backward has reached others since"},
+    ),
+    "a model that was frozen, with new parts that no optimizer has": (
+        """
+class Adapted(nn.Module):
+    def __init__(self, base):
+        super().__init__()
+        self.base, self.more = base, nn.Linear(4, 1)
+    def forward(self, x):
+        return self.base(x) + self.more(x)
+model = nn.Linear(4, 1)
+optimizer = SGD(model.parameters(), lr=1e-2)
+model = Adapted(model.requires_grad_(False))
+for turn in range(6):
+    optimizer.zero_grad()
+    model(torch.randn(8, 4)).square().mean().backward()
+    optimizer.step()
+""",
+        {"code": "ZG110", "parameters": {"base.weight", "base.bias"}, "says": "no optimizer has (2 parameters: more."},
+    ),
+    "a generator whose step comes before its backward, after the one of the critic": (
+        """
+generator, critic = nn.Linear(2, 2), nn.Linear(2, 1)
+theirs, ours = Adam(generator.parameters()), SGD(critic.parameters(), lr=1e-2)
+for turn in range(6):
+    ours.zero_grad()
+    (critic(generator(torch.randn(8, 2)).detach()) - critic(torch.randn(8, 2))).square().mean().backward()
+    ours.step()
+    theirs.step()
+    theirs.zero_grad()
+    critic(generator(torch.randn(8, 2))).mean().backward()
+""",
+        {"code": "ZG110", "says": "every step uses the gradients of the cycle before"},
+    ),
+    "a clear to zeros that comes too late, before clipping": (
+        """
+model = nn.Linear(4, 1)
+optimizer = SGD(model.parameters(), lr=1e-2)
+for turn in range(6):
+    model(torch.randn(8, 4)).square().mean().backward()
+    optimizer.zero_grad(set_to_none=False)
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+""",
+        {"code": "ZG103", "count": 6},
+    ),
+    "a second step with gradients that are assigned": (
+        """
+w = nn.Parameter(torch.ones(3))
+optimizer = SGD([w], lr=1e-2)
+for turn in range(6):
+    (w.grad,) = torch.autograd.grad((w * torch.randn(3)).square().sum(), w)
+    optimizer.step()
+    optimizer.step()
+""",
+        {"code": "ZG111", "count": 6, "says": "no others were assigned between them"},
+    ),
     "a closure of LBFGS that does not clear": (
         """
 model, x = nn.Linear(4, 1), torch.randn(9, 4)

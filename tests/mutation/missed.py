@@ -20,7 +20,7 @@ MISSED = {
     "frozen": {"move first 24 body_optimizer.step()": FROZEN},
     "functional": {
         f"{operator} {line} optimizer.step()": BY_HAND
-        for operator in ("delete", "duplicate", "move first", "dedent")
+        for operator in ("delete", "move first", "dedent")
         for line in (19, 23)
     },
     "gan": {
@@ -40,7 +40,7 @@ MISSED = {
     "shared_memory": {
         "delete 25 local.zero_grad()": FOREIGN,
         "dedent 25 local.zero_grad()": FOREIGN,
-        **{f"{operator} 30 optimizer.step()": BY_HAND for operator in ("delete", "duplicate", "move first", "dedent")},
+        **{f"{operator} 30 optimizer.step()": BY_HAND for operator in ("delete", "dedent")},
     },
     "two_losses": {
         "delete 18 loss.backward(retain_graph=True)": FRESH,

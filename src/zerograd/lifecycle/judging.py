@@ -6,15 +6,14 @@ wrong one does in every cycle: a step before the first backward, a flush that fi
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from zerograd.lifecycle.findings import Finding, place, sites_of, some
 from zerograd.lifecycle.lives import KEPT, Pass
 from zerograd.lifecycle.ownership import is_place
 from zerograd.lifecycle.sites import Trail
+from zerograd.lifecycle.suspicions import Idle, Others, Suspicion
 
 CALM = 8
 """After so many cycles without it, a suspicion keeps nobody awake."""
@@ -24,47 +23,6 @@ REGULAR, LONG = 4, 8
 
 SURE = 3
 """So many steps from one place, each of which found nothing, are no accident."""
-
-
-@dataclass
-class Suspicion:
-    """The same thing seen ``count`` times, the last time in the cycle ``last``."""
-
-    finding: Callable[[], Finding]
-    count: int = 0
-    last: int = -1
-    reported: Finding | None = None
-    streak: int = 0
-    checked: bool = False
-    retried: bool = False
-    first: int = 0
-    passes: int = 0
-    sizes: Counter[int] = field(default_factory=Counter)
-    others: Others | None = None
-
-
-@dataclass
-class Others:
-    """The parameters that backward reached, at ``backward``, while an optimizer's own were left out.
-
-    owners: gives the kinds of the optimizers that hold them. alike: they have the shapes of the optimizer's own,
-    so that these, which nobody may know by name any more, are called what they are called.
-    """
-
-    names: list[str]
-    backward: Trail
-    owners: Callable[[], list[str]] = list
-    alike: bool = False
-
-
-@dataclass
-class Idle:
-    """Steps from one place in the program, all of which found nothing, and the backward passes before them."""
-
-    finding: Callable[[], Finding]
-    count: int = 0
-    passes: list[Pass] = field(default_factory=list)
-    always: bool = True
 
 
 class Judge:
@@ -79,7 +37,7 @@ class Judge:
         self.used = 0
         self.empty = 0
         self._suspicions: dict[Any, Suspicion] = {}
-        self._began_with: set[Trail] = set()
+        self._began_with: dict[Trail, set[Trail]] = {}
         self._windows: dict[Trail, int] = {}
         self._idle: dict[Trail, Idle] = {}
         self._used_at: set[Trail] = set()
@@ -104,17 +62,18 @@ class Judge:
     def is_calm(self, cycle: int) -> bool:
         """Whether nothing suspicious has been seen in the last cycles, nor at the beginning what the end is to tell."""
         calm = all(cycle - s.last >= CALM for s in self._suspicions.values())
-        return calm and self._began_with.isdisjoint(self._used_at)
+        return calm and self._used_at.isdisjoint(self._began_with)
 
     # -------------------------------------------------------------------------------------------------- the checks
 
     def stale(
         self, names: list[str], cycle: int, before: int, backward: Trail, earlier: Trail, now: Trail, *,
-        evaluations: tuple[int, int] = (0, 0),
+        evaluations: tuple[int, int] = (0, 0), added: bool = True,
     ) -> None:  # fmt: skip
         """A step used gradients that an earlier step had consumed. Seen with the numbers: twice is enough.
 
         evaluations: which ones of the closure the two are, if the steps have one; some call it more than once a step.
+        added: backward had added to them; if not, it had reached other parameters only.
         """
 
         def finding() -> Finding:
@@ -127,9 +86,12 @@ class Judge:
                 who = f"step {cycle} of {self.kind}{place(now)}"
                 whose = f"what step {before}{place(earlier)} had consumed"
                 cure = "after the step or before that backward"
+            how = f"backward{place(backward)} added to them"
+            if not added:
+                how, cure = "backward has reached others since", "for all parameters of the optimizer"
             return Finding(
                 "ZG101",
-                f"{who} used gradients that still contained {whose}: backward{place(backward)} added to them, and"
+                f"{who} used gradients that still contained {whose}: {how}, and"
                 f" nothing had cleared them in between ({some(names)}). Call zero_grad() {cure}.",
                 names,
                 list(dict.fromkeys((before, cycle))),
@@ -180,20 +142,23 @@ class Judge:
         if suspicion.count >= 2:
             self._report(suspicion)
 
-    def repeated(self, names: list[str], cycle: int, before: int, earlier: Trail, now: Trail) -> None:
-        """A step used the very gradients of the step before."""
+    def repeated(
+        self, names: list[str], cycle: int, before: int, earlier: Trail, now: Trail, *, by_hand: bool
+    ) -> None:  # fmt: skip
+        """A step used the very gradients of the step before. by_hand: they had been assigned."""
 
         def finding() -> Finding:
+            what = "others were assigned" if by_hand else "backward ran"
             return Finding(
                 "ZG111",
                 f"step {cycle} of {self.kind}{place(now)} used the same gradients as step {before}{place(earlier)}: no "
-                f"backward ran between them ({some(names)}). Take one of the two steps out.",
+                f"{what} between them ({some(names)}). Take one of the two steps out.",
                 names,
                 [before, cycle],
                 sites_of(now, earlier),
             )
 
-        suspicion = self._see(("ZG111", now[:1], earlier[:1]), cycle, finding)
+        suspicion = self._see(("by hand" if by_hand else "ZG111", now[:1], earlier[:1]), cycle, finding)
         if suspicion.count >= 2:
             self._report(suspicion)
 
@@ -264,8 +229,8 @@ class Judge:
             )
 
         self.empty += 1
-        if not self.used and not backwards:
-            self._began_with.add(now)
+        if not self.used:
+            self._began_with.setdefault(now, set()).update(ran.trail for ran in backwards)
         if not expected:
             return
         suspicion = self._see(("ZG110", now[:1]), cycle, finding)
@@ -277,6 +242,33 @@ class Judge:
         idle.count, idle.always = idle.count + 1, idle.always and bool(backwards)
         idle.passes = [*idle.passes, *backwards][-KEPT:]
 
+    def frozen(self, names: list[str], cycle: int, now: Trail, others: Others) -> None:
+        """A step found nothing, because all of its parameters are frozen, and backward has reached others instead.
+
+        It is wrong only if these have no optimizer, which is looked up once.
+        """
+
+        def finding() -> Finding:
+            return Finding(
+                "ZG110",
+                f"step {cycle} of {self.kind}{place(now)} found no gradient: all of its parameters are frozen"
+                f" ({some(names)}), and backward{place(others.backward)} has reached other parameters, which no"
+                f" optimizer has ({some(others.names)}). Build the optimizer from the parameters that are trained.",
+                names,
+                [cycle],
+                sites_of(now, others.backward),
+            )
+
+        key = ("frozen", now[:1])
+        known = self._suspicions.get(key)
+        if known is not None and known.checked:
+            return
+        suspicion = self._see(key, cycle, finding)
+        if suspicion.reported is None and suspicion.streak >= SURE:
+            suspicion.checked = bool(others.owners())
+            if not suspicion.checked:
+                self._report(suspicion)
+
     def counted(self, passes: Mapping[Trail, int], now: Trail) -> None:
         """A step used so many passes from each line."""
         self._used_at.add(now)
@@ -286,15 +278,17 @@ class Judge:
     def one_behind(self, names: list[str], cycle: int, backward: Trail, now: Trail) -> None:
         """The program has ended with gradients that no step has used, at a line where steps do use them.
 
-        It counts only if before all others a step at the same line found nothing.
+        It counts only if before all others a step at the same line found nothing, and came before that backward.
+        backward: empty, if gradients are assigned.
         """
-        if now not in self._began_with:
+        if now not in self._began_with or backward in self._began_with[now]:
             return
+        after = f"backward{place(backward)}" if backward else "they are assigned"
         finding = Finding(
             "ZG110",
-            f"the first step of {self.kind}{place(now)} found no gradient, because it comes before"
-            f" backward{place(backward)} in its cycle: every step uses the gradients of the cycle before, and those of"
-            f" the last one were never used ({some(names)}). Call the step after backward.",
+            f"the first step of {self.kind}{place(now)} found no gradient, because it comes before {after} in its cycle"
+            f": every step uses the gradients of the cycle before, and those of the last one were never used"
+            f" ({some(names)}). Call the step after {'backward' if backward else 'that'}.",
             names,
             [1, cycle],
             sites_of(now, backward),

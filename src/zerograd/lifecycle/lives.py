@@ -14,12 +14,13 @@ import enum
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from zerograd.lifecycle.leaves import reaches_inputs
+from zerograd.lifecycle.readers import reads_inputs
 from zerograd.lifecycle.reading import is_not_finite, is_other, is_reduced, is_zero, sampled
 from zerograd.lifecycle.sites import Trail, trail
 from zerograd.lifecycle.stamps import stamp, stamped, write_counts
@@ -47,7 +48,7 @@ class Pass:
     trail: where backward was called. consumers: the watches whose step has used gradients of it. missed: those whose
     step has found nothing because it had been cleared. excused: it may be thrown away, say after an overflow. skipped:
     the watches whose step, that it was made for, was left out. outside: it also reached leaves that are no parameters,
-    such as an attacked input; None if nobody has looked. reached: the lives that it is writing to, as long as it runs.
+    such as an input that is attacked; None if nobody has looked. reached: the lives that it writes to while it runs.
     """
 
     __slots__ = ("consumers", "excused", "missed", "outside", "reached", "skipped", "trail")
@@ -98,7 +99,7 @@ class Passes:
             self.count += 1
             self.recent.append(local.running)
             if local.running.trail in self.suspected:
-                local.running.outside = reaches_inputs()
+                local.running.outside = reaches_inputs(LIVES) and reads_inputs(local.running.trail)
             torch.autograd.Variable._execution_engine.queue_callback(local.running.ended)
         running: Pass = local.running
         return running
@@ -112,13 +113,14 @@ class Life:
 
     passes: those that wrote to the gradient since it was last empty or consumed. by: the watch whose step consumed it
     last, in its step number ``step`` at ``step_trail``, in evaluation number ``evaluation`` of its closure, if it has
-    one. natural: what was consumed came from backward.
+    one. natural: what was consumed came from backward. renewed: it was no tensor that a step had consumed before.
+    asked: whether it has been asked if what was consumed is still there; from then on its numbers are kept in mind.
     """
 
     __slots__ = (
-        "__weakref__", "_address", "_arriving", "_earlier", "_handles", "_ref", "_version", "armed", "by",
-        "evaluation", "kind", "natural", "numbers", "passes", "sample", "step", "step_trail", "thread", "was_alive",
-        "watches", "weights",
+        "__weakref__", "_address", "_arriving", "_earlier", "_handles", "_ref", "_version", "armed", "asked", "by",
+        "evaluation", "kind", "natural", "numbers", "passes", "renewed", "sample", "step", "step_trail", "thread",
+        "was_alive", "watches", "weights",
     )  # fmt: skip
 
     def __init__(self, parameter: Tensor) -> None:
@@ -135,7 +137,7 @@ class Life:
         self.by: Any = None
         self.step = self.evaluation = 0
         self.step_trail: Trail = ()
-        self.natural = False
+        self.natural = self.renewed = self.asked = False
         self.weights: Any = None
         self.sample: Any = None
         self.numbers: Any = None
@@ -233,8 +235,8 @@ class Life:
                 self.cleared(())
             self._address = 0
         elif self.kind is EMPTY:
-            if id(g) != self._address or write_counts(g) != self._version:  # else it is the one that was set to zeros
-                self.kind = BY_HAND
+            if id(g) != self._address or (write_counts(g) != self._version and not is_zero(g)):
+                self.kind = BY_HAND  # else it is the one that was set to zeros, which clipping leaves zeros
         elif self.kind is CONSUMED:
             mark = stamped(g)
             if mark is None:
@@ -282,11 +284,14 @@ class Life:
         before, address = self.numbers
         return bool(address and g.data_ptr() != address and not is_reduced(g)) or is_other(g, before)
 
-    def cleared(self, where: Trail) -> None:
-        """The gradient has been set to None or to zeros, at ``where`` if that is known."""
+    def cleared(self, where: Trail, by: Any = None) -> None:
+        """The gradient has been set to None or to zeros, at ``where`` if that is known.
+
+        by: the watch over the optimizer whose zero_grad it was.
+        """
         if self.passes:
             for watch in self.watches:
-                watch.lost(self, where)
+                watch.lost(self, where, by is not None and by is not watch)
         self.kind, self.passes = EMPTY, []
         p = self._ref()
         g = None if p is None else p.grad
@@ -308,6 +313,9 @@ class Life:
         self.evaluation = watch.evaluation
         self.weights, self.sample = p._version, None
         self.thread = threading.get_ident()
+        self.renewed = stamped(g) is None
+        if self.asked:
+            self.numbers = sampled(g), g.data_ptr() if g.layout == torch.strided else 0
         stamp(g)
         return passes
 
@@ -340,6 +348,9 @@ class Lives:
             weakref.finalize(parameter, self._forget, key, weakref.ref(life)).atexit = False
         return life
 
+    def __contains__(self, parameter: object) -> bool:
+        return id(parameter) in self._by_id
+
     def _forget(self, key: int, life: Any) -> None:
         if self._by_id.get(key) is life():
             self._by_id.pop(key, None)
@@ -359,34 +370,3 @@ def tidied(parameter: Any) -> None:
     for name in ("_backward_hooks", "_post_accumulate_grad_hooks"):
         if not getattr(parameter, name):
             setattr(parameter, name, None)
-
-
-def reaches_inputs() -> bool:
-    """Whether the backward that is running reaches leaves that are no parameters: it is made for their gradients."""
-    import sys
-
-    frame: Any = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code is torch.autograd.backward.__code__:
-            roots = frame.f_locals.get("tensors")
-            return any(_is_input(leaf) for leaf in _leaves([roots] if isinstance(roots, Tensor) else list(roots or ())))
-        frame = frame.f_back
-    return False
-
-
-def _is_input(leaf: Tensor) -> bool:
-    return not isinstance(leaf, torch.nn.Parameter) and id(leaf) not in LIVES._by_id
-
-
-def _leaves(roots: list[Tensor], limit: int = 100_000) -> Iterator[Tensor]:
-    waiting: list[Any] = [root.grad_fn for root in roots if root.grad_fn is not None]
-    seen: set[Any] = set(waiting)
-    while waiting and len(seen) < limit:
-        node = waiting.pop()
-        variable = getattr(node, "variable", None)
-        if variable is not None:
-            yield variable
-        for following, _ in node.next_functions:
-            if following is not None and following not in seen:
-                seen.add(following)
-                waiting.append(following)

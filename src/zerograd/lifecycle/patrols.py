@@ -19,8 +19,9 @@ from zerograd.lifecycle.light import Seat
 from zerograd.lifecycle.lives import Life, tidied
 from zerograd.lifecycle.ownership import param_at, place_of
 
-FIRST, LATER = 8, 4
-"""How many steps are watched closely, at the beginning and at each later patrol."""
+FIRST, LATER, LONGER = 8, 4, 64
+"""How many steps are watched closely, at the beginning and at each later patrol; twice as many each time that something
+was odd, up to the last number: what is wrong now and then only has to be seen twice."""
 BETWEEN = 512
 """After how many steps a patrol goes out without a reason."""
 FIRST_OF_PROGRAMS, BETWEEN_OF_PROGRAMS = 128, 256
@@ -126,7 +127,7 @@ class Patrol:
         rouse: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._ends, self._between, self._calm, self.rouse = first, between, calm, rouse
-        self._eager, self._deafness = EAGER, LATER
+        self._eager, self._deafness, self._length = EAGER, LATER, LATER
         self._sentinel: Sentinel | None = None
 
     def taken(self, optimizer: Any) -> int:
@@ -155,9 +156,15 @@ class Patrol:
         self._deafness = min(2 * self._deafness, LONGEST)
         return self._sentinel.stepped
 
-    def come_back(self, steps: int, optimizer: Any) -> None:
-        """The sentinel has called, or the watch ends. optimizer: None if it is gone."""
-        self._ends = steps + LATER
+    def prolong(self, steps: int) -> None:
+        """Parameters have come at this step: they are to be watched closely for some time too."""
+        self._ends = max(self._ends, steps + LATER)
+
+    def come_back(self, steps: int, optimizer: Any, after: int | None = None) -> None:
+        """The sentinel has called, ``after`` so many steps, or the watch ends. optimizer: None if it is gone."""
         sentinel, self._sentinel = self._sentinel, None
+        if after is not None and after < self._between:
+            self._length, self._eager = min(2 * self._length, LONGER), EAGER
+        self._ends = steps + self._length
         if sentinel is not None:
             sentinel.leave(optimizer)

@@ -35,14 +35,22 @@ SHAPING = frozenset(
 """What leaves a gradient one, for a figure that is made of it next."""
 
 
+NORMS = frozenset({"clip_grad_norm_", "get_total_norm"})
+"""What gives the norm of gradients."""
+
+
 @dataclass
 class Function:
-    """A function, or the module's own statements. calls: the names that it calls."""
+    """A function, or the module's own statements. calls: the names that it calls, and the lines.
+
+    looks: the lines at which it reads a gradient, or has its norm computed, and does not change it.
+    """
 
     first: int
     last: int
     keeps: bool = False
-    calls: set[str] = field(default_factory=set)
+    calls: dict[str, list[int]] = field(default_factory=dict)
+    looks: list[int] = field(default_factory=list)
 
 
 Parents = tuple[ast.AST, ...]
@@ -52,7 +60,7 @@ def keeps_gradients(where: Trail) -> bool:
     """Whether the functions of these frames, or those that they call, keep gradients."""
     for site in where:
         functions = _functions(site.file)
-        around = [f for named in functions.values() for f in named if f.first <= site.line <= f.last]
+        around = _around(functions, site.line)
         waiting = [max(around, key=lambda f: f.first)] if around else []
         seen: set[int] = set()
         while waiting:
@@ -65,18 +73,88 @@ def keeps_gradients(where: Trail) -> bool:
     return False
 
 
+def is_measured(backward: Trail, clear: Trail) -> bool:
+    """Whether gradients are looked at on the way from backward to the clear, in the function that holds both.
+
+    The way may lead round a loop. What is measured and no step ever uses has had its use, say a norm to weigh by.
+    """
+    for site in backward:
+        functions = _functions(site.file)
+        around = max(_around(functions, site.line), key=lambda f: f.first, default=None)
+        if around is None:
+            continue
+        looking = [line for name, lines in around.calls.items() if _looks(functions, name) for line in lines]
+        for end in (one.line for one in clear if one.file == site.file and around.first <= one.line <= around.last):
+            if any((line > site.line) + (line < end) > (site.line < end) for line in around.looks + looking):
+                return True
+    return False
+
+
+def _around(functions: dict[str, list[Function]], line: int) -> list[Function]:
+    return [f for named in functions.values() for f in named if f.first <= line <= f.last]
+
+
+def _looks(functions: dict[str, list[Function]], name: str) -> bool:
+    """Whether a function of this name, or one that it calls, looks at gradients."""
+    waiting, seen = [name], {name}
+    while waiting:
+        for function in functions.get(waiting.pop(), []):
+            if function.looks:
+                return True
+            new = function.calls.keys() - seen
+            waiting.extend(new)
+            seen |= new
+    return False
+
+
+def reads_inputs(where: Trail) -> bool:
+    """Whether a file of these frames reads gradients that are not those of parameters: it may attack its inputs.
+
+    An input may also require gradients because the loss holds derivatives with respect to it: nobody reads those.
+    """
+    return not where or any(_reads_others(file) for file in {site.file for site in where})
+
+
+@functools.cache
+def _reads_others(file: str) -> bool:
+    tree = _tree(file)
+    if not tree.body:
+        return True
+    nodes = list(ast.walk(tree))
+    called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    loops = [node for node in nodes if isinstance(node, ast.For | ast.comprehension) and _is_of_parameters(node.iter)]
+    own = {name.id for loop in loops for name in ast.walk(loop.target) if isinstance(name, ast.Name)}
+    reads = (n for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load))
+    return any(
+        node.attr in ("register_hook", "retain_grad", "_grad")
+        or (node.attr == "grad" and id(node) not in called and getattr(node.value, "id", None) not in own)
+        for node in reads
+    )
+
+
+def _is_of_parameters(node: ast.AST) -> bool:
+    return any(
+        (isinstance(n, ast.Attribute) and n.attr in ("parameters", "named_parameters", "param_groups"))
+        or (isinstance(n, ast.Constant) and n.value == "params")
+        for n in ast.walk(node)
+    )
+
+
 def is_in_loop_before(backward: Trail, clear: Trail, step: Trail) -> bool:
     """Whether backward and clear stand in a for loop that no break leaves, and the step after it.
 
     All rounds but the last are thrown away then, however many they are.
     """
-    if not (backward and clear and step) or not backward[0].file == clear[0].file == step[0].file:
-        return False
-    lines = backward[0].line, clear[0].line
     return any(
-        first <= min(lines) and max(lines) <= last < step[0].line <= end
-        for first, last, end in _loops(backward[0].file)
+        _has(backward, file, first, last) and _has(clear, file, first, last) and _has(step, file, last + 1, end)
+        for file in {site.file for site in step}
+        for first, last, end in _loops(file)
     )
+
+
+def _has(where: Trail, file: str, first: int, last: int) -> bool:
+    """Whether one of these frames is in these lines of a file."""
+    return any(site.file == file and first <= site.line <= last for site in where)
 
 
 def is_tried_before(backward: Trail, clear: Trail) -> bool:
@@ -157,8 +235,15 @@ def _collect(root: ast.AST, name: str, function: Function, found: dict[str, list
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             _collect(node, node.name, Function(node.lineno, node.end_lineno or node.lineno), found, inputs)
         elif isinstance(node, ast.Call):
-            function.calls.add(_name(node.func))
+            name = _name(node.func)
+            function.calls.setdefault(name, []).append(node.lineno)
+            if name in NORMS and not isinstance(parents[0], ast.Expr):
+                function.looks.append(node.lineno)
         elif isinstance(node, ast.Attribute) and node.attr == "grad" and isinstance(node.ctx, ast.Load):
+            if isinstance(parents[0], ast.Call) and parents[0].func is node:
+                continue  # torch.autograd.grad(...)
+            if not _is_changed(parents):
+                function.looks.append(node.lineno)
             kept = getattr(node.value, "id", None) not in inputs and _is_kept(node, parents)
             function.keeps |= kept and not _is_looked_at(node, parents, inside, frozenset())
 
@@ -169,6 +254,17 @@ def _inside(node: ast.AST, parents: tuple[ast.AST, ...]) -> Iterator[tuple[ast.A
         yield child, (node, *parents)
         if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
             yield from _inside(child, (node, *parents))
+
+
+def _is_changed(parents: Parents) -> bool:
+    """Whether a gradient is only asked for, ``p.grad is None``, or written to, ``p.grad.data.zero_()``."""
+    for parent in parents:
+        if isinstance(parent, ast.Attribute):
+            if parent.attr.endswith("_"):
+                return True
+        elif not isinstance(parent, ast.Call):
+            return isinstance(parent, ast.Compare | ast.If | ast.comprehension | ast.Delete)
+    return False
 
 
 def _is_kept(node: ast.AST, parents: tuple[ast.AST, ...]) -> bool:
@@ -255,8 +351,10 @@ def _is_shaped(child: ast.AST, parent: ast.AST) -> bool:
 
 
 def _hands_over(statement: ast.AST) -> bool:
-    """``sums.append(p.grad)``, ``total.add_(p.grad)``: a call of a method whose argument it is."""
-    return isinstance(statement, ast.Call) and isinstance(statement.func, ast.Attribute)
+    """``sums.append(p.grad)``, ``total.add_(p.grad)``: a call of a method whose argument it is; not p.grad's own."""
+    if not isinstance(statement, ast.Call) or not isinstance(statement.func, ast.Attribute):
+        return False
+    return not any(isinstance(node, ast.Attribute) and node.attr == "grad" for node in ast.walk(statement.func))
 
 
 def _name(function: ast.expr) -> str:

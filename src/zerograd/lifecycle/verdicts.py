@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from zerograd.lifecycle.judging import Others
-from zerograd.lifecycle.lives import BY_HAND, FRESH, MIXED, PASSES, Life, Pass
+import torch
+
+from zerograd.lifecycle.lives import BY_HAND, CONSUMED, FRESH, MIXED, PASSES, Life, Pass
 from zerograd.lifecycle.ownership import owners_of
-from zerograd.lifecycle.readers import is_in_loop_before, is_tried_before, keeps_gradients
+from zerograd.lifecycle.readers import is_in_loop_before, is_measured, is_tried_before, keeps_gradients
+from zerograd.lifecycle.reading import is_zero, sampled
 from zerograd.lifecycle.sites import Trail, is_handled
+from zerograd.lifecycle.stamps import is_consumed, stamped
+from zerograd.lifecycle.suspicions import Others
 
 if TYPE_CHECKING:
     from zerograd.lifecycle.watching import Watch
@@ -26,6 +30,8 @@ class Loss:
     lives: list[Life] = field(default_factory=list)
     by_hand: int = 0
     """How many of the parameters have been moved since."""
+    taken: list[Life] = field(default_factory=list)
+    """Those whose gradients the zero_grad of another optimizer has cleared."""
 
     @property
     def moved(self) -> bool:
@@ -56,9 +62,12 @@ def used(watch: Watch, kinds: dict[Any, list[Life]], losses: list[Loss]) -> None
             continue
         if keeps_gradients(where) or keeps_gradients(loss.clear):
             continue
-        checked = loss.ran.outside is not None or bool(loss.ran.consumers)
+        if where not in watch._used_trails and is_measured(where, loss.clear):
+            continue
         names = watch.named(loss.lives)
         looped = where in watch._used_trails and is_in_loop_before(where, loss.clear, watch._where)
+        looks = lost if looped else lost[:1]  # the passes of a line are looked at after the first that was lost
+        checked = any(one.ran.outside is not None or one.ran.consumers for one in looks)
         watch.judge.discarded(
             names, watch.steps, where, loss.clear, watch._where, passes=len(lost), checked=checked, looped=looped,
             retried=is_tried_before(where, loss.clear),
@@ -79,11 +88,61 @@ def is_meant(watch: Watch, loss: Loss, passes: dict[int, Pass]) -> bool:
         watch.judge.absolve(ran.trail)
         return True
     if watch._is_leak(ran):
-        watch.judge.absolve(ran.trail)
-        return True
+        never = [life for life in loss.lives if life.by is None]
+        if not never:
+            watch.judge.absolve(ran.trail)
+            return True
+        loss.lives = never  # no step of anybody has ever used a gradient of these
     if ran.missed and id(watch) not in ran.missed:  # made for another optimizer, which says so itself
         return True
+    if id(ran) in passes and loss.taken and not ran.excused:
+        loss.lives = loss.taken
+        return False
     return ran.excused or id(ran) in passes or id(watch) in ran.consumers
+
+
+def stale(watch: Watch, kinds: dict[Any, list[Life]], *, again: bool) -> None:
+    """A step is about to use gradients: has an earlier step consumed any of them? again: in the same step's closure."""
+    stale_by_hand(watch)
+    mixed, left = kinds[MIXED], []
+    if not again and (mixed or kinds[FRESH]):
+        left = [life for life in kinds[CONSUMED] + kinds[BY_HAND] if _is_left(watch, life)]
+    if not mixed and not left:
+        return
+    life = (mixed or left)[0]
+    watch.judge.stale(
+        watch.named(mixed + left), watch.steps, life.step, life.passes[0].trail if life.passes else (),
+        life.step_trail, watch._where, evaluations=(life.evaluation, watch.evaluation), added=bool(mixed),
+    )  # fmt: skip
+
+
+def _is_left(watch: Watch, life: Life) -> bool:
+    """Whether what this watch's step has consumed is still there, clipped at most, while backward has reached others.
+
+    That is not known when it is asked first.
+    """
+    g = _gradient_of(life)
+    if g is None or stamped(g) is None or not life.natural or life.by is None or life.by() is not watch:
+        return False
+    asked, life.asked = life.asked, True
+    if not asked or life.numbers is None or life.is_moved_by_hand():
+        return False
+    if is_consumed(g):
+        return torch.equal(life.numbers[0], sampled(g)) and not is_zero(g)
+    return life.is_replaced() is False
+
+
+def _is_assigned(life: Life) -> bool:
+    """Whether there is a gradient that was assigned after a step, and that no step has used."""
+    life.look()
+    g = _gradient_of(life)
+    return life.kind is BY_HAND and life.step > 0 and g is not None and stamped(g) is None
+
+
+def _gradient_of(life: Life) -> Any:
+    """The gradient as it is now, or None."""
+    p = life.parameter
+    return None if p is None else p.grad
 
 
 def stale_by_hand(watch: Watch) -> None:
@@ -97,15 +156,23 @@ def stale_by_hand(watch: Watch) -> None:
 
 def repeated(watch: Watch, lives: list[Life]) -> None:
     """A step found only what the step before had consumed."""
-    lives = [life for life in lives if life.natural and life.by is not None and life.by() is watch]
+    lives = [life for life in lives if life.by is not None and life.by() is watch]
+    natural = [life for life in lives if life.natural]
+    lives = natural or [life for life in lives if life.renewed]  # some assign one gradient, for many steps
     if lives and not any(life.is_moved_by_hand() for life in lives):
         life = lives[0]
-        watch.judge.repeated(watch.named(lives), watch.steps, life.step, life.step_trail, watch._where)
+        watch.judge.repeated(
+            watch.named(lives), watch.steps, life.step, life.step_trail, watch._where, by_hand=not natural
+        )
 
 
 def empty(watch: Watch, losses: list[Loss]) -> None:
     """A step found nothing at all."""
     if not any(p is not None and p.requires_grad for p in (life.parameter for life in watch._lives)):
+        found = None if PASSES.since(watch._passes) else others(watch, [])
+        if found is not None:
+            watch.judge.frozen(watch.named(watch._lives), watch.steps, watch._where, found)
+        watch._forwards.begin({id(life.parameter) for life in watch._lives})
         return
     lost = [loss for loss in losses if not watch._is_leak(loss.ran)]
     for loss in lost:
@@ -158,6 +225,9 @@ def never_stepped(watch: Watch) -> None:
 def one_behind(watch: Watch) -> None:
     """Each step used the gradients of the cycle before: the first found none, and the last ones were never used."""
     left = [life for life in watch._lives if life.kind is FRESH and life.passes]
-    last = left[0].passes[-1] if left else None
-    if last is not None and last.trail in watch._used_trails and not last.excused:
+    last = next((ran for ran in left[0].passes if ran.trail in watch._used_trails), None) if left else None
+    if last is not None and not last.excused:
         watch.judge.one_behind(watch.named(left), watch.steps, last.trail, watch._where)
+    assigned = [life for life in watch._lives if _is_assigned(life)]
+    if assigned and not left:
+        watch.judge.one_behind(watch.named(assigned), watch.steps, (), watch._where)

@@ -126,7 +126,7 @@ class Watch:
 
         @functools.wraps(plain)
         def zero_grad(*args: Any, **keywords: Any) -> Any:
-            with self.clearing(trail()):
+            with self.clearing(trail(), own=True):
                 return plain(held(), *args, **keywords)
 
         zero_grad.watch = self  # type: ignore[attr-defined]
@@ -147,6 +147,8 @@ class Watch:
             if before.pop(id(life), None) is None:
                 life.watches.add(self)
                 life.arm()
+                if self._patrol is not None:
+                    self._patrol.prolong(self.steps)
         for life in before.values():
             life.disarm()
             life.watches.discard(self)
@@ -154,8 +156,8 @@ class Watch:
     # ---------------------------------------------------------------------------------------------------- clears
 
     @contextmanager
-    def clearing(self, where: Trail) -> Iterator[None]:
-        """Around a zero_grad of the optimizer, or of a module with its parameters."""
+    def clearing(self, where: Trail, *, own: bool = False) -> Iterator[None]:
+        """Around a zero_grad of the optimizer (own), or of a module with its parameters."""
         self._clears += 1
         if not self._armed:
             yield
@@ -172,10 +174,13 @@ class Watch:
         yield
         for life, earlier in zip(self._lives, before, strict=False):
             if (now := life.version()) is None or (now != earlier and life.kind is not EMPTY):
-                life.cleared(where)
+                life.cleared(where, self if own else None)
 
-    def lost(self, life: Life, where: Trail) -> None:
-        """The gradient of a parameter was cleared before a step of anybody had used it."""
+    def lost(self, life: Life, where: Trail, taken: bool) -> None:
+        """The gradient of a parameter was cleared before a step of anybody had used it.
+
+        taken: by the zero_grad of another optimizer.
+        """
         moved = life.is_moved_by_hand()
         if moved and life.kind is MIXED and not any(ran.consumers for ran in life.passes):
             self._by_hand.append((life, life.passes[0].trail, where))
@@ -183,6 +188,8 @@ class Watch:
             loss = self._lost.setdefault(id(ran), Loss(ran, where))
             loss.lives.append(life)
             loss.by_hand += moved
+            if taken:
+                loss.taken.append(life)
             if not ran.consumers:
                 PASSES.suspected.add(ran.trail)
         while len(self._lost) > KEPT:
@@ -250,7 +257,7 @@ class Watch:
         self._light.hook = self._after
         self.steps += self._patrol.taken(optimizer) if steps is None else steps
         self._seat.wake(optimizer)
-        self._patrol.come_back(self.steps, optimizer)
+        self._patrol.come_back(self.steps, optimizer, after=steps)
         self.arm()
         if steps is not None:
             self._consume()
@@ -281,14 +288,7 @@ class Watch:
         for life in self._lives:
             kinds[life.kind].append(life)
         losses, self._lost, self._lost_more = list(self._lost.values()), {}, 0
-        verdicts.stale_by_hand(self)
-        if kinds[MIXED]:
-            life = kinds[MIXED][0]
-            backward = life.passes[0].trail if life.passes else ()
-            self.judge.stale(
-                self.named(kinds[MIXED]), self.steps, life.step, backward, life.step_trail, self._where,
-                evaluations=(life.evaluation, self.evaluation),
-            )  # fmt: skip
+        verdicts.stale(self, kinds, again=again)
         if kinds[FRESH] or kinds[MIXED] or kinds[BY_HAND]:
             verdicts.used(self, kinds, losses)
         elif kinds[CONSUMED]:
