@@ -3,14 +3,15 @@
 The mean over a window of unequal micro-batches is not the mean of their means. Each loss is weighed by what it stands
 for, in parts of what the window would come to if all were as large as the first one: then the gradients add up to the
 mean. Otherwise they are divided by what is missing or too much, once: by the step, in its own pass over the gradients.
-Where something may look at them before the step, such as clipping by hand, that happens when the last micro-batch has
-been taken out. Gradients in float16 could overflow before that: there the
-mean so far is kept running instead, at the price of one multiplication of the gradients for each micro-batch.
+Where something may look at them before the step, such as clipping by hand, that happens after the backward of the last
+micro-batch, or when all have been taken out. Gradients in float16 could overflow before that: there the mean so far is
+kept running instead, at the price of one multiplication of the gradients for each micro-batch.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 import sys
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -59,10 +60,10 @@ def accumulate(loader: Iterable[Any], optimizer: Any, every: int = 4, model: Any
         raise TypeError(f"accumulate(every={every!r}): it is a number of micro-batches, a whole one")
     if every < 1:
         raise ValueError(f"accumulate(every={every}): a window has at least one micro-batch")
-    return _windows(iter(loader), innermost(optimizer), every, model)
+    return _windows(iter(loader), innermost(optimizer), every, model, _length(loader))
 
 
-def _windows(batches: Iterator[Any], optimizer: Any, every: int, model: Any) -> Generator[Window]:
+def _windows(batches: Iterator[Any], optimizer: Any, every: int, model: Any, left: int) -> Generator[Window]:
     by_itself = _divides(optimizer)
     current: list[Window] = []
     unused = False
@@ -71,12 +72,14 @@ def _windows(batches: Iterator[Any], optimizer: Any, every: int, model: Any) -> 
     last, traces = _LAST.setdefault(optimizer, [_nobody]), Traces(optimizer)
     try:
         for first in batches:
-            window = Window(first, islice(batches, every - 1), optimizer, every, last, traces, model, unused, running)
+            rest, size = islice(batches, every - 1), min(every, left) if left > 0 else every
+            window = Window(first, rest, optimizer, every, size, last, traces, model, unused, running)
             current[:] = [window]
             last[0] = weakref.ref(window)
             if by_itself:
                 optimizer._window = window
             yield window
+            left -= max(1, window.taken)
             unused = window.is_unused()
             window.close()
     finally:
@@ -92,16 +95,19 @@ class Window(Declared):
     """The micro-batches between two steps. Iterate over it, and call its ``backward`` with each loss.
 
     divisor: what the gradients are still to be divided by; the step does it. every: how many micro-batches to expect.
-    last: holds a reference to the optimizer's window that has begun last. traces: what a clear is seen by.
+    size: how many there will be, as far as anybody knows; to be wrong about it costs a pass over the gradients.
+    taken: how many have been taken out. last: holds a reference to the optimizer's window that has begun last. traces: what a clear is seen by.
     follows_unused: there has been a window before this one without a step. running: the mean so far is kept.
     """
 
     def __init__(
-        self, first: Any, rest: Iterator[Any], optimizer: Any, every: int, last: list[Callable[[], Window | None]],
-        traces: Traces, model: Any, follows_unused: bool, running: bool,
+        self, first: Any, rest: Iterator[Any], optimizer: Any, every: int, size: int,
+        last: list[Callable[[], Window | None]], traces: Traces, model: Any, follows_unused: bool, running: bool,
     ) -> None:  # fmt: skip
         self._next, self._rest = first, rest
         self._expected = every if every <= MOST_EXPECTED else 1
+        self._size, self.taken = size, 0
+        self._ends = False
         self._last = last
         self._way: Way | None = None
         self._follows_unused = follows_unused
@@ -124,29 +130,42 @@ class Window(Declared):
                 if batch is _END:
                     reader = sys._getframe().f_back
                     break
+                self.taken += 1
                 if self._quiet is not None:  # one ahead: the last one is told from the others before its forward pass
                     self._next = next(self._rest, _END)
+                    self._size = self.taken + (self._next is not _END)
+                if self.taken == self._size:
+                    self._ends = self._would_be_even() or not self._waits_for_step(sys._getframe().f_back)
                 if self._next is _END:
                     yield batch
                 else:
                     with self._quiet():
                         yield batch
         finally:  # after a break too
+            self._ends = True
             self._average(reader)
 
-    def _average(self, reader: FrameType | None) -> None:
+    def _average(self, reader: FrameType | None = None) -> None:
         """All micro-batches are read: what looks at the gradients before the step, such as
         ``torch.nn.utils.clip_grad_norm_``, is to see their mean. A backward that still comes is weighed into it.
 
         reader: the frame whose loop over the window ends here, if any does.
         """
-        if self._waiting or self._failed or not self.is_open():  # then the step divides, or says why it can't
+        if self._waiting or self._failed or not self.is_open():  # then a backward is to come, or to be cleared
             return
         if (divisor := self.divisor) != 1.0:
-            if reader is not None and _divides(self._optimizer) and step_is_next(reader, self._optimizer):
+            if self._waits_for_step(reader):
                 return
             scale_gradients(self._optimizer, 1.0 / divisor)
         self._running = True
+
+    def _waits_for_step(self, reader: FrameType | None) -> bool:
+        """Whether nothing comes between the loop in this frame and the step, which can divide then."""
+        return reader is not None and _divides(self._optimizer) and step_is_next(reader, self, self._optimizer)
+
+    def _would_be_even(self) -> bool:
+        """Whether there would be nothing to divide if one more came that is like the first."""
+        return math.isclose(self._total / self._unit + 1 / self._expected if self._unit else 1 / self._expected, 1.0)
 
     def is_open(self) -> bool:
         """Whether no other window has begun for the same optimizer."""
@@ -190,7 +209,7 @@ class Window(Declared):
         except BaseException:
             self._failed = True
             raise
-        self._traces.renew()
+        self._arrived()
 
     def weighted(self, loss: Tensor, n: float | None = None, *, reduction: Reduction = "mean") -> Tensor:
         """The loss with the weight that it has in the window, for a backward of your own; call it once a micro-batch.
@@ -211,10 +230,17 @@ class Window(Declared):
             def arriving(_: Tensor) -> None:
                 self._look_for_clear(arriving=True)
                 waiting.pop(key, None)
-                torch.autograd.Variable._execution_engine.queue_callback(self._traces.renew)
+                queue = torch.autograd.Variable._execution_engine.queue_callback
+                queue(lambda: queue(self._arrived))  # the one in the other comes after DistributedDataParallel's
 
             weighed.register_hook(arriving)  # type: ignore[no-untyped-call]
         return weighed
+
+    def _arrived(self) -> None:
+        """A backward has ended, perhaps the window's last."""
+        self._traces.renew()
+        if self._ends and not self._running and not self._divided:
+            self._average()
 
     def _weight(self, n: float | None, reduction: Reduction) -> tuple[float, float]:
         """The weight of a loss, and what it adds to the divisor."""
@@ -297,6 +323,14 @@ class Window(Declared):
     def close(self) -> None:
         """The step has been taken, or the next window begins: there is nothing to divide any more."""
         self._divided = True
+
+
+def _length(loader: Any) -> int:
+    """How many micro-batches it says that it has; 0 if it does not say."""
+    try:
+        return operator.length_hint(loader)
+    except Exception:  # whatever a ``__len__`` may raise
+        return 0
 
 
 def _divides(optimizer: Any) -> bool:
