@@ -67,7 +67,10 @@ def _windows(batches: Iterator[Any], optimizer: Any, every: int, model: Any, lef
     by_itself = _divides(optimizer)
     current: list[Window] = []
     unused = False
-    handle = None if by_itself else optimizer.register_step_pre_hook(lambda *_: current[-1].divide_if_open())
+    handles: list[Any] = []
+    if not by_itself:  # after the step it is too late, and in it a closure may still have backwards to come
+        handles.append(optimizer.register_step_pre_hook(lambda *_: current[-1].divide_before_step()))
+        handles.append(optimizer.register_step_post_hook(lambda *_: current[-1].close_after_step()))
     running = any(p.dtype == torch.float16 for p in owned(optimizer))
     last, traces = _LAST.setdefault(optimizer, [_nobody]), Traces(optimizer)
     try:
@@ -85,9 +88,9 @@ def _windows(batches: Iterator[Any], optimizer: Any, every: int, model: Any, lef
     finally:
         if current and current[-1].is_open():
             last[0] = _nobody
-        if handle is not None:
+        for handle in handles:
             handle.remove()
-        elif optimizer.__dict__.get("_window") in current:
+        if by_itself and optimizer.__dict__.get("_window") in current:
             optimizer._window = None
 
 
@@ -96,8 +99,9 @@ class Window(Declared):
 
     divisor: what the gradients are still to be divided by; the step does it. every: how many micro-batches to expect.
     size: how many there will be, as far as anybody knows; to be wrong about it costs a pass over the gradients.
-    taken: how many have been taken out. last: holds a reference to the optimizer's window that has begun last. traces: what a clear is seen by.
-    follows_unused: there has been a window before this one without a step. running: the mean so far is kept.
+    taken: how many have been taken out. last: holds a reference to the optimizer's window that has begun last. traces:
+    what a clear is seen by. follows_unused: there has been a window before this one without a step. running: the mean
+    so far is kept.
     """
 
     def __init__(
@@ -154,9 +158,10 @@ class Window(Declared):
         if self._waiting or self._failed or not self.is_open():  # then a backward is to come, or to be cleared
             return
         if (divisor := self.divisor) != 1.0:
-            if self._waits_for_step(reader):
+            if self._waits_for_step(reader) or all(p.grad is None for p in owned(self._optimizer)):  # hidden still
                 return
             scale_gradients(self._optimizer, 1.0 / divisor)
+            self._unit = self._total
         self._running = True
 
     def _waits_for_step(self, reader: FrameType | None) -> bool:
@@ -186,9 +191,7 @@ class Window(Declared):
                 f"{len(self._waiting)} of the losses that this window has weighed had no backward, and they count in "
                 "its mean: call weighted() only for a loss whose backward follows"
             )
-        if self._running or not self._unit:
-            return 1.0
-        return self._total / self._unit
+        return self._total / self._unit if self._unit else 1.0
 
     def backward(self, loss: Tensor, n: float | None = None, *, reduction: Reduction = "mean", **keywords: Any) -> None:
         """Add the gradients of a loss with the weight that it has in the window; the arguments are ``weighted``'s.
@@ -197,6 +200,7 @@ class Window(Declared):
         ``Tensor.backward``.
         """
         if n is not None and float(n) == 0:
+            self._average_at_end()
             return
         factor, _ = self._weight(n, reduction)
         if factor != 1.0:
@@ -228,7 +232,7 @@ class Window(Declared):
             waiting[key] = amount
 
             def arriving(_: Tensor) -> None:
-                self._look_for_clear(arriving=True)
+                self._look_for_clear()
                 waiting.pop(key, None)
                 queue = torch.autograd.Variable._execution_engine.queue_callback
                 queue(lambda: queue(self._arrived))  # the one in the other comes after DistributedDataParallel's
@@ -239,7 +243,10 @@ class Window(Declared):
     def _arrived(self) -> None:
         """A backward has ended, perhaps the window's last."""
         self._traces.renew()
-        if self._ends and not self._running and not self._divided:
+        self._average_at_end()
+
+    def _average_at_end(self) -> None:
+        if self._ends and not self._divided:
             self._average()
 
     def _weight(self, n: float | None, reduction: Reduction) -> tuple[float, float]:
@@ -267,18 +274,18 @@ class Window(Declared):
             return 1.0, 0.0
         self._settle("each as one" if n is None else "by its n")
         self._look_for_clear()
-        if self._running and self._waiting:
-            raise RuntimeError("a loss of this window was weighed, and its backward has to come before the next one")
-        self._unit = self._unit or amount * self._expected
         before, self._total = self._total, self._total + amount
-        if self._running and before:
-            scale_gradients(self._optimizer, before / self._total)
-        whole = self._total if self._running else self._unit
-        return (amount if reduction == "mean" else 1.0) / whole, amount
+        # What can't be scaled yet stays as it is: a loss that waits, gradients that are hidden (FSDP without a sync).
+        if self._running and not self._waiting and (self._traces.there or not before):
+            if before:
+                scale_gradients(self._optimizer, self._unit / self._total)
+            self._unit = self._total
+        self._unit = self._unit or amount * (1 if self._running else self._expected)
+        return (amount if reduction == "mean" else 1.0) / self._unit, amount
 
-    def _look_for_clear(self, *, arriving: bool = False) -> None:
+    def _look_for_clear(self) -> None:
         """Gradients that were cleared since the last backward count no more: the window begins anew, with the losses
-        whose backward is still to come. arriving: one of them does."""
+        whose backward is still to come."""
         if self._failed:
             if not are_zero(self._optimizer):
                 raise RuntimeError(
@@ -288,11 +295,6 @@ class Window(Declared):
             self._waiting.clear()
         elif not self._traces.are_gone():
             return
-        elif arriving and self._running:
-            raise RuntimeError(
-                "the gradients were cleared between weighted() and the backward of its loss, which was weighed to add"
-                " to them; call optimizer.zero_grad() before weighted()"
-            )
         self._failed = False
         self._traces.there = False
         self._total = math.fsum(self._waiting.values())
@@ -315,10 +317,15 @@ class Window(Declared):
         """Whether losses have been weighed and no step has come yet."""
         return bool(self._total) and not self._divided
 
-    def divide_if_open(self) -> None:
-        """Before a step: divide, unless another window is the one that it is for."""
+    def divide_before_step(self) -> None:
+        """Divide the gradients for a step that does not, unless another window is the one that it is for."""
+        if self.is_open() and self.divisor != 1.0:
+            self._average()
+
+    def close_after_step(self) -> None:
+        """There has been such a step."""
         if self.is_open():
-            self.divide()
+            self.close()
 
     def close(self) -> None:
         """The step has been taken, or the next window begins: there is nothing to divide any more."""
