@@ -268,6 +268,37 @@ def test_what_looks_before_the_step_sees_the_mean(program: Any, make: Any) -> No
     torch.testing.assert_close(p[0].item(), 1.0 - 0.1 * (30 / 8 + 3), rtol=0, atol=1e-14)
 
 
+@pytest.mark.parametrize("read", [iter, list])
+@pytest.mark.parametrize("make", [zerograd.SGD, torch.optim.SGD])
+def test_gradients_that_are_hidden_until_the_last_backward_are_divided_then(make: Any, read: Any) -> None:
+    """As FSDP does without a sync."""
+    p = nn.Parameter(torch.ones(1, dtype=torch.float64))
+    optimizer, hidden = make([p], lr=0.1), list[Tensor]()
+
+    def hide(p: Tensor) -> None:
+        assert p.grad is not None
+        hidden.append(p.grad)
+        p.grad = torch.stack(hidden).sum(0) if len(hidden) == 3 else None
+
+    p.register_post_accumulate_grad_hook(hide)
+    for batches in zerograd.accumulate(SIZES[:3], optimizer, every=3):
+        for n in read(batches):
+            batches.backward((p * n).sum(), n=n)
+        assert p.grad is not None
+        torch.testing.assert_close(p.grad.item(), 30 / 8, rtol=0, atol=1e-14)  # float64
+        optimizer.step()
+
+
+def test_gradients_that_are_added_by_hand_are_divided_after_that() -> None:
+    p = nn.Parameter(torch.ones(1, dtype=torch.float64))
+    optimizer = zerograd.SGD([p], lr=0.1)
+    for batches in zerograd.accumulate(SIZES[:3], optimizer, every=3):
+        p.grad = torch.zeros_like(p)
+        for n in batches:
+            p.grad += torch.autograd.grad(batches.weighted((p * n).sum(), n=n), [p])[0]
+        torch.testing.assert_close(p.grad.item(), 30 / 8, rtol=0, atol=1e-14)
+
+
 def test_a_source_that_was_edited_is_not_what_runs(tmp_path: Path) -> None:
     lines = ["for n in batches:", "    batches.backward((p * n).sum(), n=n)", "look()", "optimizer.step()"]
     p = nn.Parameter(torch.ones(3, dtype=torch.float64))

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from zerograd.lifecycle.next_steps import step_is_next
+from zerograd.lifecycle.next_steps import may_wait, step_is_next
 from zerograd.lifecycle.ownership import innermost, owned
 from zerograd.lifecycle.stamps import Declared, write_counts
 from zerograd.lifecycle.traces import Traces, are_zero
@@ -139,7 +139,7 @@ class Window(Declared):
                     self._next = next(self._rest, _END)
                     self._size = self.taken + (self._next is not _END)
                 if self.taken == self._size:
-                    self._ends = self._would_be_even() or not self._waits_for_step(sys._getframe().f_back)
+                    self._ends = self._would_be_even() or not may_wait(sys._getframe().f_back)
                 if self._next is _END:
                     yield batch
                 else:

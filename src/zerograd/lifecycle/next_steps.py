@@ -22,6 +22,9 @@ from zerograd.lifecycle.light import are_light
 HARMLESS = ("zero_grad", "no_grad", "enable_grad", "requires_grad", "grad_enabled", "accum", "zerograd", "gradscaler")
 """Names with "grad" in them that read no gradient."""
 
+PLAIN: tuple[Any, ...] = (object.__getattribute__, ModuleType.__getattribute__)
+"""Ways to look an attribute up that run no code of the user's, unless the class has that name."""
+
 Path = tuple[str, ...]
 """A name, and the attributes that are taken of it."""
 
@@ -30,9 +33,9 @@ def step_is_next(frame: FrameType, window: Any, optimizer: Any) -> bool:
     """Whether the next thing after the for loop over a window that ends in this frame is a step of an optimizer of
     ours.
 
-    The loop is over the window itself or its ``enumerate``, and does the same in every round; the step is ``optimizer.step()``, or a GradScaler's
-    ``step(optimizer)``. Not if the optimizer has hooks or a step of the user's, or the function names gradients
-    anywhere: a norm that is logged after the step is to be the mean's, too.
+    The loop is over the window itself or its ``enumerate``, and does the same in every round; the step is
+    ``optimizer.step()``, or a GradScaler's ``step(optimizer)``. Not if the optimizer has hooks or a step of the user's,
+    or the function names gradients anywhere: a norm that is logged after the step is to be the mean's, too.
     """
     turn = _turn(_Identity(frame.f_code), frame.f_lasti)
     if turn is None or not _is_own(optimizer) or not are_light(optimizer):
@@ -50,6 +53,11 @@ def step_is_next(frame: FrameType, window: Any, optimizer: Any) -> bool:
         # function has let go. With two references nobody but the frame and this function knows them.
         if sys.version_info < (3, 13) and frame.f_code.co_flags & CO_OPTIMIZED and sys.getrefcount(names) <= 4:
             names.clear()
+
+
+def may_wait(frame: FrameType | None) -> bool:
+    """Whether that may come out when the loop of this frame has ended, as far as the bytecode goes."""
+    return frame is not None and _turn(_Identity(frame.f_code), frame.f_lasti) is not None
 
 
 class _Turn(NamedTuple):
@@ -164,7 +172,7 @@ def _is_a_gradients(name: str) -> bool:
 def _found(path: Path, frame: FrameType, names: Any) -> Any:
     """What a path stands for in a frame; None where code of the user's would have a say in it."""
     first, *attributes = path
-    found = next((x[first] for x in (names, frame.f_globals, frame.f_builtins) if first in x), None)
+    found = names[first] if first in names else frame.f_globals.get(first, frame.f_builtins.get(first))
     for name in attributes:
         if not _looks_up_plainly(type(found)) or any(name in cls.__dict__ for cls in type(found).__mro__):
             return None
@@ -174,7 +182,7 @@ def _found(path: Path, frame: FrameType, names: Any) -> Any:
 
 def _looks_up_plainly(cls: type) -> bool:
     """Whether an attribute that an instance has is what it gives."""
-    return cls.__getattribute__ in (object.__getattribute__, ModuleType.__getattribute__)
+    return cls.__getattribute__ in PLAIN
 
 
 def _is_own(optimizer: Any) -> bool:
