@@ -25,8 +25,8 @@ from torch.optim import Optimizer
 
 from zerograd.lifecycle.next_steps import may_wait, step_is_next
 from zerograd.lifecycle.ownership import innermost, owned
-from zerograd.lifecycle.stamps import Declared, write_counts
-from zerograd.lifecycle.traces import Traces, are_zero
+from zerograd.lifecycle.stamps import Declared
+from zerograd.lifecycle.traces import Traces, are_hidden, are_zero, marks_of
 
 Reduction = Literal["mean", "sum"]
 Way = Literal["each as one", "by its n", "as a sum"]
@@ -158,15 +158,11 @@ class Window(Declared):
         if self._waiting or self._failed or not self.is_open():  # then a backward is to come, or to be cleared
             return
         if (divisor := self.divisor) != 1.0:
-            if self._are_hidden() or self._waits_for_step(reader):
+            if are_hidden(self._optimizer) or self._waits_for_step(reader):
                 return
             scale_gradients(self._optimizer, 1.0 / divisor)
             self._unit = self._total
         self._running = True
-
-    def _are_hidden(self) -> bool:
-        """Whether no gradient can be seen: FSDP keeps them to itself until they are sent."""
-        return all(p.grad is None for p in owned(self._optimizer))
 
     def _waits_for_step(self, reader: FrameType | None) -> bool:
         """Whether nothing comes between the loop in this frame and the step, which can divide then."""
@@ -238,7 +234,7 @@ class Window(Declared):
             def arriving(_: Tensor) -> None:
                 self._look_for_clear()
                 waiting.pop(key, None)
-                before = self._marks() if self._ends else None
+                before = marks_of(self._optimizer) if self._ends else None
                 queue = torch.autograd.Variable._execution_engine.queue_callback
                 queue(lambda: queue(lambda: self._arrived(before)))  # the inner one: after DistributedDataParallel's
 
@@ -249,12 +245,8 @@ class Window(Declared):
         """A backward has ended, perhaps the window's last. before: the marks before it; if they are the same, as
         after ``torch.autograd.grad``, its gradients are still to be added by the user."""
         self._traces.renew()
-        if before is None or before != self._marks():
+        if before is None or before != marks_of(self._optimizer):
             self._average_at_end()
-
-    def _marks(self) -> list[Any]:
-        """What each gradient is told by: itself, and how often it has been written to."""
-        return [p.grad is not None and (id(p.grad), write_counts(p.grad)) for p in owned(self._optimizer)]
 
     def _average_at_end(self) -> None:
         if self._ends and not self._divided:
@@ -289,7 +281,7 @@ class Window(Declared):
             raise RuntimeError("a loss of this window was weighed, and its backward has to come before the next one")
         before, self._total = self._total, self._total + amount
         # What can't be scaled yet stays as it is: a loss that waits, gradients that are hidden (FSDP without a sync).
-        if self._running and not self._waiting and not (before and self._are_hidden()):
+        if self._running and not self._waiting and not (before and are_hidden(self._optimizer)):
             if before:
                 scale_gradients(self._optimizer, self._unit / self._total)
             self._unit = self._total
