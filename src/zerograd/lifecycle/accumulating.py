@@ -199,7 +199,7 @@ class Window(Declared):
         A micro-batch of no samples or tokens (``n=0``) adds nothing, whatever its loss says. keywords: for
         ``Tensor.backward``.
         """
-        if n is not None and float(n) == 0:
+        if n is not None and _number(n) == 0:
             self._average_at_end()
             return
         factor, _ = self._weight(n, reduction)
@@ -221,9 +221,9 @@ class Window(Declared):
         loss: 0-dim; one that a GradScaler has scaled will do. n: how many samples or tokens it stands for; without it
         all micro-batches count the same. reduction: whether the loss is their "mean" or their "sum"; the step takes
         the mean over the window either way, except for sums without ``n``, which simply add up.
-        Raises ValueError for an ``n`` that is not more than 0, and if only some of the losses come with one;
-        RuntimeError after the window has been divided, once another window has begun for the same optimizer, and after
-        a backward that failed until its gradients are cleared.
+        Raises TypeError for an ``n`` that is no number, ValueError for one that is not more than 0, and if only some of
+        the losses come with one; RuntimeError after the window has been divided, once another window has begun for the
+        same optimizer, and after a backward that failed until its gradients are cleared.
         """
         factor, amount = self._weight(n, reduction)
         weighed = loss if factor == 1.0 and not loss.is_leaf else loss * factor
@@ -269,7 +269,7 @@ class Window(Declared):
                 " one's with a weight of their own; call optimizer.zero_grad() before a window's first backward"
             )
         self._follows_unused = False
-        amount = 1.0 if n is None else float(n)
+        amount = 1.0 if n is None else _number(n)
         if not (amount > 0 and math.isfinite(amount)):
             raise ValueError(f"n={n}: a micro-batch stands for a finite number of samples or tokens, more than 0")
         if n is None and reduction == "sum":
@@ -335,6 +335,13 @@ class Window(Declared):
     def close(self) -> None:
         """The step has been taken, or the next window begins: there is nothing to divide any more."""
         self._divided = True
+
+
+def _number(n: Any) -> float:
+    try:
+        return float(n)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"n={n!r}: it is one number, of samples or tokens") from None
 
 
 def _length(loader: Any) -> int:
