@@ -284,6 +284,8 @@ def test_losses_with_and_without_n_do_not_mix() -> None:
         window.backward(p.sum())
     with pytest.raises(ValueError, match="more than 0"):
         window.backward(p.sum(), n=-1)
+    with pytest.raises(TypeError, match="one number"):
+        window.backward(p.sum(), n=torch.tensor([1, 2]))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="reduction"):
         window.backward(p.sum(), n=1, reduction="median")  # type: ignore[arg-type]
     window.divide()

@@ -243,8 +243,8 @@ def test_who_leaves_a_window_early_and_clips_by_hand_sees_the_mean_of_what_was_r
 
 
 @pytest.mark.parametrize("set_to_none", [True, False], ids=["to None", "to zeros"])
-def test_a_clear_between_a_float16_loss_and_its_backward_is_an_error(set_to_none: bool) -> None:
-    """In float16 the mean so far is kept, so the loss was weighed to add to what is gone; the next window is whole."""
+def test_a_clear_between_a_float16_loss_and_its_backward_leaves_that_loss(set_to_none: bool) -> None:
+    """In float16 the mean so far is kept, so the loss was weighed to add to what is gone."""
     weight = nn.Parameter(torch.ones(1, dtype=torch.float16))
     optimizer = torch.optim.SGD([weight], lr=1.0)
     windows = zerograd.accumulate([2.0, 8.0, 16.0], optimizer, every=2)
@@ -252,11 +252,9 @@ def test_a_clear_between_a_float16_loss_and_its_backward_is_an_error(set_to_none
     first.backward((weight * 2.0).sum())
     loss = first.weighted((weight * 4.0).sum())
     optimizer.zero_grad(set_to_none=set_to_none)
-    with pytest.raises(RuntimeError, match=r"cleared between weighted\(\) and the backward"):
-        loss.backward()
-    with pytest.raises(RuntimeError, match="had no backward"):
-        optimizer.step()
-    assert weight.item() == 1.0, "nothing was changed"
+    loss.backward()
+    optimizer.step()
+    assert weight.item() == -3.0
     optimizer.zero_grad()
     second = next(windows)
     for value in second:
@@ -264,4 +262,4 @@ def test_a_clear_between_a_float16_loss_and_its_backward_is_an_error(set_to_none
     assert weight.grad is not None
     assert weight.grad.item() == 12.0, "the mean of 8 and 16"
     optimizer.step()
-    assert weight.item() == -11.0
+    assert weight.item() == -15.0

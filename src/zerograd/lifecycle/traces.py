@@ -81,6 +81,16 @@ def is_alive(gradient: Any, size: int) -> bool:
     return bool(string_at(gradient.data_ptr(), size).strip(b"\0\x80"))
 
 
+def marks_of(optimizer: Any) -> list[Any]:
+    """What each gradient is told by: itself, and how often it has been written to."""
+    return [p.grad is not None and (id(p.grad), write_counts(p.grad)) for p in owned(optimizer)]
+
+
+def are_hidden(optimizer: Any) -> bool:
+    """Whether no gradient can be seen: FSDP keeps them to itself until they are sent."""
+    return all(p.grad is None for p in owned(optimizer))
+
+
 def are_zero(optimizer: Any) -> bool:
     """Whether the gradients of all parameters are None or zero everywhere."""
     return all(p.grad is None or is_zero(p.grad) for p in owned(optimizer))
