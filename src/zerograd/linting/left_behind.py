@@ -24,6 +24,8 @@ PART = pattern(r"grads?(?:_|$)|gradient|backward|loss|zero|bench|profil|time|fin
 TAKES = pattern(r"(?:^|_)(?:apply|update|step|optimi[sz]e|minimi[sz]e)(?:_|$)")
 """Methods that may take a step, where what they do is not known."""
 TAKES_NOTHING = pattern(r"current|^get|^is_|num_|count|target|(?:^|_)lr|ema(?:_|$)")
+STEPPER = pattern(r"(\w*)[\])]*\.\w*step\b")
+WALKED = pattern(r"\bfor (\w+) in (?:\w+\.)*(\w+)\b")
 HANDED_ON = pattern(r"^(?:__init__|setup|make|create|build|init|instantiate)")
 """Calls that are handed an optimizer to hold or to wrap it."""
 
@@ -56,11 +58,28 @@ def _cleared(context: Context) -> list[Path]:
         path = event.path
         if path is None or event.of_module or event.made or node not in context.live:
             continue
-        if event.module is not context.module or "*" in path.parts:
+        if event.module is not context.module or ("*" in path.parts and not _is_all_in_sight(context, path)):
             continue
         if all(related(context.binder, path, other) is False for other in (*context.optimizers, *found)):
             found.append(path)
     return found
+
+
+def _is_all_in_sight(context: Context, path: Path) -> bool:
+    """Whether a whole collection is made in a function, or by a class, that steps nothing whatever its name."""
+    whole = path.whole
+    if (
+        "*" in whole.parts
+        or not context.binder.values(whole)
+        or whole.parts[0] in getattr(whole.home, "parameters", ())
+    ):
+        return False
+    if whole.home is not context.scope and not isinstance(whole.home, Class):
+        return False
+    text = text_of(context.module, whole.home.node)
+    walked = dict(WALKED.findall(text))
+    steppers = {walked.get(name, name) for name in STEPPER.findall(text)}
+    return all(map(steps_otherwise, steppers)) and "optimizer_step" not in text
 
 
 def _left_behind(context: Context, view: View) -> Unstepped | None:

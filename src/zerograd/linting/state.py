@@ -201,7 +201,7 @@ def related(binder: Binder, one: Path, other: Path) -> bool | None:
             return True  # self.optimizer is a property of self._optimizer
         if "*" in ends and all(end[0] in "[*" for end in ends):
             return True if any(end.startswith("[?") for end in ends) else None
-        if any(end.startswith("[?") for end in ends) and all(end[0] == "[" for end in ends):
+        if any(end.startswith(("[?", "[-")) for end in ends) and all(end[0] == "[" for end in ends):
             return None
     return False
 
