@@ -6,9 +6,18 @@ import ast
 import re
 from collections.abc import Iterator
 
+from zerograd.linting.constant_branches import constant_at, known_at, opposite
 from zerograd.linting.context import Context
 from zerograd.linting.graph import Graph, walk
-from zerograd.linting.idle import TAKES_OVER, are_used, is_given_one_thing_twice, steps, text_of, without_other_keys
+from zerograd.linting.idle import (
+    TAKES_OVER,
+    are_used,
+    is_given_one_thing_twice,
+    steps,
+    text_of,
+    without_idle_names,
+    without_other_keys,
+)
 from zerograd.linting.paths import Path, frame_of, name_of
 from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import is_harmless, only_reports, snake, sounds_like_an_optimizer, steps_otherwise
@@ -86,13 +95,14 @@ def _left_behind(context: Context, view: View) -> Unstepped | None:
     loops = context.graph.loops
     clears = [node for node in view.of(CLEAR) if not view.event(node).made]
     for backward, clear in _pairs(view, clears):
-        if view.event(backward).module is not context.module or _is_unknown_after(view, backward):
+        apart = _apart(context, backward)
+        if view.event(backward).module is not context.module or _is_unknown_after(view, backward, apart):
             continue
         around = [loop for loop in loops[backward] if loop in loops[clear]]
         region: ast.AST = around[-1].node if around else context.node
         if are_used(region) or any(_takes_over(node, context) for node in walk_tree(region)):
             continue
-        if (around and _is_cleared_again(view, backward)) or _is_nobody_elses(context, view.path):
+        if (around and _is_cleared_again(view, backward, apart)) or _is_nobody_elses(context, view.path):
             return Unstepped(view, backward, clear)
     return None
 
@@ -126,14 +136,21 @@ def _takes_over(node: ast.AST, context: Context) -> bool:
     return context.binder.find_callee(node.func, frame_of(context.scope)) is None
 
 
-def _is_unknown_after(view: View, backward: int) -> bool:
+def _apart(context: Context, backward: int) -> set[int]:
+    """The nodes of the other branch of a condition that never changes: no run comes to both."""
+    barred = opposite(constant_at(context, backward))
+    guards = context.graph.guards
+    return {node for node in context.live if not barred.isdisjoint(known_at(guards[node]))} if barred else set()
+
+
+def _is_unknown_after(view: View, backward: int, apart: set[int]) -> bool:
     """Whether anything unknown may happen between a backward and the next clear, which may be a step."""
-    return any(view.kinds[at] == UNKNOWN for at in view.after(backward, CLEAR, UNKNOWN))
+    return any(view.kinds[at] == UNKNOWN for at in view.after(backward, CLEAR, UNKNOWN) - apart)
 
 
-def _is_cleared_again(view: View, backward: int) -> bool:
+def _is_cleared_again(view: View, backward: int, apart: set[int]) -> bool:
     """Whether every way from a backward, that does not leave the function, comes to a clear."""
-    ends = set(walk(view.graph.following, [backward], lambda at: view.kinds.get(at) == CLEAR))
+    ends = set(walk(view.graph.following, [backward], lambda at: at in apart or view.kinds.get(at) == CLEAR)) - apart
     return any(view.kinds.get(at) == CLEAR for at in ends) and not any(
         view.kinds.get(at) == UNKNOWN for at in ends if at != Graph.EXIT
     )
@@ -141,7 +158,7 @@ def _is_cleared_again(view: View, backward: int) -> bool:
 
 def _is_nobody_elses(context: Context, path: Path) -> bool:
     """Whether no other function of the file, and no caller, can be the one to take the step."""
-    function, text = context.function, context.module.text
+    function, text = context.function, without_idle_names(context.module, context.module.text)
     name = snake(function.name) if function is not None else ""
     if function is not None and (PART.search(name) or not WHOLE.search(name)):
         return False
@@ -154,7 +171,34 @@ def _is_nobody_elses(context: Context, path: Path) -> bool:
         text = re.sub(rf"\b{re.escape(own)}\(", "(", text)  # a call of it is no step beside it
     if steps(path.last, without_other_keys(path, text)) or TAKES_OVER.search(text_of(context.module, context.node)):
         return False
+    if any(steps(name, text) for name in (*_names_of_callers(context, path), *_other_names(context, path))):
+        return False
     return not any(_may_step(node, path, own) for node in walk_tree(context.module.tree))
+
+
+def _other_names(context: Context, path: Path) -> set[str]:
+    """The names that an optimizer is assigned to anywhere in the file: ``optimizer = optimizers[name]``."""
+    return {
+        name
+        for node in walk_tree(context.module.tree)
+        if isinstance(node, ast.Assign) and path.last in chain(node.value)
+        for target in node.targets
+        if (name := name_of(target)) and name != path.last
+    }
+
+
+def _names_of_callers(context: Context, path: Path) -> set[str]:
+    """What a parameter is called where its function is called: ``step_of(model, opt)`` for ``optimizer``."""
+    name, parameters = getattr(path.home.node, "name", ""), list(getattr(path.home, "parameters", ()))
+    if not name or path.parts[0] not in parameters:
+        return set()
+    index = parameters.index(path.parts[0]) - (getattr(path.home, "owner", None) is not None)
+    calls = [
+        node for node in walk_tree(context.module.tree) if isinstance(node, ast.Call) and name_of(node.func) == name
+    ]
+    given = [argument for call in calls for argument in call.args[index : index + 1]]
+    given += [word.value for call in calls for word in call.keywords if word.arg == path.parts[0]]
+    return {words[-1] for argument in given if (words := chain(argument)) and words[-1][0] != "["}
 
 
 def _may_step(node: ast.AST, path: Path, own: str) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from zerograd.errors import nearest
 from zerograd.linting.context import Context, Told
 from zerograd.linting.discards import discarded
 from zerograd.linting.losses import computes_a_loss_for_nothing
 from zerograd.linting.missing_on_a_way import without_backward
 from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, OTHER, STEP, UNKNOWN, View
+from zerograd.linting.trees import walk_tree
 from zerograd.linting.unseen import is_of_a_known_class, may_go_backward
 
 
@@ -33,7 +35,7 @@ def check(context: Context) -> Iterator[Told]:
                 "ZG110",
                 step,
                 f"`{view.path}` steps at {context.line(step)} and no backward comes before: "
-                f"the loss is computed for nothing; call `loss.backward()` before the step",
+                f"the loss is computed for nothing; call `loss.backward()` before the step{_misspelt(context, view, node)}",
                 None if known else "warning",
             )
 
@@ -50,6 +52,16 @@ def check(context: Context) -> Iterator[Told]:
             f"the loss is computed for nothing there; call `loss.backward()` before the step",
             "warning",
         )
+
+
+def _misspelt(context: Context, view: View, node: int) -> str:
+    """Says so if a loss has a method there whose name is nearly ``backward``."""
+    loops = context.graph.loops[node]
+    for call in walk_tree(loops[-1].node if loops else context.node):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr != "backward":
+            if not (call.args or call.keywords) and nearest(call.func.attr, ("backward",)):
+                return f" (line {call.lineno} has `.{call.func.attr}()`)"
+    return ""
 
 
 def _finds_nothing(context: Context, view: View, node: int) -> bool:
@@ -76,7 +88,7 @@ def _finds_nothing(context: Context, view: View, node: int) -> bool:
     if may_go_backward(region, frame_of(context.scope), context.binder):
         return False
     if BACKWARD not in kinds and FOREIGN not in kinds:
-        return computes_a_loss_for_nothing(region) and (cleared or not _unknown_at_all(view))
+        return computes_a_loss_for_nothing(region, kept=cleared) and (cleared or not _unknown_at_all(view))
     return (
         (loop is not None or -1 not in before)
         and BACKWARD not in kinds
