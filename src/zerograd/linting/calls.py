@@ -82,7 +82,8 @@ class Calls:
         return None if after is None else self._effect(node, after)
 
     def event(self, kind: Kind, node: ast.Call, end: int, path: Path | None = None, of_module: bool = False) -> int:
-        return self.flow.new(end, Event(kind, node, self.flow.here.module, path, of_module))
+        every = path is not None and path.parts[-1] == "*" and len(self.flow.guards) <= self.flow.in_turn
+        return self.flow.new(end, Event(kind, node, self.flow.here.module, path, of_module, every=every))
 
     def _effect(self, node: ast.Call, end: int) -> int | None:
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))

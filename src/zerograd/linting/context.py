@@ -120,6 +120,7 @@ def contexts(module: Module, binder: Binder) -> list[Context]:
     roots: list[tuple[Function | None, Scope, Sequence[ast.stmt]]] = []
     for function in module.functions:
         acts = module.steps(function.node) or module.cycles(function.node)
+        acts = acts or (not module.stepping and module.acts(function.node))
         if acts and isinstance(function.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             roots.append((function, function.scope, function.node.body))
     roots.append((None, module.scope, module.tree.body))  # what calls the others comes after them, as a rule

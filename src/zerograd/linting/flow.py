@@ -32,6 +32,8 @@ class Flow:
         self.graph = Graph()
         self.loops: tuple[Loop, ...] = ()
         self.guards: tuple[Guard, ...] = ()
+        self.in_turn = 0
+        """How many guards there are around the innermost loop over a collection: each element meets those."""
         self.stack: list[Activation] = []
         self.here: Activation
         """The function at work: the last one of the stack."""
@@ -170,6 +172,7 @@ class Flow:
         if turns is None:
             return None
         end: int | None = node
+        outer, self.in_turn = self.in_turn, len(self.guards)
         for bound in turns:
             frame = self.here.frame
             kept = dict(frame.bound)
@@ -180,6 +183,7 @@ class Flow:
             self.here.targets.pop()
             frame.bound = kept
             end = self.joined([end, *target.breaks])
+        self.in_turn = outer
         return end
 
     def _try(self, statement: ast.Try, node: int) -> int | None:

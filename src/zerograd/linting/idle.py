@@ -11,7 +11,7 @@ from zerograd.linting.modules import Module
 from zerograd.linting.paths import KEY, Path, name_of
 from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import OTHER_CLASSES, is_harmless, makes_an_optimizer, only_reports
-from zerograd.linting.scopes import Class, Scope
+from zerograd.linting.scopes import Class, Function, Scope
 from zerograd.linting.trees import walk_tree
 
 LEFT_ALONE = frozenset({"zero_grad", "param_groups", "state_dict", "load_state_dict", "add_param_group", "state"})
@@ -111,7 +111,12 @@ def _parent_may_step(owner: Class, words: str, binder: Binder, around: ast.AST |
 
 def has_open_methods(owner: Class) -> bool:
     """Whether a class has methods that do nothing, which classes derived from it are to fill in."""
-    return any(all(map(_does_nothing, getattr(method.node, "body", [None]))) for method in owner.methods.values())
+    return any(map(is_open, owner.methods.values()))
+
+
+def is_open(function: Function) -> bool:
+    """Whether a function does nothing, so that another one may come in its place."""
+    return all(map(_does_nothing, getattr(function.node, "body", [None])))
 
 
 def _does_nothing(statement: object) -> bool:
@@ -144,14 +149,17 @@ def are_used(node: ast.AST) -> bool:
     }
     scaled |= {part for measured in walk_tree(node) if _is_measured(measured) for part in walk_tree(measured)}
     for current in walk_tree(node):
-        if isinstance(current, ast.Attribute) and current.attr in ("grad", "_grad") and current not in scaled:
-            if not isinstance(current.ctx, ast.Del):
-                return True
+        if _is_gradient(current) and current not in scaled:
+            return True
         if isinstance(current, ast.Call):
             name = getattr(current.func, "attr", getattr(current.func, "id", ""))
             if USES.search(name) and not NO_USE.search(name):
                 return True
     return False
+
+
+def _is_gradient(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr in ("grad", "_grad") and not isinstance(node.ctx, ast.Del)
 
 
 def _is_measured(node: ast.AST) -> bool:

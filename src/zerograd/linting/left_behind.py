@@ -13,6 +13,7 @@ from zerograd.linting.idle import (
     TAKES_OVER,
     are_used,
     is_given_one_thing_twice,
+    is_open,
     steps,
     text_of,
     without_idle_names,
@@ -20,7 +21,14 @@ from zerograd.linting.idle import (
 )
 from zerograd.linting.paths import Path, frame_of, name_of
 from zerograd.linting.patterns import pattern
-from zerograd.linting.receivers import is_harmless, only_reports, snake, sounds_like_an_optimizer, steps_otherwise
+from zerograd.linting.receivers import (
+    is_harmless,
+    only_reports,
+    snake,
+    sounds_like_an_optimizer,
+    steps_otherwise,
+    suspicion,
+)
 from zerograd.linting.scopes import Class, chain
 from zerograd.linting.state import BACKWARD, CLEAR, OTHER, UNKNOWN, View, related
 from zerograd.linting.trees import names_in, walk_tree
@@ -125,6 +133,8 @@ def _takes_over(node: ast.AST, context: Context) -> bool:
     """Whether a call of something that is not known may take the step: ``self.trainer.apply()``."""
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
         return False
+    if suspicion(node.func.attr) and (known := context.binder.find_callee(node.func, frame_of(context.scope))):
+        return is_open(known[0])
     if not TAKES.search(node.func.attr) or TAKES_NOTHING.search(node.func.attr):
         return False
     receiver = chain(node.func.value)

@@ -61,13 +61,18 @@ class View:
             return UNKNOWN
         if event.of_module:
             return self._cleared_by_module(event.path)
-        same = self._is_same(event.path)
+        same = (event.every and self._is_an_element(event.path)) or self._is_same(event.path)
         if event.kind == STEP:
             return STEP if same else OTHER if same is False else UNKNOWN
         if same is False and event.kind == CLEAR:
             mine, theirs = self.binder.modules(self.path), self.binder.modules(event.path)
             return CLEAR if mine and theirs and overlap(mine, theirs) else ""
         return "" if same is False else event.kind if same else UNKNOWN
+
+    def _is_an_element(self, every: Path) -> bool:
+        """Whether the optimizer is one of a collection of which each one is meant."""
+        path = self.path
+        return path.home is every.home and path.parts[:-1] == every.parts[:-1] and path.key is not None
 
     def _is_same(self, path: Path) -> bool | None:
         if path not in self._same:
