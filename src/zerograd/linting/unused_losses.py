@@ -53,7 +53,7 @@ def unused_losses(context: Context) -> Iterator[Unused]:
 def _past_clears(view: View, before: set[int]) -> set[int]:
     """Clears of the optimizer itself are passed by: what was before them is gone."""
     if view.are(before, CLEAR) and len(before) == 1 and not before & view.made:
-        return view.before(*before, BACKWARD, FOREIGN, CLEAR, STEP, UNKNOWN, OTHER)
+        return view.before(min(before), BACKWARD, FOREIGN, CLEAR, STEP, UNKNOWN, OTHER)
     return before
 
 
