@@ -57,9 +57,9 @@ class Context:
     def optimizers(self) -> list[Path]:
         """The optimizers that step, each once."""
         found: list[Path] = []
-        for node, event in self.graph.at(STEP):
-            path = event.path
-            if path is not None and node in self.live and not any(related(self.binder, path, o) for o in found):
+        stepping = (event.path for node, event in self.graph.at(STEP) if node in self.live)
+        for path in dict.fromkeys(stepping):
+            if path is not None and not any(related(self.binder, path, o) for o in found):
                 found.append(path)
         return found
 

@@ -71,12 +71,14 @@ def unstepped(context: Context) -> Iterator[Unstepped]:
 def _cleared(context: Context) -> list[Path]:
     """The optimizers that are cleared and are none of those that step."""
     found: list[Path] = []
+    seen: set[Path] = set()
     for node, event in context.graph.at(CLEAR):
         path = event.path
-        if path is None or event.of_module or event.made or node not in context.live:
+        if path is None or path in seen or event.of_module or event.made or node not in context.live:
             continue
         if event.module is not context.module or ("*" in path.parts and not _is_all_in_sight(context, path)):
             continue
+        seen.add(path)
         if all(related(context.binder, path, other) is False for other in (*context.optimizers, *found)):
             found.append(path)
     return found

@@ -42,11 +42,14 @@ class View:
     _around: dict[Loop | None, tuple[bool, set[str]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        known: dict[tuple[object, ...], str] = {}
         for node, event in enumerate(self.graph.events):
             if event is not None and node in self.live:
-                kind = self._kind(event)
-                if kind:
-                    self.kinds[node] = kind
+                alike = event.kind, event.path, event.of_module, event.every
+                if alike not in known:
+                    known[alike] = self._kind(event)
+                if known[alike]:
+                    self.kinds[node] = known[alike]
         if not self.alone:
             leading = self._leading_to_a_step()
             for node, kind in self.kinds.items():

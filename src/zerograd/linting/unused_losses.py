@@ -46,8 +46,22 @@ def unused_losses(context: Context) -> Iterator[Unused]:
                 continue
             (other,) = before
             between = _between(context, view.event(other).node, view.event(node).node)
-            if between and view.clears and _is_for_nothing(context, between, view.event(node).node):
+            if (
+                between
+                and view.clears
+                and _is_another_turn(context, view, other, node)
+                and _is_for_nothing(context, between, view.event(node).node)
+            ):
                 yield Unused(view, other, node)
+
+
+def _is_another_turn(context: Context, view: View, other: int, node: int) -> bool:
+    """Whether an optimizer is cleared between two steps: one backward for both of them may have nothing between."""
+    first, last = view.event(other), view.event(node)
+    return any(
+        event.module is first.module and first.line < event.line < last.line and not event.made
+        for _, event in context.graph.at(CLEAR)
+    )
 
 
 def _past_clears(view: View, before: set[int]) -> set[int]:
