@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from zerograd.errors import nearest
+from zerograd.linting.between_steps import unused_losses
 from zerograd.linting.closures import idle_closures
 from zerograd.linting.context import Context, Told
 from zerograd.linting.discards import discarded
@@ -15,7 +16,6 @@ from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, OTHER, STEP, UNKNOWN, View
 from zerograd.linting.trees import walk_tree
 from zerograd.linting.unseen import is_of_a_known_class, may_go_backward
-from zerograd.linting.unused_losses import unused_losses
 
 
 def check(context: Context) -> Iterator[Told]:
