@@ -55,6 +55,19 @@ def test_json_is_a_list_of_objects(folder: Path, capsys: pytest.CaptureFixture[s
     assert (found["code"], found["severity"]) == ("ZG101", "error")
 
 
+def test_quiet_prints_errors_and_nothing_else(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "wrong.py").write_text(WRONG)
+    (folder / "likely.py").write_text(WRONG.replace("torch.optim.SGD(", "make_optimizer("))
+    assert main(["lint", "-q"]) == 1
+    (place, *_) = told_lines = capsys.readouterr().out.splitlines()
+    assert place.startswith("wrong.py:4:5: error ZG101")
+    assert len(told_lines) == 3, "the finding, its line and the caret"
+    assert main(["lint", "-q", "likely.py"]) == 1, "a warning is one, if it is printed or not"
+    assert capsys.readouterr().out == ""
+    assert main(["lint", "-q", "--json", "likely.py"]) == 1
+    assert json.loads(capsys.readouterr().out) == []
+
+
 def test_explain_and_rule(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "right.py").write_text(RIGHT)
     assert main(["lint", "--explain", "right.py:5"]) == 0
@@ -70,6 +83,10 @@ def test_comments() -> None:
     assert told(RIGHT.replace("backward()", "backward()  # zerograd: ignore[ZG101]")) == {(5, "ZG100")}
     assert told(WRONG.replace("loader:", "loader:  # zerograd: accumulate")) == set()
     assert told('text = "# zerograd: ignore"\n' + WRONG) == {(5, "ZG101")}
+    for code, hint in (("FOO", ""), ("missing-zero-grad", "; did you mean ZG101?")):
+        remarks = findings_of(WRONG.replace("backward()", f"backward()  # zerograd: ignore[ZG101, {code}]"))
+        assert f"unused-ignore: there is no rule {code.upper()}{hint}" in {remark.message for remark in remarks}
+    assert told(RIGHT.replace("backward()", "backward()  # zerograd: ignore[ZG801]")) == set(), "not the linter's"
 
 
 def test_configuration(folder: Path) -> None:
@@ -97,7 +114,7 @@ def test_standard_input() -> None:
     assert b"<stdin>:cell 1:4:5: error ZG101" in done.stdout
 
 
-def test_a_notebook_names_cell_and_line(folder: Path) -> None:
+def test_a_notebook_names_cell_and_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = WRONG.split("for x", 1)
     cells = [
         {"cell_type": "markdown", "source": ["text"]},
@@ -109,6 +126,20 @@ def test_a_notebook_names_cell_and_line(folder: Path) -> None:
     path.write_text(json.dumps({"cells": cells}))
     (found,) = check_file(path, Configuration())
     assert (found.cell, found.line, found.code) == (3, 2, "ZG101")
+    assert main(["lint", "--json", "book.ipynb"]) == 1
+    (told_of,) = json.loads(capsys.readouterr().out)
+    assert (told_of["cell"], told_of["line"]) == (3, 2)
+    for place in ("book.ipynb:3:2", "book.ipynb:cell 3:2"):
+        assert main(["lint", "--explain", place]) == 0
+        shown = capsys.readouterr().out
+        assert "loop at cell 3 line 1\n" in shown
+        assert "order: backward cell 3 line 2, step cell 3 line 3\n" in shown
+    for place, hint in (
+        ("book.ipynb:1:1", "book.ipynb has no cell of code 1; it has these: 2, 3, 4."),
+        ("book.ipynb:3:9", "Cell 3 of book.ipynb has 3 lines, and none of them is 9."),
+    ):
+        assert main(["lint", "--explain", place]) == 2
+        assert hint in capsys.readouterr().err
 
 
 def test_a_program_saved_from_a_notebook_keeps_its_lines(folder: Path) -> None:
@@ -278,6 +309,12 @@ def test_what_is_deep_or_long_is_checked_or_said_to_be_unreadable(text: str, fol
     found = check_file(folder / "odd.py", Configuration())
     assert {f.code for f in found} <= {"ZG000", "ZG101"}
     assert time.process_time() - start < 20, "ten times what an idle core takes"
+
+
+def test_a_long_row_of_elif_hides_nothing() -> None:
+    """Each ``elif`` is in the ``else`` of the one before, and Python's calls may not be so deep."""
+    row = "".join(f"{'elif' if number else 'if'} kind == {number}:\n    width = {number}\n" for number in range(1500))
+    assert told(WRONG + row) == {(4, "ZG101")}
 
 
 def test_the_standard_library_has_nothing_to_say_of() -> None:

@@ -10,7 +10,7 @@ from zerograd.cli.parser import Parser
 from zerograd.errors import UsageError, nearest
 from zerograd.linting.configuration import Configuration, configured, files_of, no_such_file
 from zerograd.linting.finding import Finding
-from zerograd.linting.reading import UnreadableError, decoded, read_source, source_of
+from zerograd.linting.reading import Source, UnreadableError, decoded, read_source, source_of
 
 DESCRIPTION = """\
 Read training programs and tell what is wrong with the order and the place of
@@ -19,6 +19,7 @@ zero_grad, backward and step. Nothing is run, and nothing is imported.
   zerograd lint                          all files of this folder
   zerograd lint train.py notebook.ipynb  some files; - is the standard input
   zerograd lint --explain train.py:41    what was understood of a loop
+  zerograd lint --explain book.ipynb:3:2 the same in the third cell, line 2
   zerograd lint --rule ZG103             what a rule is about
 
 The exit status is 0 if nothing was found but advice (info), 1 if there are
@@ -37,7 +38,9 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--select", type=_codes, default=[], metavar="CODES", help="only these, such as ZG101,ZG105")
     parser.add_argument("--ignore", type=_codes, default=[], metavar="CODES", help="all but these")
     parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help="files and folders to skip")
-    parser.add_argument("--explain", metavar="FILE:LINE", help="show the cycle of the loop around a line")
+    parser.add_argument(
+        "--explain", metavar="FILE:LINE", help="show the cycle of the loop around a line (FILE:CELL:LINE)"
+    )
     parser.add_argument("--rule", metavar="CODE", help="show the page of a rule")
     parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
     parser.add_shared("quiet")
@@ -68,8 +71,9 @@ def execute(arguments: argparse.Namespace) -> int:
         if len(named) < len(paths):
             findings += _of_stdin(configuration)
     count = len(files) + len(paths) - len(named)
-    if not arguments.quiet:
-        sys.stdout.write(as_json(findings) if arguments.format == "json" else as_text(findings, count))
+    told = [finding for finding in findings if finding.severity == "error"] if arguments.quiet else findings
+    as_shown = as_json(told) if arguments.format == "json" else as_text(told, None if arguments.quiet else count)
+    sys.stdout.write(as_shown)
     return FOUND if any(finding.severity != "info" for finding in findings) else CLEAN
 
 
@@ -101,16 +105,38 @@ def _explained(place: str, configuration: Configuration) -> str:
     name, _, line = place.rpartition(":")
     if not name or not line.isdigit():
         raise UsageError(f"--explain takes FILE:LINE, such as train.py:41, not {place!r}.")
+    name, cell = _without_cell(name)
     path = Path(name)
     if not path.is_file():
         raise UsageError(no_such_file(path))
     try:
         source = read_source(path)
-        if not 0 < int(line) <= len(source.lines):
-            raise UsageError(f"{name} has {len(source.lines)} lines, and none of them is {line}.")
-        return explained(source, int(line), configuration)
+        return explained(source, _line_of(source, cell, int(line)), configuration)
     except UnreadableError as error:
         raise UsageError(f"{name}: {error.message}.") from None
+
+
+def _without_cell(name: str) -> tuple[str, int | None]:
+    """The name of a notebook, and the number of a cell behind it: ``book.ipynb:3``, ``book.ipynb:cell 3``."""
+    before, _, last = name.rpartition(":")
+    number = last.strip().removeprefix("cell").strip()
+    return (before, int(number)) if before.endswith(".ipynb") and number.isdigit() else (name, None)
+
+
+def _line_of(source: Source, cell: int | None, line: int) -> int:
+    """Where a line is in the text of a source. Raises UsageError for a line or a cell that there is not."""
+    if cell is None:
+        if 0 < line <= len(source.lines):
+            return line
+        raise UsageError(f"{source.path} has {len(source.lines)} lines, and none of them is {line}.")
+    try:
+        lines = source.lines_of_cell(cell)
+    except KeyError:
+        codes = ", ".join(map(str, source.cells))
+        raise UsageError(f"{source.path} has no cell of code {cell}; it has these: {codes}.") from None
+    if 0 < line <= len(lines):
+        return lines[line - 1]
+    raise UsageError(f"Cell {cell} of {source.path} has {len(lines)} lines, and none of them is {line}.")
 
 
 def _codes(text: str) -> list[str]:

@@ -11,6 +11,7 @@ import re
 from zerograd.linting.binding import Callee
 from zerograd.linting.graph import Event, Kind, Loop
 from zerograd.linting.holding import is_an_element_without_optimizers, may_touch
+from zerograd.linting.likeness import walks_through_others
 from zerograd.linting.losses import LOSS
 from zerograd.linting.paths import Frame, Path, name_of
 from zerograd.linting.patterns import pattern
@@ -81,7 +82,8 @@ class Calls:
         return None if after is None else self._effect(node, after)
 
     def event(self, kind: Kind, node: ast.Call, end: int, path: Path | None = None, of_module: bool = False) -> int:
-        return self.flow.new(end, Event(kind, node, self.flow.here.module, path, of_module))
+        every = path is not None and path.parts[-1] == "*" and len(self.flow.guards) <= self.flow.in_turn
+        return self.flow.new(end, Event(kind, node, self.flow.here.module, path, of_module, every=every))
 
     def _effect(self, node: ast.Call, end: int) -> int | None:
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
@@ -178,7 +180,10 @@ class Calls:
             if steps_a_pipeline(node, receiver, path, self.binder):
                 return self.event("unknown", node, end)
             other = path is not None and (
-                known is False or steps_otherwise(path.last) or is_an_element_without_optimizers(path, self.binder)
+                known is False
+                or steps_otherwise(path.last)
+                or walks_through_others(self.binder.values(path))
+                or is_an_element_without_optimizers(path, self.binder)
             )
             return end if other else self.event("unknown", node, end)
         closure = next(

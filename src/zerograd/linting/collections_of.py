@@ -6,14 +6,13 @@ import ast
 
 from zerograd.linting.binding import Binder
 from zerograd.linting.graph import Loop
+from zerograd.linting.literals import MOST, literal_of, parts_of
 from zerograd.linting.paths import Frame, Path
 from zerograd.linting.patterns import pattern
 from zerograd.linting.scopes import chain
 from zerograd.linting.trees import names_in
 
 WORD = pattern(r"\w+")
-MOST = 4
-"""Literal collections of more elements than this are taken as one thing."""
 
 
 def elements(target: ast.expr, iterable: ast.expr, frame: Frame, binder: Binder) -> list[dict[str, Path]] | None:
@@ -25,7 +24,7 @@ def elements(target: ast.expr, iterable: ast.expr, frame: Frame, binder: Binder)
     for name, source in zip(names, sources, strict=False):
         if not name or source is None:
             continue
-        each = _each(source, frame, binder)
+        each = _each(source, frame, binder, by_key=source is iterable)
         if each is None:
             continue
         if turns is None:
@@ -76,24 +75,31 @@ def _sources(iterable: ast.expr, count: int) -> list[ast.expr | None]:
     return [iterable] if count == 1 else [None] * count
 
 
-def _each(node: ast.expr, frame: Frame, binder: Binder) -> list[Path] | None:
-    """The optimizers of a collection: each one of a literal, or one that stands for all."""
+def _each(node: ast.expr, frame: Frame, binder: Binder, by_key: bool) -> list[Path] | None:
+    """The optimizers of a collection: each one of a literal, or one that stands for all.
+
+    ``by_key``: a loop over a dictionary walks through its keys, and what it does is done to ``optimizers[key]``.
+    """
     literal: ast.expr | None = node if isinstance(node, (ast.List, ast.Tuple, ast.Set, ast.Dict)) else None
     path = binder.resolve(node, frame)
     if literal is None and path is not None:
-        values = binder.values(path)
-        if (
-            len(values) == 1
-            and values[0].how == "is"
-            and isinstance(values[0].expression, (ast.List, ast.Tuple, ast.Dict))
-        ):
-            literal = values[0].expression
+        literal = literal_of(binder.values(path))
+    if isinstance(literal, ast.Dict) and by_key:
+        literal = None
     if literal is not None:
-        parts = literal.values if isinstance(literal, ast.Dict) else literal.elts  # type: ignore[attr-defined]
-        if 0 < len(parts) <= MOST and all(chain(part) for part in parts):
-            found = [binder.resolve(part, frame) for part in parts]
-            known = [part for part in found if part is not None and binder.is_optimizer(part)]
-            return known if len(known) == len(parts) else None
+        found = _elements(literal, path, frame, binder)
+        if found is not None:
+            return found if all(map(binder.is_optimizer, found)) else None
     if path is None or not binder.is_optimizer(path):
         return None
     return None if path.parts[-1] in ("param_groups", "state") else [path.extended("*")]
+
+
+def _elements(literal: ast.expr, path: Path | None, frame: Frame, binder: Binder) -> list[Path] | None:
+    """The paths of the elements of a literal: as they are called, or as elements of the collection."""
+    parts: list[ast.expr] = literal.values if isinstance(literal, ast.Dict) else literal.elts  # type: ignore[attr-defined]
+    if 0 < len(parts) <= MOST and all(map(chain, parts)):
+        found = [binder.resolve(part, frame) for part in parts]
+        return [part for part in found if part is not None] if None not in found else []
+    keys = parts_of(literal)
+    return [path.extended(key) for key in keys] if path is not None and keys else None

@@ -57,9 +57,9 @@ class Context:
     def optimizers(self) -> list[Path]:
         """The optimizers that step, each once."""
         found: list[Path] = []
-        for node, event in self.graph.at(STEP):
-            path = event.path
-            if path is not None and node in self.live and not any(related(self.binder, path, o) for o in found):
+        stepping = (event.path for node, event in self.graph.at(STEP) if node in self.live)
+        for path in dict.fromkeys(stepping):
+            if path is not None and not any(related(self.binder, path, o) for o in found):
                 found.append(path)
         return found
 
@@ -120,6 +120,7 @@ def contexts(module: Module, binder: Binder) -> list[Context]:
     roots: list[tuple[Function | None, Scope, Sequence[ast.stmt]]] = []
     for function in module.functions:
         acts = module.steps(function.node) or module.cycles(function.node)
+        acts = acts or (not module.stepping and module.acts(function.node))
         if acts and isinstance(function.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             roots.append((function, function.scope, function.node.body))
     roots.append((None, module.scope, module.tree.body))  # what calls the others comes after them, as a rule

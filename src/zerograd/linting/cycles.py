@@ -14,12 +14,12 @@ from zerograd.linting.paths import KEY, Path
 from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import sounds_like_an_optimizer
 from zerograd.linting.scopes import Class, Function, Scope
-from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
+from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View, overlap
 from zerograd.linting.trees import names_in
 from zerograd.linting.windowing import is_constant, sort_of
 from zerograd.stand_ins import dataclass
 
-CLEARED = pattern(r"\b(\w+)(\[[^\]\n]*\])?(?:\(\))?\s*\.\s*zero_grad\b")
+CLEARED = pattern(r"(?:\b(\w+)\.)?\b(\w+)(\[[^\]\n]*\])?(?:\(\))?\s*\.\s*zero_grad\b")
 INDEX = pattern(KEY)
 BY_HAND = pattern(
     r"\._?grad\b(?:\.\w+)*\s*=[^=]|\._?grad\.(?:\w+\.)*(?:zero_|fill_|copy_|detach_)|set_to_none|zero_grads|grad_zero"
@@ -180,7 +180,7 @@ def _over_calls(context: Context, view: View, node: int) -> Iterator[Cycle]:
     text = _text_around(context)
     if is_cleared_in(context, view, text):
         return
-    names = {name for name, _ in CLEARED.findall(text)}
+    names = {name for _, name, _ in CLEARED.findall(text)}
     here = {other.path.last for other in context.views}
     if not _is_handed_over(view) or (names <= here and _makes_its_loss(context, view.event(min(first)))):
         yield Cycle(view, node, min(first), None)
@@ -195,19 +195,41 @@ def is_cleared_in(context: Context, view: View, text: str) -> bool:
         for parts in owner.attributes
         if sounds_like_an_optimizer(parts[-1])
     }
+    made |= _modules_of_others(context, view)
     return (
         bool(BY_HAND.search(text))
-        or any(_may_be(view.path, *receiver) for receiver in receivers)
-        or not {name for name, _ in receivers} <= made
+        or any(_may_be(context, view.path, *receiver) for receiver in receivers)
+        or not {name for _, name, _ in receivers} <= made
     )
 
 
-def _may_be(path: Path, name: str, index: str) -> bool:
-    """Whether ``name[index]`` may be an optimizer: not if both are elements of one collection, with other keys."""
+def _modules_of_others(context: Context, view: View) -> set[str]:
+    """The names of modules that other optimizers have the parameters of, and this one has not."""
+    mine = context.binder.modules(view.path)
+    theirs = {
+        module for other in context.views if other is not view for module in context.binder.modules(other.path) or ()
+    }
+    apart = {module for module in theirs if mine and not overlap(mine, {module}) and len(module.parts) > 1}
+    return {module.last for module in apart} - {module.last for module in mine or ()}
+
+
+def _may_be(context: Context, path: Path, owner: str, name: str, index: str) -> bool:
+    """Whether ``owner.name[index]`` may be an optimizer.
+
+    Not if both are elements of one collection, with other keys, or of the same name and two objects that are known.
+    """
     key = INDEX.fullmatch(index)
     if name != path.last or key is None or path.key is None:
-        return name == path.last
+        return name == path.last and not (owner and owner in _other_owners(context, path))
     return path.key in (key[1], key[2])
+
+
+def _other_owners(context: Context, path: Path) -> set[str]:
+    """The objects of which other optimizers of this name are attributes: ``g`` of ``self.g.optimizer``."""
+    alike = [other.path for other in context.views if other.path.last == path.last and len(other.path.parts) > 2]
+    if len(path.parts) < 3 or len({other.parts[-2] for other in alike}) < len(alike):
+        return set()
+    return {other.parts[-2] for other in alike} - {path.parts[-2]}
 
 
 def _text_around(context: Context) -> str:

@@ -14,6 +14,8 @@ from zerograd.stand_ins import dataclass
 
 READ = pattern(r"\.grad\b(?!(?:\.data|\.detach\(\))?\.(?:clamp_|clip_|mul_|div_|norm\b)|\s+is\s+(?:not\s+)?None)")
 """A gradient that is looked at; one that is only clipped in place or measured is not copied by that."""
+UNREAD = pattern(r"^\s*del .*|\ball_reduce\(\s*[\w.]*\.grad\b")
+"""What deletes a gradient, or exchanges it between processes."""
 
 
 @dataclass(frozen=True)
@@ -93,4 +95,4 @@ def _is_read(found: Discarded) -> bool:
     if len({event.module for event in events}) > 1:
         return False
     lines = [event.line for event in events]
-    return any(READ.search(line) for line in events[0].module.source.lines[min(lines) - 1 : max(lines)])
+    return any(READ.search(UNREAD.sub("", line)) for line in events[0].module.source.lines[min(lines) - 1 : max(lines)])

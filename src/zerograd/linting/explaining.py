@@ -27,15 +27,22 @@ def explained(source: Source, line: int, configuration: Configuration, files: Fi
     ]
     if found:
         _, context, loop = min(found, key=lambda item: item[:1])
-        return _told(f"loop at line {_first(loop)}", context, loop, module, configuration)
+        return _told(f"loop at {_place(source, _first(loop))}", context, loop, module, configuration)
     for context in functions_of(module, binder):
         node = context.function.node if context.function is not None else None
         if node is None or node.lineno <= line <= (node.end_lineno or node.lineno):
             name = context.function.name if context.function is not None else "the module"
-            return _told(
-                f"{name}, which has no loop around line {line} with a step in it", context, None, module, configuration
-            )
-    return f"{source.path}:{line}: no optimizer steps here, as far as can be told.\n"
+            title = f"{name}, which has no loop around {_place(source, line)} with a step in it"
+            return _told(title, context, None, module, configuration)
+    return f"{source.path}:{_place(source, line, short=True)}: no optimizer steps here, as far as can be told.\n"
+
+
+def _place(source: Source, line: int, short: bool = False) -> str:
+    """A line as a reader counts it; in a notebook within its cell."""
+    place = source.place(line)
+    if place.cell is None:
+        return str(line) if short else f"line {line}"
+    return f"cell {place.cell}:{place.line}" if short else f"cell {place.cell} line {place.line}"
 
 
 def _told(title: str, context: Context, loop: Loop | None, module: Module, configuration: Configuration) -> str:

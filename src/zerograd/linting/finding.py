@@ -27,10 +27,12 @@ class Finding:
         return cls(source.path, place.cell or 0, place.line, place.column, code, severity, message, source.line(line))
 
     def as_object(self) -> dict[str, object]:
-        """As JSON shows it."""
+        """As JSON shows it. What is in a notebook has the number of its cell, too."""
         words = f"cell {self.cell}: {self.message}" if self.cell else self.message
+        cell = {"cell": self.cell} if self.cell else {}
         return {
             "path": self.path,
+            **cell,
             "line": self.line,
             "column": self.column,
             "code": self.code,

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 
 from zerograd.linting.activations import Activation, Target
 from zerograd.linting.binding import Binder
+from zerograd.linting.branching import chain_of, is_elif
 from zerograd.linting.calls import Calls
 from zerograd.linting.collections_of import elements
-from zerograd.linting.gradients import Handwork, handwork
+from zerograd.linting.gradients import handmade, is_handwork, known_handwork
 from zerograd.linting.graph import Event, Graph, Guard, Loop
 from zerograd.linting.paths import Frame, name_of
 from zerograd.linting.scopes import Function
-from zerograd.linting.trees import walk_tree
 from zerograd.stand_ins import Any
 
 NODES = 3000
@@ -32,6 +32,8 @@ class Flow:
         self.graph = Graph()
         self.loops: tuple[Loop, ...] = ()
         self.guards: tuple[Guard, ...] = ()
+        self.in_turn = 0
+        """How many guards there are around the innermost loop over a collection: each element meets those."""
         self.stack: list[Activation] = []
         self.here: Activation
         """The function at work: the last one of the stack."""
@@ -109,7 +111,7 @@ class Flow:
         end: int | None = node
         for child in self.here.module.calling.children(statement):
             end = self.expression(child, end)
-        work = _handwork(self, statement)
+        work = known_handwork(self.here.module, statement)
         if work is not None and end is not None:
             end = self.new(end, Event("unknown", statement, self.here.module))
         if isinstance(statement, ast.Assign) and _makes_something(statement.value) and end is not None:
@@ -120,16 +122,25 @@ class Flow:
         return end
 
     def _if(self, statement: ast.If, node: int) -> int | None:
-        constant = _constant(statement.test)
-        start = self.expression(statement.test, node) if self.here.module.touches(statement.test) else node
-        if start is None:
-            return None
-        outer, ends = self.guards, []
-        for body, holds in ((statement.body, True), (statement.orelse, False)):
-            if constant is (not holds):
-                continue
-            self.guards = (*outer, Guard(statement, statement.test, holds, self.here.module))
-            ends.append(self.body(body, self.new(start)))
+        """All branches, one after the other: a row of ``elif`` may be longer than calls may be deep."""
+        outer, ends = self.guards, list[int | None]()
+        for branch in chain_of(statement):
+            if branch is not statement and not self.here.module.matters(branch):
+                ends.append(node)
+                break
+            constant, known = _constant(branch.test), self.guards
+            start = self.expression(branch.test, node) if self.here.module.touches(branch.test) else node
+            if start is None:
+                break
+            if constant is not False:
+                self.guards = (*known, Guard(branch, branch.test, True, self.here.module))
+                ends.append(self.body(branch.body, self.new(start)))
+            if constant is True:
+                break
+            self.guards = (*known, Guard(branch, branch.test, False, self.here.module))
+            node = self.new(start)
+            if not is_elif(branch):
+                ends.append(self.body(branch.orelse, node))
         self.guards = outer
         return self.joined(ends)
 
@@ -162,14 +173,16 @@ class Flow:
 
     def _known_elements(self, statement: ast.For | ast.AsyncFor, node: int) -> int | None:
         """A loop over optimizers or over parameters: each of them has its turn, so it is no loop in the graph."""
-        if _is_handwork(self, statement):
-            work = _handwork(self, statement)
+        module = self.here.module
+        if is_handwork(module, statement):
+            work = known_handwork(module, statement)
             if work is not None:
-                return self.new(node, _handmade(self, statement, work))
+                return self.new(node, handmade(module, statement, work, self.binder, self.here.frame))
         turns = elements(statement.target, statement.iter, self.here.frame, self.binder)
         if turns is None:
             return None
         end: int | None = node
+        outer, self.in_turn = self.in_turn, len(self.guards)
         for bound in turns:
             frame = self.here.frame
             kept = dict(frame.bound)
@@ -180,6 +193,7 @@ class Flow:
             self.here.targets.pop()
             frame.bound = kept
             end = self.joined([end, *target.breaks])
+        self.in_turn = outer
         return end
 
     def _try(self, statement: ast.Try, node: int) -> int | None:
@@ -319,33 +333,6 @@ def _constant(test: ast.expr) -> bool | None:
 
 def _is_used(self: Flow, target: Target) -> bool:
     return any(target.header in targets for targets in self.graph.following)
-
-
-def _is_handwork(self: Flow, statement: ast.stmt) -> bool:
-    return self.here.module.speaks_of_grad(statement) and not self.here.module.once("cycle", statement, _has_a_cycle)
-
-
-def _has_a_cycle(statement: ast.stmt) -> bool:
-    """Whether a statement has a part of a training cycle in it, or jumps away."""
-    return any(
-        isinstance(inner, (ast.Break, ast.Return))
-        or (isinstance(inner, ast.Attribute) and inner.attr in ("backward", "step", "zero_grad"))
-        for inner in walk_tree(statement)
-    )
-
-
-def _handwork(self: Flow, statement: ast.stmt) -> Handwork | None:
-    module = self.here.module
-    return module.once("handwork", statement, handwork) if module.speaks_of_grad(statement) else None
-
-
-def _handmade(self: Flow, statement: ast.For | ast.AsyncFor, work: str) -> Event:
-    if work == "clear":
-        for call in walk_tree(statement.iter):
-            if isinstance(call, ast.Attribute) and call.attr in ("parameters", "named_parameters"):
-                owner = self.binder.resolve(call.value, self.here.frame)
-                return Event("clear", statement, self.here.module, owner, of_module=True)
-    return Event("unknown", statement, self.here.module)
 
 
 def _definition(flow: Flow, statement: ast.stmt, node: int) -> int:  # noqa: ARG001

@@ -4,11 +4,45 @@ from __future__ import annotations
 
 import ast
 
+from zerograd.linting.graph import Event
+from zerograd.linting.modules import Module
+from zerograd.linting.paths import Frame
 from zerograd.linting.trees import walk_tree
-from zerograd.stand_ins import Literal
+from zerograd.stand_ins import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from zerograd.linting.binding import Binder
 
 Handwork = Literal["clear", "assign"]
 NAMES = ("grad", "_grad")
+
+
+def is_handwork(module: Module, statement: ast.stmt) -> bool:
+    """Whether a loop speaks of gradients, and no part of a training cycle is in it."""
+    return module.speaks_of_grad(statement) and not module.once("cycle", statement, _has_a_cycle)
+
+
+def known_handwork(module: Module, statement: ast.stmt) -> Handwork | None:
+    """What ``handwork`` says of a statement of a file."""
+    return module.once("handwork", statement, handwork) if module.speaks_of_grad(statement) else None
+
+
+def handmade(module: Module, statement: ast.For | ast.AsyncFor, work: Handwork, binder: Binder, frame: Frame) -> Event:
+    """The event of a loop that writes gradients by hand: it clears those of a module, or what it does is not known."""
+    if work == "clear":
+        for call in walk_tree(statement.iter):
+            if isinstance(call, ast.Attribute) and call.attr in ("parameters", "named_parameters"):
+                return Event("clear", statement, module, binder.resolve(call.value, frame), of_module=True)
+    return Event("unknown", statement, module)
+
+
+def _has_a_cycle(statement: ast.stmt) -> bool:
+    """Whether a statement has a part of a training cycle in it, or jumps away."""
+    return any(
+        isinstance(inner, (ast.Break, ast.Return))
+        or (isinstance(inner, ast.Attribute) and inner.attr in ("backward", "step", "zero_grad"))
+        for inner in walk_tree(statement)
+    )
 
 
 def handwork(statement: ast.stmt) -> Handwork | None:

@@ -28,6 +28,7 @@ class Event:
     path: Path | None = None
     of_module: bool = False
     made: bool = False
+    every: bool = False
 
     @property
     def line(self) -> int:

@@ -11,7 +11,7 @@ from zerograd.linting.modules import Module
 from zerograd.linting.paths import KEY, Path, name_of
 from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import OTHER_CLASSES, is_harmless, makes_an_optimizer, only_reports
-from zerograd.linting.scopes import Class, Scope
+from zerograd.linting.scopes import Class, Function, Scope
 from zerograd.linting.trees import walk_tree
 
 LEFT_ALONE = frozenset({"zero_grad", "param_groups", "state_dict", "load_state_dict", "add_param_group", "state"})
@@ -23,6 +23,8 @@ OWN_CALL = pattern(r"(?:self|super\(\))\.(\w*(?:step|update|apply|optimi[sz]e|tr
 """Methods that may take a step, called by an object of its own."""
 USES = pattern(r"grads?$|gradients?$|grads?_|fisher|hessian|influence|importance")
 """Names of functions that use gradients without a step."""
+MEASURES = frozenset({"add_histogram", "add_scalar", "Histogram", "isinf", "isnan", "isfinite", "all_reduce"})
+"""Calls that are handed a gradient and make nothing of it."""
 NO_USE = pattern(
     r"(?:zero|no|enable|requires|clip|scale|average|reduce|accum\w*|set|retain|manual)_grad|grad_norm|gradient_accum"
     r"|optimizer_grad|norm_|clip"
@@ -34,6 +36,14 @@ def text_of(module: Module, node: ast.AST) -> str:
     if isinstance(node, ast.Module):
         return module.text
     return "\n".join(module.rows[getattr(node, "lineno", 1) - 1 : getattr(node, "end_lineno", 0)])
+
+
+def without_idle_names(module: Module, text: str) -> str:
+    """A text without the names of the file's functions that sound like a step and take none: ``make_train_step(``."""
+    if "step" not in text:
+        return text
+    idle = {f.name for f in module.functions if "step" in f.name and not module.steps(f.node) and f.owner is None}
+    return re.sub(rf"(?<!\.)\b(?:{'|'.join(sorted(map(re.escape, idle)))})\(", "(", text) if idle else text
 
 
 def steps(words: str, text: str) -> bool:
@@ -68,11 +78,11 @@ def never_steps(module: Module, path: Path, binder: Binder, around: ast.AST | No
     if any(steps(words_of(inner), text_of(module, inner.home.node)) for inner in wrapped_by(binder, path)):
         return False
     node, words = path.home.node, words_of(path)
-    own = text_of(module, node)
+    own = without_idle_names(module, text_of(module, node))
     if "[" in words or "*" in words or TAKES_OVER.search(own) or steps(words, own):
         return False
     if len(path.parts) > 2:
-        return not steps(words, module.text) and _is_left_alone(node, path)
+        return not steps(words, without_idle_names(module, module.text)) and _is_left_alone(node, path)
     if isinstance(path.home, Class):
         others = set(re.findall(rf"(\w+)\.{re.escape(path.parts[-1])}\b", module.text))
         if others - {"self", path.parts[-2]}:
@@ -101,7 +111,12 @@ def _parent_may_step(owner: Class, words: str, binder: Binder, around: ast.AST |
 
 def has_open_methods(owner: Class) -> bool:
     """Whether a class has methods that do nothing, which classes derived from it are to fill in."""
-    return any(all(map(_does_nothing, getattr(method.node, "body", [None]))) for method in owner.methods.values())
+    return any(map(is_open, owner.methods.values()))
+
+
+def is_open(function: Function) -> bool:
+    """Whether a function does nothing, so that another one may come in its place."""
+    return all(map(_does_nothing, getattr(function.node, "body", [None])))
 
 
 def _does_nothing(statement: object) -> bool:
@@ -134,7 +149,7 @@ def are_used(node: ast.AST) -> bool:
     }
     scaled |= {part for measured in walk_tree(node) if _is_measured(measured) for part in walk_tree(measured)}
     for current in walk_tree(node):
-        if isinstance(current, ast.Attribute) and current.attr in ("grad", "_grad") and current not in scaled:
+        if _is_gradient(current) and current not in scaled:
             return True
         if isinstance(current, ast.Call):
             name = getattr(current.func, "attr", getattr(current.func, "id", ""))
@@ -143,12 +158,16 @@ def are_used(node: ast.AST) -> bool:
     return False
 
 
+def _is_gradient(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr in ("grad", "_grad") and not isinstance(node.ctx, ast.Del)
+
+
 def _is_measured(node: ast.AST) -> bool:
-    """Whether a gradient is only looked at: ``p.grad is None``, ``p.grad.data.norm(2)``."""
+    """Whether a gradient is only looked at, or exchanged: ``p.grad is None``, ``p.grad.data.norm(2)``."""
     if isinstance(node, ast.Compare):
         return isinstance(node.left, ast.Attribute) and isinstance(node.ops[0], (ast.Is, ast.IsNot))
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        return node.func.attr in ("add_histogram", "add_scalar") or only_reports(name_of(node.func.value))
+        return node.func.attr in MEASURES or only_reports(name_of(node.func.value))
     return isinstance(node, ast.Attribute) and node.attr == "norm"
 
 

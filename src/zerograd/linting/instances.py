@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from zerograd.linting.literals import element
 from zerograd.linting.parameters_of import collected
 from zerograd.linting.paths import Frame, Path, bare, frame_of
 from zerograd.linting.scopes import Class, Scope, Value, chain
@@ -24,8 +25,16 @@ def assigned(binder: Binder, path: Path) -> tuple[list[Value], Path | None]:
         instance = Path(home, parts[:length])
         owner = binder.class_of(instance)
         if owner is not None:
-            return _of_class(binder, owner, parts[length:]), instance
-    return [], None
+            found = _of_class(binder, owner, parts[length:])
+            return found or _of_literal(binder, path), instance
+    return _of_literal(binder, path), None
+
+
+def _of_literal(binder: Binder, path: Path) -> list[Value]:
+    """What an element of a collection is that is written out."""
+    if len(path.parts) < 2 or path.key is None:
+        return []
+    return element(assigned(binder, Path(path.home, path.parts[:-1]))[0], path.parts[-1])
 
 
 def origins_of(binder: Binder, path: Path) -> frozenset[object]:

@@ -6,12 +6,29 @@ import ast
 import re
 from collections.abc import Iterator
 
+from zerograd.linting.constant_branches import constant_at, known_at, opposite
 from zerograd.linting.context import Context
 from zerograd.linting.graph import Graph, walk
-from zerograd.linting.idle import TAKES_OVER, are_used, is_given_one_thing_twice, steps, text_of, without_other_keys
+from zerograd.linting.idle import (
+    TAKES_OVER,
+    are_used,
+    is_given_one_thing_twice,
+    is_open,
+    steps,
+    text_of,
+    without_idle_names,
+    without_other_keys,
+)
 from zerograd.linting.paths import Path, frame_of, name_of
 from zerograd.linting.patterns import pattern
-from zerograd.linting.receivers import is_harmless, only_reports, snake, sounds_like_an_optimizer, steps_otherwise
+from zerograd.linting.receivers import (
+    is_harmless,
+    only_reports,
+    snake,
+    sounds_like_an_optimizer,
+    steps_otherwise,
+    suspicion,
+)
 from zerograd.linting.scopes import Class, chain
 from zerograd.linting.state import BACKWARD, CLEAR, OTHER, UNKNOWN, View, related
 from zerograd.linting.trees import names_in, walk_tree
@@ -24,6 +41,8 @@ PART = pattern(r"grads?(?:_|$)|gradient|backward|loss|zero|bench|profil|time|fin
 TAKES = pattern(r"(?:^|_)(?:apply|update|step|optimi[sz]e|minimi[sz]e)(?:_|$)")
 """Methods that may take a step, where what they do is not known."""
 TAKES_NOTHING = pattern(r"current|^get|^is_|num_|count|target|(?:^|_)lr|ema(?:_|$)")
+STEPPER = pattern(r"(\w*)[\])]*\.\w*step\b")
+WALKED = pattern(r"\bfor (\w+) in (?:\w+\.)*(\w+)\b")
 HANDED_ON = pattern(r"^(?:__init__|setup|make|create|build|init|instantiate)")
 """Calls that are handed an optimizer to hold or to wrap it."""
 
@@ -52,28 +71,48 @@ def unstepped(context: Context) -> Iterator[Unstepped]:
 def _cleared(context: Context) -> list[Path]:
     """The optimizers that are cleared and are none of those that step."""
     found: list[Path] = []
+    seen: set[Path] = set()
     for node, event in context.graph.at(CLEAR):
         path = event.path
-        if path is None or event.of_module or event.made or node not in context.live:
+        if path is None or path in seen or event.of_module or event.made or node not in context.live:
             continue
-        if event.module is not context.module or "*" in path.parts:
+        if event.module is not context.module or ("*" in path.parts and not _is_all_in_sight(context, path)):
             continue
+        seen.add(path)
         if all(related(context.binder, path, other) is False for other in (*context.optimizers, *found)):
             found.append(path)
     return found
+
+
+def _is_all_in_sight(context: Context, path: Path) -> bool:
+    """Whether a whole collection is made in a function, or by a class, that steps nothing whatever its name."""
+    whole = path.whole
+    if (
+        "*" in whole.parts
+        or not context.binder.values(whole)
+        or whole.parts[0] in getattr(whole.home, "parameters", ())
+    ):
+        return False
+    if whole.home is not context.scope and not isinstance(whole.home, Class):
+        return False
+    text = text_of(context.module, whole.home.node)
+    walked = dict(WALKED.findall(text))
+    steppers = {walked.get(name, name) for name in STEPPER.findall(text)}
+    return all(map(steps_otherwise, steppers)) and "optimizer_step" not in text
 
 
 def _left_behind(context: Context, view: View) -> Unstepped | None:
     loops = context.graph.loops
     clears = [node for node in view.of(CLEAR) if not view.event(node).made]
     for backward, clear in _pairs(view, clears):
-        if view.event(backward).module is not context.module or _is_unknown_after(view, backward):
+        apart = _apart(context, backward)
+        if view.event(backward).module is not context.module or _is_unknown_after(view, backward, apart):
             continue
         around = [loop for loop in loops[backward] if loop in loops[clear]]
         region: ast.AST = around[-1].node if around else context.node
         if are_used(region) or any(_takes_over(node, context) for node in walk_tree(region)):
             continue
-        if (around and _is_cleared_again(view, backward)) or _is_nobody_elses(context, view.path):
+        if (around and _is_cleared_again(view, backward, apart)) or _is_nobody_elses(context, view.path):
             return Unstepped(view, backward, clear)
     return None
 
@@ -96,6 +135,8 @@ def _takes_over(node: ast.AST, context: Context) -> bool:
     """Whether a call of something that is not known may take the step: ``self.trainer.apply()``."""
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
         return False
+    if suspicion(node.func.attr) and (known := context.binder.find_callee(node.func, frame_of(context.scope))):
+        return is_open(known[0])
     if not TAKES.search(node.func.attr) or TAKES_NOTHING.search(node.func.attr):
         return False
     receiver = chain(node.func.value)
@@ -107,14 +148,21 @@ def _takes_over(node: ast.AST, context: Context) -> bool:
     return context.binder.find_callee(node.func, frame_of(context.scope)) is None
 
 
-def _is_unknown_after(view: View, backward: int) -> bool:
+def _apart(context: Context, backward: int) -> set[int]:
+    """The nodes of the other branch of a condition that never changes: no run comes to both."""
+    barred = opposite(constant_at(context, backward))
+    guards = context.graph.guards
+    return {node for node in context.live if not barred.isdisjoint(known_at(guards[node]))} if barred else set()
+
+
+def _is_unknown_after(view: View, backward: int, apart: set[int]) -> bool:
     """Whether anything unknown may happen between a backward and the next clear, which may be a step."""
-    return any(view.kinds[at] == UNKNOWN for at in view.after(backward, CLEAR, UNKNOWN))
+    return any(view.kinds[at] == UNKNOWN for at in view.after(backward, CLEAR, UNKNOWN) - apart)
 
 
-def _is_cleared_again(view: View, backward: int) -> bool:
+def _is_cleared_again(view: View, backward: int, apart: set[int]) -> bool:
     """Whether every way from a backward, that does not leave the function, comes to a clear."""
-    ends = set(walk(view.graph.following, [backward], lambda at: view.kinds.get(at) == CLEAR))
+    ends = set(walk(view.graph.following, [backward], lambda at: at in apart or view.kinds.get(at) == CLEAR)) - apart
     return any(view.kinds.get(at) == CLEAR for at in ends) and not any(
         view.kinds.get(at) == UNKNOWN for at in ends if at != Graph.EXIT
     )
@@ -122,7 +170,7 @@ def _is_cleared_again(view: View, backward: int) -> bool:
 
 def _is_nobody_elses(context: Context, path: Path) -> bool:
     """Whether no other function of the file, and no caller, can be the one to take the step."""
-    function, text = context.function, context.module.text
+    function, text = context.function, without_idle_names(context.module, context.module.text)
     name = snake(function.name) if function is not None else ""
     if function is not None and (PART.search(name) or not WHOLE.search(name)):
         return False
@@ -135,7 +183,34 @@ def _is_nobody_elses(context: Context, path: Path) -> bool:
         text = re.sub(rf"\b{re.escape(own)}\(", "(", text)  # a call of it is no step beside it
     if steps(path.last, without_other_keys(path, text)) or TAKES_OVER.search(text_of(context.module, context.node)):
         return False
+    if any(steps(name, text) for name in (*_names_of_callers(context, path), *_other_names(context, path))):
+        return False
     return not any(_may_step(node, path, own) for node in walk_tree(context.module.tree))
+
+
+def _other_names(context: Context, path: Path) -> set[str]:
+    """The names that an optimizer is assigned to anywhere in the file: ``optimizer = optimizers[name]``."""
+    return {
+        name
+        for node in walk_tree(context.module.tree)
+        if isinstance(node, ast.Assign) and path.last in chain(node.value)
+        for target in node.targets
+        if (name := name_of(target)) and name != path.last
+    }
+
+
+def _names_of_callers(context: Context, path: Path) -> set[str]:
+    """What a parameter is called where its function is called: ``step_of(model, opt)`` for ``optimizer``."""
+    name, parameters = getattr(path.home.node, "name", ""), list(getattr(path.home, "parameters", ()))
+    if not name or path.parts[0] not in parameters:
+        return set()
+    index = parameters.index(path.parts[0]) - (getattr(path.home, "owner", None) is not None)
+    calls = [
+        node for node in walk_tree(context.module.tree) if isinstance(node, ast.Call) and name_of(node.func) == name
+    ]
+    given = [argument for call in calls for argument in call.args[index : index + 1]]
+    given += [word.value for call in calls for word in call.keywords if word.arg == path.parts[0]]
+    return {words[-1] for argument in given if (words := chain(argument)) and words[-1][0] != "["}
 
 
 def _may_step(node: ast.AST, path: Path, own: str) -> bool:

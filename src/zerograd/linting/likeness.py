@@ -26,6 +26,11 @@ def _has_a_key_like_one(path: Path) -> bool:
     return path.key is not None and sounds_like_an_optimizer(path.key)
 
 
+def walks_through_others(values: Sequence[Value]) -> bool:
+    """Whether a name is nothing but what a loop over schedulers or the like gives it."""
+    return bool(values) and all(map(_is_of_others, values))
+
+
 def _is_of_others(value: Value) -> bool:
     """Whether a loop's name walks through schedulers or the like."""
     return value.how.startswith("item") and any(

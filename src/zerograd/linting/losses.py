@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from zerograd.linting.paths import name_of
 from zerograd.linting.patterns import pattern
 from zerograd.linting.receivers import EXCHANGES, is_harmless, snake, suspicion
+from zerograd.linting.scopes import chain
 from zerograd.linting.trees import walk_tree
 
 LOSS = pattern(r"loss|(?:^|_)err(?:or)?(?:_|$)|(?:^|_)cost(?:_|$)|objective|criterion_out")
@@ -26,6 +27,7 @@ GRADIENTS = pattern(
 HARMLESS_GRADIENTS = pattern(
     rf"zero_grad|no_grad|\w*backward_grad_sync|{EXCHANGES}|clip_grad\w*|requires_grad\w*|set_grad_enabled|enable_grad"
     r"|autograd\.(?:Variable|set_detect_anomaly|detect_anomaly|profiler)|register_\w*hook"
+    r"|\w*loss\w*\)?\.backwards\(\)"
 )
 CRITERION = pattern(r"loss|criter|cross_entropy|(?:^|_)nll|(?:^|_)mse|(?:^|_)bce|(?:^|_)elbo|(?:^|_)objective")
 
@@ -33,14 +35,33 @@ SCALES = pattern(r"loss_scaler|scaler$")
 """A loss's scaler, as timm has it, goes backward and steps."""
 
 
-def computes_a_loss_for_nothing(tree: ast.AST) -> bool:
-    """Whether statements compute a loss, and nothing in them may use it to make gradients."""
-    losses = losses_of(tree)
+def computes_a_loss_for_nothing(tree: ast.AST, kept: bool = False) -> bool:
+    """Whether statements compute a loss, and nothing in them may use it to make gradients.
+
+    ``kept``: a loss that is kept as an attribute counts, too. Other methods can use it, so all else must be known.
+    """
+    losses = losses_of(tree) | ({*_kept(tree)} if kept else set())
     if not losses:
         return False
     losses |= {name for node in walk_tree(tree) for name in _collecting(node, losses)}
-    words = HARMLESS_GRADIENTS.sub("", ast.unparse(tree))
+    words = HARMLESS_GRADIENTS.sub("", _words(tree))
     return not GRADIENTS.search(words) and not any(_may_use(call, losses) for call in _calls(tree))
+
+
+def _words(tree: ast.AST) -> str:
+    """Statements as text. The name of a function is not said of what it does."""
+    body = tree.body if isinstance(tree, (ast.FunctionDef, ast.AsyncFunctionDef)) else [tree]
+    return "\n".join(map(ast.unparse, body))
+
+
+def _kept(tree: ast.AST) -> Iterator[str]:
+    """The losses that are computed into attributes: ``logits, self.loss = self.model(x, y)``."""
+    for node in walk_tree(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            for target in node.targets:
+                for part in getattr(target, "elts", [target]):
+                    if isinstance(part, ast.Attribute) and _sounds_like_a_loss(part.attr) and chain(part):
+                        yield ".".join(chain(part))
 
 
 def losses_of(tree: ast.AST) -> set[str]:
@@ -97,7 +118,7 @@ def _may_use(call: ast.Call, losses: set[str]) -> bool:
     """Whether a call is handed a loss and is not known to only read it."""
     name = name_of(call.func)
     handed = any(
-        isinstance(argument, ast.Name) and argument.id in losses
+        isinstance(argument, (ast.Name, ast.Attribute)) and ".".join(chain(argument)) in losses
         for argument in (*call.args, *(keyword.value for keyword in call.keywords))
     )
     another = (

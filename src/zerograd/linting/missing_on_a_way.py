@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from zerograd.linting.constant_branches import Fact, along, constant_at, known_at, opposite, way
 from zerograd.linting.context import Context
-from zerograd.linting.graph import Loop
+from zerograd.linting.graph import Guard, Loop
 from zerograd.linting.idle import are_used
 from zerograd.linting.left_behind import PART, WHOLE
 from zerograd.linting.losses import computes_a_loss_for_nothing, losses_of
@@ -44,7 +44,7 @@ def without_backward(context: Context) -> Iterator[Lacking]:
         for node in view.of(STEP) if backwards and view.clears else ():
             loop = graph.loops[node][-1] if graph.loops[node] else None
             region = _region(context, view, node, loop)
-            if region is None or are_meant(guard.words for guard in graph.guards[node]):
+            if region is None or are_meant(guard.words for guard in graph.guards[node] if not is_behind(guard)):
                 continue
             around = [at for at in backwards if loop is None or loop in graph.loops[at]]
             if around and _is_right_after_a_clear(context, view, node, region, around):
@@ -102,7 +102,8 @@ def _makes_none(context: Context, view: View, node: int, known: set[Fact], regio
     """Whether there is a step and a clear on a way and a loss for nothing, and on the opposite one a backward."""
     loops = context.graph.loops[node]
     taken = way(context, known)
-    if node not in taken.live or are_meant(words for words, _ in known):
+    behind = known_at(guard for guard in context.graph.guards[node] if is_behind(guard))
+    if node not in taken.live or are_meant(words for words, _ in known - behind):
         return False
     kinds = taken.within(view, loops[0] if loops else None)
     if {BACKWARD, FOREIGN, UNKNOWN} & kinds or not any(at in taken.live for at in view.clears):
@@ -128,6 +129,11 @@ def without_step(context: Context) -> Iterator[Lacking]:
             done = along(region, known)
             if _is_whole_elsewhere(context, view, node) and not (are_used(done) or looks_at_gradients(done)):
                 yield Lacking(view, node, frozenset(known))
+
+
+def is_behind(guard: Guard) -> bool:
+    """Whether a condition is one that has let a run pass: what it is for is above, ``if not isfinite(x): continue``."""
+    return isinstance(guard.statement, ast.If) and not guard.statement.orelse and not guard.holds
 
 
 def are_meant(conditions: Iterable[str]) -> bool:

@@ -76,6 +76,14 @@ class Source:
         index = max(bisect_right(self.starts, line) - 1, 0)
         return Place(line - self.starts[index] + 1, column, self.cells[index])
 
+    def lines_of_cell(self, cell: int) -> range:
+        """The numbers of a cell's lines in the text. Raises KeyError for what is no cell of code."""
+        if cell not in self.cells:
+            raise KeyError(cell)
+        index = self.cells.index(cell)
+        end = self.starts[index + 1] if index + 1 < len(self.starts) else len(self.lines) + 1
+        return range(self.starts[index], end)
+
     def line(self, line: int) -> str:
         return self.lines[line - 1] if 0 < line <= len(self.lines) else ""
 

@@ -69,7 +69,7 @@ EXCHANGES = r"no_backward_sync|grad(?:ient)?_pen\w*|(?:scale|average|avg|reduce|
 """Names that speak of gradients and neither make nor use them: processes exchange them, a loss has them in it."""
 
 INNOCENT = pattern(
-    r"no_grad|enable_grad|set_grad|requires_grad|clip_grad|grad_norm|unscale|inference|zeros|learning_rate|is_grad"
+    r"grad(?:ient)?_clip|no_grad|enable_grad|set_grad|requires_grad|clip_grad|grad_norm|unscale|inference|zeros|learning_rate|is_grad"
     r"|log_|_log|print|_lr|lr_|train_test_split|train_loader|train_data|trainable|pretrain|get_|_iter|add_|^log|plot"
     r"|synchronize|gradient_checkpoint|tqdm|trange|display|write|save|load|range|format|callable|constraint|strain"
     r"|^accumulate$|meter|grad_scaler|gradscaler|eval|valid|test_step|nonzero|count_nonzero|no_sync|set_train|current_step"

@@ -12,9 +12,9 @@ ORDER: tuple[Severity, ...] = ("error", "warning", "info")
 WIDEST = 160
 
 
-def as_text(findings: Sequence[Finding], files: int) -> str:
-    """Each finding with its line, then how many there are."""
-    return "".join(map(_shown, findings)) + _summary(findings, files)
+def as_text(findings: Sequence[Finding], files: int | None) -> str:
+    """Each finding with its line, then how many there are in so many files; with None for ``files`` nothing more."""
+    return "".join(map(_shown, findings)) + (_summary(findings, files) if files is not None else "")
 
 
 def _shown(finding: Finding) -> str:
@@ -47,7 +47,7 @@ def _summary(findings: Sequence[Finding], files: int) -> str:
 
 
 def as_json(findings: Sequence[Finding]) -> str:
-    """A list of objects: path, line, column, code, severity, message."""
+    """A list of objects: path, line, column, code, severity, message; of a notebook the cell, too."""
     import json
 
     return json.dumps([finding.as_object() for finding in findings], indent=2) + "\n"

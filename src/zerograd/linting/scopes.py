@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from zerograd.linting.branching import chain_of
 from zerograd.stand_ins import TYPE_CHECKING, dataclass, field
 
 if TYPE_CHECKING:
@@ -148,6 +149,11 @@ class Reader:
                 self._compound(statement, scope)
 
     def _compound(self, statement: ast.stmt, scope: Scope) -> None:
+        if isinstance(statement, ast.If):
+            for branch in chain_of(statement):
+                self._body(branch.body, scope)
+            self._body(branch.orelse, scope)
+            return
         if isinstance(statement, (ast.For, ast.AsyncFor)):
             self._bind(statement.target, statement.iter, "item", scope)
         elif isinstance(statement, (ast.With, ast.AsyncWith)):

@@ -42,11 +42,14 @@ class View:
     _around: dict[Loop | None, tuple[bool, set[str]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        known: dict[tuple[object, ...], str] = {}
         for node, event in enumerate(self.graph.events):
             if event is not None and node in self.live:
-                kind = self._kind(event)
-                if kind:
-                    self.kinds[node] = kind
+                alike = event.kind, event.path, event.of_module, event.every
+                if alike not in known:
+                    known[alike] = self._kind(event)
+                if known[alike]:
+                    self.kinds[node] = known[alike]
         if not self.alone:
             leading = self._leading_to_a_step()
             for node, kind in self.kinds.items():
@@ -61,13 +64,18 @@ class View:
             return UNKNOWN
         if event.of_module:
             return self._cleared_by_module(event.path)
-        same = self._is_same(event.path)
+        same = (event.every and self._is_an_element(event.path)) or self._is_same(event.path)
         if event.kind == STEP:
             return STEP if same else OTHER if same is False else UNKNOWN
         if same is False and event.kind == CLEAR:
             mine, theirs = self.binder.modules(self.path), self.binder.modules(event.path)
             return CLEAR if mine and theirs and overlap(mine, theirs) else ""
         return "" if same is False else event.kind if same else UNKNOWN
+
+    def _is_an_element(self, every: Path) -> bool:
+        """Whether the optimizer is one of a collection of which each one is meant."""
+        path = self.path
+        return path.home is every.home and path.parts[:-1] == every.parts[:-1] and path.key is not None
 
     def _is_same(self, path: Path) -> bool | None:
         if path not in self._same:
@@ -201,7 +209,7 @@ def related(binder: Binder, one: Path, other: Path) -> bool | None:
             return True  # self.optimizer is a property of self._optimizer
         if "*" in ends and all(end[0] in "[*" for end in ends):
             return True if any(end.startswith("[?") for end in ends) else None
-        if any(end.startswith("[?") for end in ends) and all(end[0] == "[" for end in ends):
+        if any(end.startswith(("[?", "[-")) for end in ends) and all(end[0] == "[" for end in ends):
             return None
     return False
 

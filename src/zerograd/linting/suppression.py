@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from zerograd.errors import nearest
+from zerograd.hazards import NAMES
+from zerograd.linting.configuration import REMARKS
 from zerograd.linting.finding import Finding
 from zerograd.linting.patterns import pattern
 from zerograd.linting.reading import Source
@@ -10,6 +13,9 @@ from zerograd.stand_ins import dataclass, field
 MARK = pattern(r"#\s*zerograd:\s*(ignore|accumulate)\b(?:\s*\[([^\]]*)\])?")
 UNUSED = "ZG100"
 """The code of a comment that suppresses nothing."""
+
+KNOWN = frozenset((*NAMES, *REMARKS))
+"""All codes that a comment may name; those of what shows while a program runs, too."""
 
 ACCUMULATED = frozenset({"ZG101", "ZG102", "ZG105", "ZG106", "ZG107", "ZG109"})
 """What a loop may do that is declared to accumulate on purpose."""
@@ -67,10 +73,25 @@ def unused(found: list[Comment], checked: frozenset[str], source: Source) -> lis
     """A finding for each ignore comment, or code in one, that suppressed nothing of what was checked."""
     told = []
     for comment in found if UNUSED in checked else ():
+        unknown = sorted(code for code in comment.codes if code not in KNOWN)
+        if unknown:
+            message = f"unused-ignore: there is no rule {', '.join(unknown)}{_hint(unknown[0])}"
+            told.append(Finding.at(source, comment.line, comment.column, UNUSED, "info", message))
         if comment.accumulate or (comment.codes and not comment.codes & checked):
             continue
-        idle = sorted(comment.codes - comment.used) if comment.codes else ([] if comment.used else ["anything"])
+        idle = sorted(comment.codes - comment.used - {*unknown}) if comment.codes else _anything(comment)
         if idle:
             message = f"unused-ignore: nothing to ignore here for {', '.join(idle)}; remove the comment"
             told.append(Finding.at(source, comment.line, comment.column, UNUSED, "info", message))
     return told
+
+
+def _anything(comment: Comment) -> list[str]:
+    return [] if comment.used else ["anything"]
+
+
+def _hint(code: str) -> str:
+    """The rule that may be meant: by its name, or by the code that is spelt most like it."""
+    by_name = {name.upper(): known for known, name in NAMES.items()}
+    meant = by_name.get(code) or nearest(code, NAMES)
+    return f"; did you mean {meant}?" if meant else ""

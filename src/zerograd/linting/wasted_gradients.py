@@ -60,11 +60,12 @@ def wasted(context: Context) -> Iterator[Wasted]:
 def _are_all(context: Context) -> bool:
     """Whether all optimizers that may have to do with a function step in it."""
     known = [view.path for view in context.views]
-    for node, event in context.graph.at(CLEAR):
-        if event.path is None:
-            return False
-        if node in context.live and not event.of_module and not _is_one_of(context, event.path, known):
-            return False
+    clears = context.graph.at(CLEAR)
+    if any(event.path is None for _, event in clears):
+        return False
+    cleared = dict.fromkeys(event.path for node, event in clears if node in context.live and not event.of_module)
+    if not all(path is not None and _is_one_of(context, path, known) for path in cleared):
+        return False
     beside = [Path(context.scope, (name,)) for name in context.scope.parameters if sounds_like_an_optimizer(name)]
     beside += [Path(context.scope, (name,)) for name in context.scope.values]
     for owner in {path.home for path in known if isinstance(path.home, Class)}:

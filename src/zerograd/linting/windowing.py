@@ -73,9 +73,31 @@ def _sort_of(guard: Guard, loop: Loop, context: Context) -> Sort:
             names = {part for inner in walk_tree(node.left) if (part := _name(inner))}
             if names & counters:
                 return "modulo"
+    if any(_is_counted_up(node, loop) for node in walk_tree(test)):
+        return "modulo"
     if BOUNDARY.search(guard.words.lower()) or re.search(r"[-+] 1 == len\(|== len\(\w+\) - 1", words):
         return "boundary"
     return "other"
+
+
+def _is_counted_up(node: ast.AST, loop: Loop) -> bool:
+    """Whether a counter is compared that the loop adds one to, and sets to zero where it has come so far."""
+    if not isinstance(node, ast.Compare) or not isinstance(node.left, ast.Name) or len(node.ops) != 1:
+        return False
+    name = node.left.id
+    counted = [step for step in walk_tree(loop.node) if isinstance(step, ast.AugAssign) and _name(step.target) == name]
+    begun = [
+        again.value
+        for again in walk_tree(loop.node)
+        if isinstance(again, ast.Assign) and any(_name(target) == name for target in again.targets)
+    ]
+    return (
+        len(counted) == 1
+        and isinstance(counted[0].op, ast.Add)
+        and bool(begun)
+        and all(isinstance(value, ast.Constant) and value.value == 0 for value in (*begun,))
+        and isinstance(counted[0].value, ast.Constant)
+    )
 
 
 def is_constant(guard: Guard, loop: Loop) -> bool:

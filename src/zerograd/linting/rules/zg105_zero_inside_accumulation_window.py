@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from zerograd.linting.accelerated import cleared_first
 from zerograd.linting.collections_of import is_another_each_time
 from zerograd.linting.context import Context, Told
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
 from zerograd.linting.windowing import windows
+from zerograd.linting.windows_over_calls import called_windows
 
 
 def check(context: Context) -> Iterator[Told]:
@@ -26,6 +28,20 @@ def check(context: Context) -> Iterator[Told]:
         yield _told(context, view, window.backward, clears[0], window.step, "error" if certain else "warning")
     for view in context.views:
         yield from _step_outside(context, view)
+    for gathered in cleared_first(context):
+        clear, backward, step = (gathered.view.event(at) for at in (gathered.clear, gathered.backward, gathered.step))
+        yield context.tell(
+            "ZG105",
+            clear,
+            f"zero {context.line(clear)}, backward {context.line(backward)}, step {context.line(step)} in "
+            f"`accumulate`: at the end of a window the clear throws away all gradients but the last; "
+            f"call `{gathered.view.path}.zero_grad()` right after the step",
+            "warning",
+            also=[backward, step],
+        )
+    for found in called_windows(context):
+        if found.clear not in told:
+            yield _told(context, found.view, found.backward, found.clear, found.step, "warning")
 
 
 def _step_outside(context: Context, view: View) -> Iterator[Told]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from zerograd.errors import nearest
+from zerograd.linting.between_steps import unused_losses
+from zerograd.linting.closures import idle_closures
 from zerograd.linting.context import Context, Told
 from zerograd.linting.discards import discarded
 from zerograd.linting.losses import computes_a_loss_for_nothing
 from zerograd.linting.missing_on_a_way import without_backward
 from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, OTHER, STEP, UNKNOWN, View
+from zerograd.linting.trees import walk_tree
 from zerograd.linting.unseen import is_of_a_known_class, may_go_backward
 
 
@@ -33,7 +37,7 @@ def check(context: Context) -> Iterator[Told]:
                 "ZG110",
                 step,
                 f"`{view.path}` steps at {context.line(step)} and no backward comes before: "
-                f"the loss is computed for nothing; call `loss.backward()` before the step",
+                f"the loss is computed for nothing; call `loss.backward()` before the step{_misspelt(context, node)}",
                 None if known else "warning",
             )
 
@@ -50,6 +54,40 @@ def check(context: Context) -> Iterator[Told]:
             f"the loss is computed for nothing there; call `loss.backward()` before the step",
             "warning",
         )
+
+    for view, node in idle_closures(context):
+        if node in told or (taken and (view.path, node) in taken):
+            continue
+        step = view.event(node)
+        yield context.tell(
+            "ZG110",
+            step,
+            f"`{view.path}` steps at {context.line(step)} with a closure that clears and computes a loss, and does "
+            f"not go backward: call `loss.backward()` before the closure returns the loss",
+        )
+
+    for unused in unused_losses(context):
+        if unused.step in told or (unused.view.path, unused.step) in (taken or ()):
+            continue
+        step, other = unused.view.event(unused.step), unused.view.event(unused.other)
+        yield context.tell(
+            "ZG110",
+            step,
+            f"`{unused.view.path}` steps at {context.line(step)}, and since the step of another optimizer at "
+            f"{context.line(other)} a loss is computed for nothing; call backward on it before the step",
+            "warning",
+        )
+
+
+def _misspelt(context: Context, node: int) -> str:
+    """Says so if something has a method there whose name is nearly ``backward``."""
+    loops = context.graph.loops[node]
+    for call in walk_tree(loops[-1].node if loops else context.node):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or call.args:
+            continue
+        if call.func.attr != "backward" and nearest(call.func.attr, ("backward",)):
+            return f" (line {call.lineno} has `.{call.func.attr}()`)"
+    return ""
 
 
 def _finds_nothing(context: Context, view: View, node: int) -> bool:
@@ -76,7 +114,7 @@ def _finds_nothing(context: Context, view: View, node: int) -> bool:
     if may_go_backward(region, frame_of(context.scope), context.binder):
         return False
     if BACKWARD not in kinds and FOREIGN not in kinds:
-        return computes_a_loss_for_nothing(region) and (cleared or not _unknown_at_all(view))
+        return computes_a_loss_for_nothing(region, kept=cleared) and (cleared or not _unknown_at_all(view))
     return (
         (loop is not None or -1 not in before)
         and BACKWARD not in kinds

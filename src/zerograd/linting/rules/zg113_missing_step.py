@@ -18,14 +18,15 @@ from zerograd.linting.idle import (
     steps,
     text_of,
 )
-from zerograd.linting.left_behind import unstepped
+from zerograd.linting.left_behind import PART, WHOLE, unstepped
 from zerograd.linting.lines import within
 from zerograd.linting.missing_on_a_way import without_step
 from zerograd.linting.modules import Module
 from zerograd.linting.paths import Path, frame_of
 from zerograd.linting.patterns import pattern
-from zerograd.linting.receivers import sounds_like_an_optimizer, steps_otherwise
+from zerograd.linting.receivers import snake, sounds_like_an_optimizer, steps_otherwise
 from zerograd.linting.scopes import Class, Scope
+from zerograd.linting.state import overlap
 from zerograd.linting.trees import names_in, walk_tree
 from zerograd.linting.wasted_gradients import wasted
 from zerograd.stand_ins import dataclass
@@ -193,9 +194,24 @@ def _made(module: Module, binder: Binder) -> Iterator[tuple[Path, Cycle]]:
             continue
         if isinstance(path.home, Class) and any(map(has_open_methods, binder.ancestry(path.home))):
             continue  # what fills them in may step
-        backward = _in_a_loop(path.home.node, module)
+        backward = _in_a_loop(path.home.node, module) or _in_a_method(path, module, binder)
         if backward is not None and not are_used(path.home.node) and never_steps(module, path, binder):
             yield path, Cycle(None, backward, ())
+
+
+def _in_a_method(path: Path, module: Module, binder: Binder) -> ast.Call | None:
+    """The backward of a method that does the whole of a step, and clears the module that the optimizer was made for."""
+    modules = binder.modules(path)
+    for method in path.home.methods.values() if isinstance(path.home, Class) and modules else ():
+        name = snake(method.name)
+        if PART.search(name) or not WHOLE.search(name) or not module.cycles(method.node):
+            continue
+        for cycle in _cycles(method.node, module):
+            receiver = getattr(getattr(cycle.clear, "func", None), "value", None)
+            cleared = binder.resolve(receiver, frame_of(method.scope)) if receiver is not None else None
+            if cleared is not None and overlap(modules or (), {cleared}):
+                return cycle.backward
+    return None
 
 
 def _handed_over(module: Module) -> Iterator[tuple[Path, Cycle]]:
