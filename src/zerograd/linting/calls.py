@@ -93,6 +93,8 @@ class Calls:
         if isinstance(node.func, ast.Attribute):
             if name in ("backward", "manual_backward"):
                 return self._backward(node, name, end)
+            if name == "backwards" and not node.args and LOSS.search(snake(name_of(node.func.value))):
+                return end  # no tensor has it
             if name == "zero_grad":
                 return self._clear(node, node.func.value, end)
             if name == "step":
