@@ -45,6 +45,21 @@ for turn in range(10):
 """,
         {"code": "ZG101", "count": 36, "parameters": {"0.weight", "0.bias", "2.weight", "2.bias"}},
     ),
+    "a clear of another optimizer, which takes the gradients of what both share": (
+        """
+body, a, b = nn.Linear(4, 4), nn.Linear(4, 1), nn.Linear(4, 1)
+ours = SGD([*body.parameters(), *a.parameters()], lr=1e-3)
+theirs = SGD([*body.parameters(), *b.parameters()], lr=1e-3)
+for turn in range(12):
+    ours.zero_grad()
+    a(body(torch.randn(8, 4))).square().mean().backward()
+    theirs.zero_grad()
+    (b(body(torch.randn(8, 4))) - 1).square().mean().backward()
+    ours.step()
+    theirs.step()
+""",
+        {"code": "ZG105", "count": 12, "parameters": {"weight", "bias"}, "says": "before step 1"},
+    ),
     "a forgotten clear with optimizers made anew": (
         """
 model = nn.Linear(1, 1)
