@@ -12,6 +12,7 @@ Its loops stay for tensors whose rows are not made of whole tiles.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any
 
 from zerograd.algebra.graph import Node
@@ -232,17 +233,26 @@ class TilePrinter(BlockPrinter):
         self.calls |= self.turn.calls
         codes = self._coded()
         latest = max(stage for turn in turns for stage, _ in turn)
+        parts = [
+            (step, stage)
+            for step in range(TURNS + latest)
+            for stage in (0, *range(latest, 0, -1))
+            if 0 <= step - stage < TURNS
+        ]
+        ahead = self._ahead()
+        once = -(-len(ahead) // len(parts))
         for step in range(TURNS + latest):
-            for stage in (0, *range(latest, 0, -1)):
-                if 0 <= step - stage < TURNS:
-                    lines += [line for at, line in turns[step - stage] if at == stage]
+            for stage in (stage for at, stage in parts if at == step):
+                lines += [line for piece in ahead[:once] for line in piece]
+                del ahead[:once]
+                lines += [line for at, line in turns[step - stage] if at == stage]
             if step < len(PIECES):
                 lines += [line for part in codes[: PIECES[step]] for line in part]
                 del codes[: PIECES[step]]
         return [*lines, *(line for rest in codes for line in rest)]
 
     def _placed(self) -> list[str]:
-        """Where a tile lies in each tensor, its scales, the slots that it is kept in, and memory fetched ahead."""
+        """Where a tile lies in each tensor, its scales and codes, and the slots that it is kept in."""
         lines = [f"%t.number = lshr i64 %t, {TILE.bit_length() - 1}", f"%t.slot = and i64 %t.number, {SLOTS - 1}"]
         for k, form in self._states:
             lines += [
@@ -251,22 +261,34 @@ class TilePrinter(BlockPrinter):
             ]
             if form.signed:
                 lines.append(f"%signs{k}.now = getelementptr i{TILE}, ptr %signs{k}, i64 %t.slot")
-        lines.append(f"%t.ahead = add i64 %t, {AHEAD * GROUP}")
-        for name in sorted({*self.one.stores, *(n for n in self.read.values() if n)}, key=self.numbers.__getitem__):
-            k, kind = self.numbers[name], stored_as(self.formats[name])
-            lines.append(f"%b{k}.tile = getelementptr {kind}, ptr %b{k}, i64 %t")
-            lines.append(f"%b{k}.t.ahead = getelementptr {kind}, ptr %b{k}, i64 %t.ahead")
-            for line in range(0, TILE * self.formats[name].bytes, 64):
-                lines += [
-                    f"%b{k}.t.ahead.{line} = getelementptr i8, ptr %b{k}.t.ahead, i64 {line}",
-                    f"call void @llvm.prefetch.p0(ptr %b{k}.t.ahead.{line}, i32 0, i32 3, i32 1)",
-                ]
+        for name in self._touched():
+            k = self.numbers[name]
+            lines.append(f"%b{k}.tile = getelementptr {stored_as(self.formats[name])}, ptr %b{k}, i64 %t")
         for name in self.scaled_buffers:
             k = self.numbers[name]
             lines += self._scale_at(f"%s{k}", k, name, "%group.0") + everywhere(f"%s{k}.all", f"%s{k}.old", "float")
             if name in self.read.values():
                 lines += loaded(k, self.blocks[name], self._scope(name))
         return lines
+
+    def _touched(self) -> list[str]:
+        return sorted({*self.one.stores, *(n for n in self.read.values() if n)}, key=self.numbers.__getitem__)
+
+    def _ahead(self) -> list[list[str]]:
+        """The lines that ask for each piece of 64 bytes of a later tile, the tensors by turns."""
+        each = []
+        for name in self._touched():
+            k, width = self.numbers[name], self.formats[name].bytes
+            each.append(
+                [
+                    [
+                        f"%b{k}.t.ahead.{at} = getelementptr i8, ptr %b{k}.tile, i64 {AHEAD * GROUP * width + at}",
+                        f"call void @llvm.prefetch.p0(ptr %b{k}.t.ahead.{at}, i32 0, i32 3, i32 1)",
+                    ]
+                    for at in range(0, TILE * width, 64)
+                ]
+            )
+        return [piece for pieces in zip_longest(*each) for piece in pieces if piece]
 
     def _scale_at(self, prefix: str, k: int, name: str, group: str) -> list[str]:
         return [
