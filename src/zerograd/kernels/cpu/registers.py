@@ -1,4 +1,4 @@
-"""Registers of 512 bits: what fits into one, what a tile is, and constants and single values in all of their elements."""
+"""Registers of 512 bits: what fits into one, what a tile is, and values that are the same in all elements."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def repeated(*values: int) -> str:
 
 
 def hidden(name: str, value: str, kind: str) -> str:
-    """``name`` becomes a value of which the compiler knows nothing, so that it keeps to the operations that it is given."""
+    """``name`` becomes a value of which the compiler knows nothing: it keeps to the operations that it is given."""
     return f'{name} = call {kind} asm "", "=v,0"({kind} {value})'
 
 
 def reduced(name: str, registers: Sequence[str]) -> list[str]:
-    """``name.out0`` and, if there are two registers, ``name.out1`` become the largest word of each: two share the work."""
+    """``name.out0``, of two registers also ``name.out1``, become the largest word of each: two share the work."""
     half = LANES // 2
     lower = [i + half * (i // half) for i in range(LANES)]
     pair = f"{WORDS} {registers[0]}, {WORDS} {registers[-1]}"

@@ -12,7 +12,7 @@ Its loops stay for tensors whose rows are not made of whole tiles.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import zip_longest
+from operator import itemgetter
 from typing import Any
 
 from zerograd.algebra.graph import Node
@@ -140,7 +140,10 @@ class TilePrinter(BlockPrinter):
             *(f"  %max{k} = phi {WORDS} [ zeroinitializer, %tiles ], [ %max{k}.after, %tiled ]" for k in keys),
             *(f"  %noise{k} = phi {WORDS} [ %noise{k}.first, %tiles ], [ %noise{k}.next, %tiled ]" for k in keys),
             *(f"  {line}" for line in self._mixed()),
-            *(f"  %noise{k}.next = add {WORDS} %noise{k}, {alike(LANES, 'i32', TILE * WEYL & 0xFFFFFFFF)}" for k in keys),
+            *(
+                f"  %noise{k}.next = add {WORDS} %noise{k}, {alike(LANES, 'i32', TILE * WEYL & 0xFFFFFFFF)}"
+                for k in keys
+            ),
             f"  %t.next = add nuw nsw i64 %t, {TILE}",
             "  %more.tiles = icmp slt i64 %t.next, %length",
             f"  %row.ends.here = icmp eq i64 %row.left, {TILE}",
@@ -275,20 +278,17 @@ class TilePrinter(BlockPrinter):
         return sorted({*self.one.stores, *(n for n in self.read.values() if n)}, key=self.numbers.__getitem__)
 
     def _ahead(self) -> list[list[str]]:
-        """The lines that ask for each piece of 64 bytes of a later tile, the tensors by turns."""
-        each = []
+        """The lines that ask for each piece of 64 bytes of a later tile, the pieces of every tensor evenly spread."""
+        found = []
         for name in self._touched():
             k, width = self.numbers[name], self.formats[name].bytes
-            each.append(
-                [
-                    [
-                        f"%b{k}.t.ahead.{at} = getelementptr i8, ptr %b{k}.tile, i64 {AHEAD * GROUP * width + at}",
-                        f"call void @llvm.prefetch.p0(ptr %b{k}.t.ahead.{at}, i32 0, i32 3, i32 1)",
-                    ]
-                    for at in range(0, TILE * width, 64)
+            for at in range(0, TILE * width, 64):
+                lines = [
+                    f"%b{k}.t.ahead.{at} = getelementptr i8, ptr %b{k}.tile, i64 {AHEAD * GROUP * width + at}",
+                    f"call void @llvm.prefetch.p0(ptr %b{k}.t.ahead.{at}, i32 0, i32 3, i32 1)",
                 ]
-            )
-        return [piece for pieces in zip_longest(*each) for piece in pieces if piece]
+                found.append(((at + 32) / width, lines))
+        return [lines for _, lines in sorted(found, key=itemgetter(0))]
 
     def _scale_at(self, prefix: str, k: int, name: str, group: str) -> list[str]:
         return [

@@ -16,6 +16,7 @@ from zerograd.kernels.cpu.words import lanes, stored_as
 SLOW = ("sqrt", "div")
 """What the divider does: what needs such a result is computed one turn later."""
 
+
 def near(node: Node) -> Node | None:
     """The weight of a lerp whose weight is one number for the tensor: it is served where that is below a half."""
     weight = node.args[2] if node.op == "lerp" else None
