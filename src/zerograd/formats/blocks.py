@@ -88,10 +88,12 @@ class BlockFormat(Format):
     def decoded(self, on: Arithmetic, code: Any, scale: Any) -> Any:
         """The number that a code (a word) stands for in a group of this scale."""
         lifted = on.add(on.left(on.both(code, self.top), self.shift), on.bits(scale))
+        return self.lowered(on, lifted, scale, on.left(code, 24) if self.signed else None)
+
+    def lowered(self, on: Arithmetic, lifted: Any, scale: Any, signs: Any) -> Any:
+        """The number, from the word that is a code's place above its scale. signs: a word whose highest bit is its."""
         value = on.minus(on.number(lifted), scale)
-        if self.signed:
-            value = on.number(on.either(on.bits(value), on.both(on.left(code, 24), 0x80000000)))
-        return value
+        return on.number(on.either(on.bits(value), on.both(signs, 0x80000000))) if self.signed else value
 
     def measured(self, on: Arithmetic, value: Any) -> Any:
         """A word for a number; the largest of a group, as words without a sign are compared, decides the scale.

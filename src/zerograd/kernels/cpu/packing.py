@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from zerograd.formats.blocks import BlockFormat
+from zerograd.formats.blocks import WEYL, BlockFormat
 from zerograd.kernels.cpu.arithmetic import Words
-from zerograd.kernels.cpu.turns import CODES, LANES, NUMBERS, TILE, TURNS, WORDS, everywhere, noise
+from zerograd.kernels.cpu.registers import (
+    CODES,
+    LANES,
+    NUMBERS,
+    TILE,
+    TURNS,
+    WORDS,
+    everywhere,
+    noise,
+    repeated,
+)
 from zerograd.kernels.cpu.words import alike, lanes
 
 
@@ -14,25 +24,23 @@ def packed(k: int, form: BlockFormat, scale: list[str], scope: str) -> list[list
     k: the number of the state. scale: lines that load the scale of the group into ``%cK.scale.old``. scope: the alias
     scope of the state.
     """
-    c, scalar = f"%c{k}", Words(f"%c{k}.s")
-    base = form.base(scalar, f"{c}.scale.old")
+    c = f"%c{k}"
     lines = [
         *scale,
-        *scalar.lines,
         *everywhere(f"{c}.scale", f"{c}.scale.old", "float"),
-        *everywhere(f"{c}.base", base, "i32"),
-        f"{c}.word = add i32 %c.weyl, %b{k}.n.base",
-        *everywhere(f"{c}.words", f"{c}.word", "i32"),
+        f"{c}.base.at = getelementptr i32, ptr %bases{k}, i64 %c.group",
+        f"{c}.base.word = load i32, ptr {c}.base.at, align 4",
+        *everywhere(f"{c}.base", f"{c}.base.word", "i32"),
         f"{c}.kept = getelementptr float, ptr %slots{k}, i64 %c.first",
     ]
     turns = []
-    places = _repeated(form.shift, form.shift + 32)
+    places = repeated(form.shift, form.shift + 32)
     for turn in range(TURNS):
         x = f"{c}.{turn}"
         words = Words(f"{x}.a", LANES)
         above = form.above(words, f"{x}.size", f"{c}.scale", f"{c}.base", f"{x}.noise")
         lines += [
-            f"{x}.noise = add {WORDS} {c}.words, {noise(turn)}",
+            f"{x}.noise = add {WORDS} %noise{k}, {alike(LANES, 'i32', turn * LANES * WEYL & 0xFFFFFFFF)}",
             f"{x}.at = getelementptr float, ptr {c}.kept, i64 {turn * LANES}",
             f"{x}.size = load {NUMBERS}, ptr {x}.at, align {4 * LANES}",
             *words.lines,
@@ -45,20 +53,19 @@ def packed(k: int, form: BlockFormat, scale: list[str], scope: str) -> list[list
             lines.append(f"{x}.all = select {mask}, {CODES} {x}.out, {CODES} {before}")
         turns.append(lines)
         lines = []
-    order = ", ".join(f"i8 {8 * (i % LANES // 2) + 2 * (i // LANES) + i % 2}" for i in range(TILE))
     lines.append(
-        f"{c}.sorted = call {CODES} @llvm.x86.avx512.permvar.qi.512({CODES} {c}.{TURNS - 1}.all, {CODES} <{order}>)"
+        f"{c}.sorted = call {CODES} @llvm.x86.avx512.permvar.qi.512({CODES} {c}.{TURNS - 1}.all, {CODES} %in.order)"
     )
     if form.signed:
         lines += [
             f"{c}.signs.at = getelementptr i{TILE}, ptr %signs{k}, i64 %c.slot",
             f"{c}.signs = load i{TILE}, ptr {c}.signs.at, align 8",
             f"{c}.negative = bitcast i{TILE} {c}.signs to {lanes(TILE, 'i1')}",
-            f"{c}.marked = or {CODES} {c}.sorted, {_repeated(0x80)}",
+            f"{c}.marked = call {CODES} @llvm.uadd.sat.v64i8({CODES} {c}.sorted, {CODES} {repeated(0x80)})",
             f"{c}.code = select {lanes(TILE, 'i1')} {c}.negative, {CODES} {c}.marked, {CODES} {c}.sorted",
         ]
     else:
-        one = _repeated(1)
+        one = repeated(1)
         lines.append(f"{c}.code = call {CODES} @llvm.umax.v64i8({CODES} {c}.sorted, {CODES} {one})")
     turns[-1] += [
         *lines,
@@ -67,6 +74,10 @@ def packed(k: int, form: BlockFormat, scale: list[str], scope: str) -> list[list
         f"store {CODES} {c}.code, ptr {c}.to, align 1, {scope}",
     ]
     return turns
+
+
+ORDER = ", ".join(f"i8 {8 * (i % LANES // 2) + 2 * (i // LANES) + i % 2}" for i in range(TILE))
+"""Where each of 64 codes lies when those of four registers have been put together."""
 
 
 def one_by_one(k: int, form: BlockFormat, scale: list[str], scope: str) -> list[str]:
@@ -103,9 +114,3 @@ def one_by_one(k: int, form: BlockFormat, scale: list[str], scope: str) -> list[
         f"store {lanes(LANES, 'i8')} {x}.{'code' if form.signed else 'plain'}, ptr {x}.to, align 1, " + scope,
     ]
     return lines
-
-
-def _repeated(*values: int) -> str:
-    """A register of bytes that repeat, as words of eight: the compiler reads a short text sooner."""
-    word = int.from_bytes(bytes(values) * (8 // len(values)), "little")
-    return f"bitcast ({lanes(TILE // 8, 'i64')} {alike(TILE // 8, 'i64', word)} to {CODES})"

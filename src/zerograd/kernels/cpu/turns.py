@@ -6,20 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from zerograd.algebra.graph import Level, Node
-from zerograd.formats.blocks import WEYL, BlockFormat
+from zerograd.formats.blocks import BlockFormat
 from zerograd.kernels.cpu.arithmetic import Words
 from zerograd.kernels.cpu.printer import PassPrinter
+from zerograd.kernels.cpu.registers import LANES, NUMBERS, WORDS
+from zerograd.kernels.cpu.unpacking import unpacked
 from zerograd.kernels.cpu.words import lanes, stored_as
-
-LANES, TILE = 16, 64
-"""Elements of a register, and of a tile: their codes fill one."""
-
-TURNS = TILE // LANES
 
 SLOW = ("sqrt", "div")
 """What the divider does: what needs such a result is computed one turn later."""
-
-NUMBERS, WORDS, CODES = lanes(LANES, "float"), lanes(LANES, "i32"), lanes(TILE, "i8")
 
 
 def near(node: Node) -> Node | None:
@@ -91,14 +86,7 @@ class Turn(PassPrinter):
     def _loaded(self, name: str, buffer: str, at: str) -> list[str]:
         if buffer not in self.blocks:
             return [f"{name} = load {self.kind}, ptr {at}, align 4, {self._scope(buffer)}"]
-        k, form, words = self.numbers[buffer], self.blocks[buffer], Words(f"{name}.d", LANES)
-        single = form.decoded(words, f"{name}.word", f"%s{k}.all")
-        return [
-            f"{name}.code = load {lanes(LANES, 'i8')}, ptr {at}, align 1, {self._scope(buffer)}",
-            f"{name}.word = {'sext' if form.signed else 'zext'} {lanes(LANES, 'i8')} {name}.code to {WORDS}",
-            *words.lines[:-1],
-            words.lines[-1].replace(single, name, 1),
-        ]
+        return unpacked(self.numbers[buffer], self.blocks[buffer], name, self.turn)
 
     def _stored(self, buffer: str, value: str, at: str) -> list[str]:
         """A new state in a block format waits in a slot: its size, and apart from it the signs of 16 elements."""
@@ -123,17 +111,3 @@ class Turn(PassPrinter):
             f"store {kept}, ptr %b{k}.slot, align {4 * LANES}",
             f"%max{k}.next = call {WORDS} @llvm.umax.v16i32({WORDS} {before}, {WORDS} {found})",
         ]
-
-
-def noise(turn: int) -> str:
-    """What 16 elements add to the noise of the first of their tile."""
-    return f"<{', '.join(f'i32 {(turn * LANES + i) * WEYL & 0xFFFFFFFF}' for i in range(LANES))}>"
-
-
-def everywhere(name: str, value: str, kind: str) -> list[str]:
-    """``name`` becomes a register with the same value in all elements."""
-    many = lanes(LANES, kind)
-    return [
-        f"{name}.one = insertelement {many} zeroinitializer, {kind} {value}, i64 0",
-        f"{name} = shufflevector {many} {name}.one, {many} zeroinitializer, {WORDS} zeroinitializer",
-    ]
