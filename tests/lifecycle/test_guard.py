@@ -218,7 +218,7 @@ def test_what_goes_wrong_later_is_found_too(make: Any, before: int, cycles: int,
     assert {finding.code for finding in findings} == {WRONG[cycle]}
 
 
-@pytest.mark.parametrize(("cycle", "every"), [(forgotten, 10), (stepped_twice, 30)], ids="{0}".format)
+@pytest.mark.parametrize(("cycle", "every"), [(forgotten, 10), (stepped_twice, 30)], ids=["forgotten", "stepped twice"])
 def test_what_goes_wrong_now_and_then_is_found_too(cycle: Cycle, every: int) -> None:
     """The alarm is raised again and again, and each time it is watched closely for longer."""
     model = network()
