@@ -386,6 +386,7 @@ def wrapper(function: Callable[..., Any]) -> Wrapper:
     """Decorator: a function around a rule. Its first argument is the wrapped rule, named by what calling it gives:
     ``direction(g)`` a direction, ``move(g, p)`` the new parameter. It returns the same kind, then its own states.
     Raises RuleError as ``rule`` does.
+
     >>> @wrapper
     ... def l2(move, g, p, *, weight_decay=0.0):
     ...     return move(g + weight_decay * p, p)

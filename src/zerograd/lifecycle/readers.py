@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import linecache
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,19 +58,12 @@ Parents = tuple[ast.AST, ...]
 
 def keeps_gradients(where: Trail) -> bool:
     """Whether the functions of these frames, or those that they call, keep gradients."""
-    for site in where:
-        functions = _functions(site.file)
-        around = _around(functions, site.line)
-        waiting = [max(around, key=lambda f: f.first)] if around else []
-        seen: set[int] = set()
-        while waiting:
-            function = waiting.pop()
-            if function.keeps:
-                return True
-            if id(function) not in seen:
-                seen.add(id(function))
-                waiting.extend(f for name in function.calls for f in functions.get(name, []))
-    return False
+    return any(
+        function.keeps
+        for site in where
+        if (around := _around(functions := _functions(site.file), site.line)) is not None
+        for function in _with_called(functions, [around])
+    )
 
 
 def is_measured(backward: Trail, clear: Trail) -> bool:
@@ -80,7 +73,7 @@ def is_measured(backward: Trail, clear: Trail) -> bool:
     """
     for site in backward:
         functions = _functions(site.file)
-        around = max(_around(functions, site.line), key=lambda f: f.first, default=None)
+        around = _around(functions, site.line)
         if around is None:
             continue
         looking = [line for name, lines in around.calls.items() if _looks(functions, name) for line in lines]
@@ -90,21 +83,26 @@ def is_measured(backward: Trail, clear: Trail) -> bool:
     return False
 
 
-def _around(functions: dict[str, list[Function]], line: int) -> list[Function]:
-    return [f for named in functions.values() for f in named if f.first <= line <= f.last]
+def _around(functions: dict[str, list[Function]], line: int) -> Function | None:
+    """The innermost function that a line is in."""
+    found = (f for named in functions.values() for f in named if f.first <= line <= f.last)
+    return max(found, key=lambda f: f.first, default=None)
 
 
 def _looks(functions: dict[str, list[Function]], name: str) -> bool:
     """Whether a function of this name, or one that it calls, looks at gradients."""
-    waiting, seen = [name], {name}
+    return any(function.looks for function in _with_called(functions, functions.get(name, [])))
+
+
+def _with_called(functions: dict[str, list[Function]], first: Iterable[Function]) -> Iterator[Function]:
+    """These functions, and all functions of the file that they call."""
+    waiting, seen = list(first), set[int]()
     while waiting:
-        for function in functions.get(waiting.pop(), []):
-            if function.looks:
-                return True
-            new = function.calls.keys() - seen
-            waiting.extend(new)
-            seen |= new
-    return False
+        function = waiting.pop()
+        if id(function) not in seen:
+            seen.add(id(function))
+            yield function
+            waiting.extend(f for name in function.calls for f in functions.get(name, []))
 
 
 def reads_inputs(where: Trail) -> bool:

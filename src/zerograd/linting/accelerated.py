@@ -9,7 +9,6 @@ import ast
 from collections.abc import Iterator
 
 from zerograd.linting.context import Context
-from zerograd.linting.modules import Module
 from zerograd.linting.paths import name_of
 from zerograd.linting.state import BACKWARD, CLEAR, FOREIGN, STEP, UNKNOWN, View
 from zerograd.linting.trees import walk_tree
@@ -36,7 +35,7 @@ def cleared_first(context: Context) -> Iterator[Gathered]:
         if not isinstance(statement, (ast.With, ast.AsyncWith)) or not any(map(_accumulates, statement.items)):
             continue
         for view in context.views:
-            inside = {at for at in view.kinds if _is_in(view, at, statement, context.module)}
+            inside = {at for at in view.kinds if view.event(at).is_in(statement, context.module)}
             for clear in sorted(inside & set(view.clears)):
                 following = view.after(clear, BACKWARD, FOREIGN, CLEAR, STEP, UNKNOWN)
                 if len(following) != 1 or not following <= inside or not view.are(following, BACKWARD):
@@ -62,8 +61,3 @@ def _accumulates(item: ast.withitem) -> bool:
     """``accelerator.accumulate(model)``"""
     call = item.context_expr
     return isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "accumulate"
-
-
-def _is_in(view: View, at: int, statement: ast.With | ast.AsyncWith, module: Module) -> bool:
-    event = view.event(at)
-    return event.module is module and statement.lineno <= event.line <= (statement.end_lineno or 0)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from zerograd.linting.context import Context
 from zerograd.linting.losses import computes_a_loss_for_nothing, losses_of
@@ -108,23 +108,21 @@ def _is_for_nothing(context: Context, between: list[ast.stmt], step: ast.expr | 
 
 def _is_made_anew(between: list[ast.stmt], name: str) -> bool:
     """Whether something is called to make a loss, and not only what is there already added up."""
-    return any(
-        isinstance(statement, ast.Assign)
-        and name in {part for target in statement.targets for part in names_in(target)}
-        and any(isinstance(part, ast.Call) for part in walk_tree(statement.value))
-        for statement in between
-    )
+    made = _assignments(between, name)
+    return any(isinstance(part, ast.Call) for statement in made for part in walk_tree(statement.value))
 
 
 def _is_used(context: Context, calls: list[ast.Call], name: str, step: ast.expr | ast.stmt) -> bool:
     """Whether a call may go backward from a loss: not one before the step, of another loss of the same name."""
-    made = [
-        node.lineno
-        for node in walk_tree(context.node)
-        if isinstance(node, ast.Assign) and name in {part for target in node.targets for part in names_in(target)}
-    ]
+    made = [statement.lineno for statement in _assignments(walk_tree(context.node), name)]
     going = [call for call in calls if name_of(call.func) in BACKWARDS or suspicion(name_of(call.func))]
     return any(
         name in names_in(call) and (call.lineno > step.lineno or not any(line < call.lineno for line in made))
         for call in going
     )
+
+
+def _assignments(nodes: Iterable[ast.AST], name: str) -> list[ast.Assign]:
+    """Those of some nodes that give a name a value."""
+    found = [node for node in nodes if isinstance(node, ast.Assign)]
+    return [node for node in found if any(name in names_in(target) for target in node.targets)]

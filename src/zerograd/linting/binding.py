@@ -239,8 +239,7 @@ class Binder:
         call = values[0].expression
         if isinstance(call.func, ast.Attribute) and call.func.attr not in PLAIN:
             return None
-        dotted = self.dotted(call.func, values[0].scope)
-        return call if dotted and dotted[-1] in PLAIN else None
+        return call if is_plain(self.dotted(call.func, values[0].scope)) else None
 
     def modules(self, path: Path) -> frozenset[Path] | None:
         """The modules whose parameters an optimizer has, or None where that can't be read off."""
@@ -307,6 +306,11 @@ def is_made(binder: Binder, path: Path) -> bool:
     return bool(values) and all(
         isinstance(bare(value.expression), ast.Call) and binder.makes(value) for value in values
     )
+
+
+def is_plain(dotted: list[str]) -> bool:
+    """Whether a dotted name is that of a well-known class of optimizers that are no wrappers of another one."""
+    return not PLAIN.isdisjoint(dotted[-1:])
 
 
 def _from_all(binder: Binder, scope: Scope, node: ast.Name, depth: int) -> Function | Class | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from zerograd.linting.binding import PLAIN
+from zerograd.linting.binding import is_plain
 from zerograd.linting.context import Context
 from zerograd.linting.losses import computes_a_loss_for_nothing
 from zerograd.linting.paths import frame_of
@@ -25,7 +25,9 @@ def idle_closures(context: Context) -> Iterator[tuple[View, int]]:
             if function is None:
                 continue
             before = view.before(node, BACKWARD, FOREIGN, CLEAR, STEP, UNKNOWN)
-            if not view.are(before, CLEAR) or not all(_is_in(context, view, at, function) for at in before):
+            if not view.are(before, CLEAR) or not all(
+                view.event(at).is_in(function.node, context.module) for at in before
+            ):
                 continue
             if may_go_backward(function.node, frame_of(function.scope), context.binder):
                 continue
@@ -52,11 +54,6 @@ def _is_made_by_a_function(context: Context, view: View) -> bool:
         return False
     made = context.binder.find_definition(values[0].expression.func, values[0].scope)
     return isinstance(made, Function) and any(
-        isinstance(node, ast.Call) and context.binder.dotted(node.func, made.scope)[-1:] in ([name] for name in PLAIN)
+        isinstance(node, ast.Call) and is_plain(context.binder.dotted(node.func, made.scope))
         for node in walk_tree(made.node)
     )
-
-
-def _is_in(context: Context, view: View, at: int, function: Function) -> bool:
-    event = view.event(at)
-    return event.module is context.module and function.node.lineno <= event.line <= (function.node.end_lineno or 0)

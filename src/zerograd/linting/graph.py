@@ -34,6 +34,11 @@ class Event:
     def line(self) -> int:
         return self.node.lineno
 
+    def is_in(self, node: ast.AST, module: Module) -> bool:
+        """Whether it stands in the lines of a statement, or a function, of this file."""
+        last = getattr(node, "end_lineno", None) or 0
+        return self.module is module and getattr(node, "lineno", 0) <= self.line <= last
+
 
 @dataclass(frozen=True, eq=False)
 class Guard:

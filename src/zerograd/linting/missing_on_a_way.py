@@ -62,9 +62,7 @@ def _region(context: Context, view: View, node: int, loop: Loop | None) -> ast.A
     event = view.event(node)
     region: ast.AST | None = loop.node if loop is not None else context.function.node if context.function else None
     module = loop.module if loop is not None else context.module
-    if region is None or event.module is not module or isinstance(region, ast.expr):
-        return None
-    if not getattr(region, "lineno", 0) <= event.line <= (getattr(region, "end_lineno", None) or 0):
+    if region is None or isinstance(region, ast.expr) or not event.is_in(region, module):
         return None
     name = snake(context.function.name) if context.function is not None else ""
     return None if loop is None and (PART.search(name) or not WHOLE.search(name)) else region

@@ -95,7 +95,7 @@ def _is_counted_up(node: ast.AST, loop: Loop) -> bool:
         len(counted) == 1
         and isinstance(counted[0].op, ast.Add)
         and bool(begun)
-        and all(isinstance(value, ast.Constant) and value.value == 0 for value in (*begun,))
+        and all(isinstance(value, ast.Constant) and value.value == 0 for value in begun)
         and isinstance(counted[0].value, ast.Constant)
     )
 

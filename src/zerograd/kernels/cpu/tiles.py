@@ -240,13 +240,12 @@ class TilePrinter(BlockPrinter):
         latest = max(stage for turn in turns for stage, _ in turn)
         steps = TURNS + latest
         coded, first = -(-len(codes) // CODING), min(TURNS - 1, steps - CODING)
-        parts = [
-            (step, stage) for step in range(steps) for stage in (0, *range(latest, 0, -1)) if 0 <= step - stage < TURNS
-        ]
+        order = (0, *range(latest, 0, -1))
+        plan = [[stage for stage in order if 0 <= step - stage < TURNS] for step in range(steps)]
         ahead = self._ahead()
-        once = -(-len(ahead) // len(parts))
+        once = -(-len(ahead) // sum(map(len, plan)))
         for step in range(steps):
-            for stage in (stage for at, stage in parts if at == step):
+            for stage in plan[step]:
                 lines += [line for piece in ahead[:once] for line in piece]
                 del ahead[:once]
                 lines += [line for at, line in turns[step - stage] if at == stage]

@@ -19,13 +19,13 @@ from zerograd.linting.unseen import is_of_a_known_class, may_go_backward
 
 
 def check(context: Context) -> Iterator[Told]:
-    taken: set[tuple[Path, int]] | None = None
+    taken: set[tuple[Path, int]] = set()
     told: set[int] = set()
     for view in context.views:
         for node in view.of(STEP):
             if not _finds_nothing(context, view, node):
                 continue
-            taken = {(d.view.path, d.step) for d in discarded(context)} if taken is None else taken
+            taken = {(d.view.path, d.step) for d in discarded(context)}
             if (view.path, node) in taken:
                 continue
             step = view.event(node)
@@ -42,7 +42,7 @@ def check(context: Context) -> Iterator[Told]:
             )
 
     for found in without_backward(context):
-        if found.node in told or (taken and (found.view.path, found.node) in taken):
+        if found.node in told or (found.view.path, found.node) in taken:
             continue
         if not is_of_a_known_class(found.view.path, context.binder) and not found.view.alone:
             continue
@@ -56,7 +56,7 @@ def check(context: Context) -> Iterator[Told]:
         )
 
     for view, node in idle_closures(context):
-        if node in told or (taken and (view.path, node) in taken):
+        if node in told or (view.path, node) in taken:
             continue
         step = view.event(node)
         yield context.tell(
@@ -67,7 +67,7 @@ def check(context: Context) -> Iterator[Told]:
         )
 
     for unused in unused_losses(context):
-        if unused.step in told or (unused.view.path, unused.step) in (taken or ()):
+        if unused.step in told or (unused.view.path, unused.step) in taken:
             continue
         step, other = unused.view.event(unused.step), unused.view.event(unused.other)
         yield context.tell(
