@@ -9,7 +9,7 @@ def adam(g, exp_avg, exp_avg_sq, max_exp_avg_sq, *, betas=(0.9, 0.999), eps=1e-8
         m   = betas[0] * m + (1 - betas[0]) * g            exp_avg
         v   = betas[1] * v + (1 - betas[1]) * g^2          exp_avg_sq
         x   = max(x, v) with amsgrad, else v               max_exp_avg_sq
-        u   = m / (1 - betas[0]^t) / (sqrt(x / (1 - betas[1]^t)) + eps)
+        u   = m / (1 - betas[0]^t) / (sqrt(x) / sqrt(1 - betas[1]^t) + eps)
         p   = p - lr * u
     Hyper-parameters
         lr: 1e-3 for small networks, 1e-4 to 6e-4 for transformers with a warm-up of a few hundred steps.
@@ -27,5 +27,5 @@ def adam(g, exp_avg, exp_avg_sq, max_exp_avg_sq, *, betas=(0.9, 0.999), eps=1e-8
     v = v_max = betas[1] * exp_avg_sq + (1 - betas[1]) * g * g
     if amsgrad:
         v_max = max_exp_avg_sq = maximum(max_exp_avg_sq, v)
-    m_hat, v_hat = m / (1 - betas[0] ** t), v_max / (1 - betas[1] ** t)
-    return m_hat / (sqrt(v_hat) + eps), m, v, max_exp_avg_sq
+    m_hat, root = m / (1 - betas[0] ** t), sqrt(v_max) / sqrt(1 - betas[1] ** t)
+    return m_hat / (root + eps), m, v, max_exp_avg_sq

@@ -8,7 +8,7 @@ def lamb(g, p, exp_avg, exp_avg_sq, *, betas=(0.9, 0.999), eps=1e-6, weight_deca
     Algorithm
         m   = betas[0] * m + (1 - betas[0]) * g            exp_avg
         v   = betas[1] * v + (1 - betas[1]) * g^2          exp_avg_sq
-        u   = m / (1 - betas[0]^t) / (sqrt(v / (1 - betas[1]^t)) + eps) + weight_decay * p
+        u   = m / (1 - betas[0]^t) / (sqrt(v) / sqrt(1 - betas[1]^t) + eps) + weight_decay * p
         r   = ||p|| / ||u||, or 1 if either is 0           per tensor
         p   = p - lr * r * u
     Hyper-parameters
@@ -23,7 +23,7 @@ def lamb(g, p, exp_avg, exp_avg_sq, *, betas=(0.9, 0.999), eps=1e-6, weight_deca
     """
     m = lerp(exp_avg, g, 1 - betas[0])
     v = betas[1] * exp_avg_sq + (1 - betas[1]) * g * g
-    u = m / (1 - betas[0] ** t) / (sqrt(v / (1 - betas[1] ** t)) + eps) + weight_decay * p
+    u = m / (1 - betas[0] ** t) / (sqrt(v) / sqrt(1 - betas[1] ** t) + eps) + weight_decay * p
     if weight_decay or always_adapt:
         w, d = norm(p), norm(u)
         u = where((w > 0) & (d > 0), w / d, 1) * u

@@ -11,7 +11,7 @@ def nadam(g, exp_avg, exp_avg_sq, mu_product=scalar(1.0), *, betas=(0.9, 0.999),
         m    = betas[0] * m + (1 - betas[0]) * g           exp_avg
         v    = betas[1] * v + (1 - betas[1]) * g^2         exp_avg_sq
         n    = (1 - mu_t) / (1 - P) * g + mu_(t+1) / (1 - P * mu_(t+1)) * m
-        u    = n / (sqrt(v / (1 - betas[1]^t)) + eps)
+        u    = n / (sqrt(v) / sqrt(1 - betas[1]^t) + eps)
         p    = p - lr * u
     Hyper-parameters
         lr: 2e-3; otherwise as Adam's.
@@ -27,7 +27,7 @@ def nadam(g, exp_avg, exp_avg_sq, mu_product=scalar(1.0), *, betas=(0.9, 0.999),
     m = lerp(exp_avg, g, 1 - betas[0])
     v = betas[1] * exp_avg_sq + (1 - betas[1]) * g * g
     n = (1 - mu) / (1 - mu_product) * g + mu_next / (1 - mu_product * mu_next) * m
-    return n / (sqrt(v / (1 - betas[1] ** t)) + eps), m, v, mu_product
+    return n / (sqrt(v) / sqrt(1 - betas[1] ** t) + eps), m, v, mu_product
 
 
 @nadam.requires("Invalid momentum_decay value: {momentum_decay}; it must be 0 or more")

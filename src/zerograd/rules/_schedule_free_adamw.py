@@ -26,7 +26,7 @@ def schedule_free_adamw(
         lr_t = lr * min(1, k / warmup_steps)
         w    = k^r * max(lr_1 .. lr_t)^weight_lr_power;  c = w / sum of all w
         v    = betas[1] * v + (1 - betas[1]) * g^2         exp_avg_sq; g is taken at y, which p holds in training
-        n    = g / (sqrt(v / (1 - betas[1]^k)) + eps) + weight_decay * y
+        n    = g / (sqrt(v) / sqrt(1 - betas[1]^k) + eps) + weight_decay * y
         y    = (1 - c) * y + c * z + lr_t * (betas[0] * (1 - c) - 1) * n
         z    = z - lr_t * n
         x    = y + (1 - 1 / betas[0]) * (z - y)            the weights to evaluate and to save
@@ -50,7 +50,7 @@ def schedule_free_adamw(
     weight_sum = weight_sum + weight
     c = where(weight_sum > 0, weight / weight_sum, 0)
     v = betas[1] * exp_avg_sq + (1 - betas[1]) * g * g
-    n = g / (sqrt(v / (1 - betas[1] ** k)) + eps) + weight_decay * p
+    n = g / (sqrt(v) / sqrt(1 - betas[1] ** k) + eps) + weight_decay * p
     y = lerp(p, z, c) + lr_t * (betas[0] * (1 - c) - 1) * n
     return y, z - lr_t * n, v, k, lr_max, weight_sum
 
