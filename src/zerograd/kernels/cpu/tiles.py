@@ -12,19 +12,32 @@ Its loops stay for tensors whose rows are not made of whole tiles.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from operator import itemgetter
 from typing import Any
 
 from zerograd.algebra.graph import Node
-from zerograd.formats.blocks import GROUP, WEYL, BlockFormat
+from zerograd.formats.blocks import WEYL, BlockFormat
 from zerograd.formats.layout import Layout
 from zerograd.formats.plain import FP32
-from zerograd.kernels.cpu import machine
 from zerograd.kernels.cpu.arithmetic import Words
-from zerograd.kernels.cpu.blocks import AHEAD, BlockPrinter
+from zerograd.kernels.cpu.averages import square_weight
+from zerograd.kernels.cpu.blocks import BlockPrinter
 from zerograd.kernels.cpu.packing import ORDER, one_by_one, packed
 from zerograd.kernels.cpu.passes import Pass
-from zerograd.kernels.cpu.registers import CODES, LANES, NUMBERS, TILE, TURNS, WORDS, everywhere, hidden, noise, reduced
+from zerograd.kernels.cpu.registers import (
+    CODES,
+    LANES,
+    NUMBERS,
+    TILE,
+    TURNS,
+    WORDS,
+    everywhere,
+    hidden,
+    noise,
+    reduced,
+    sorts_bytes,
+)
 from zerograd.kernels.cpu.turns import Turn, near
 from zerograd.kernels.cpu.unpacking import CALLS, PLACES, loaded
 from zerograd.kernels.cpu.words import COMPARE, INFIX, alike, constant, lanes, renamed, stored_as
@@ -33,11 +46,12 @@ BEHIND, SLOTS = 3, 4
 """How many tiles later codes are made, when the group of a tile has ended and its scale is there; and the tiles kept
 meanwhile."""
 
-CODING = 3
-"""The steps of a tile that codes are made in: from the last turn on. All in one step, a tile takes a quarter longer;
-in all steps, a tenth; from one step sooner on, two hundredths (AdamW with both moments in 8 bits)."""
+CODING = 5
+"""The steps of a tile that codes are made in, at its end. In three steps a tile takes 3 hundredths longer, evenly
+between all lines 5 (AdamW with both moments in 8 bits)."""
 
-FEATURES = ("avx512f", "avx512bw", "avx512dq", "avx512vbmi", "avx512vnni")
+AHEAD = 12 * TILE
+"""Elements ahead that memory is asked for."""
 
 _PRINTED = {*INFIX, *COMPARE, "and", "or", "neg", "where", "sqrt", "abs", "maximum", "minimum", "sign", "lerp"}
 
@@ -52,7 +66,7 @@ def serves(one: Pass, leaves: Mapping[int, str], layout: Layout) -> bool:
     formats = dict(layout.buffers)
     touched = {formats[name] for name in (*one.stores, *read.values()) if name}
     return (
-        machine.has(*FEATURES)
+        sorts_bytes()
         and not one.sums
         and not any(n.is_bool for n in one.scalars())
         and any(isinstance(formats[name], BlockFormat) for name in one.stores)
@@ -116,11 +130,21 @@ class TilePrinter(BlockPrinter):
                 f"%near{n}.all = and i1 {before}, %near{n}",
             ]
             before = f"%near{n}.all"
+        for n, node in enumerate(self._square_weights()):
+            lines += [
+                f"%adds{n} = fcmp ogt float {self._value(node)}, {constant(0.0, 'float')}",
+                f"%adds{n}.all = and i1 {before}, %adds{n}",
+            ]
+            before = f"%adds{n}.all"
         return [*lines, f"%is.tiled = and i1 {before}, true"]
 
     def _weights(self) -> list[Node]:
         found = {w.id: w for n in self.one.elements() if self.read[n.id] is None and (w := near(n)) is not None}
         return list(found.values())
+
+    def _square_weights(self) -> list[Node]:
+        unsigned = (self.one.stores[name] for name in self.encoded if not self.blocks[name].signed)
+        return list({w.id: w for node in unsigned if (w := square_weight(node)) is not None}.values())
 
     # ------------------------------------------------------------------------------------------------- the tiles
 
@@ -229,7 +253,7 @@ class TilePrinter(BlockPrinter):
 
     def _mixed(self) -> list[str]:
         """The lines of a tile, turn by turn, with those that make codes between them."""
-        lines = self._placed()
+        lines: list[str] = []
         turns = []
         for turn in range(TURNS):
             staged = self.turn.staged(self.blocks, turn)
@@ -239,20 +263,20 @@ class TilePrinter(BlockPrinter):
         codes = self._coded()
         latest = max(stage for turn in turns for stage, _ in turn)
         steps = TURNS + latest
-        coded, first = -(-len(codes) // CODING), min(TURNS - 1, steps - CODING)
+        first = max(steps - CODING, 0)
+        coded = -(-len(codes) // (steps - first))
         order = (0, *range(latest, 0, -1))
         plan = [[stage for stage in order if 0 <= step - stage < TURNS] for step in range(steps)]
-        ahead = self._ahead()
-        once = -(-len(ahead) // sum(map(len, plan)))
         for step in range(steps):
             for stage in plan[step]:
-                lines += [line for piece in ahead[:once] for line in piece]
-                del ahead[:once]
                 lines += [line for at, line in turns[step - stage] if at == stage]
             if step >= first:
                 lines += [line for part in codes[:coded] for line in part]
                 del codes[:coded]
-        return lines
+        ahead = self._ahead()
+        ends = [len(lines) * n // len(ahead) for n in range(len(ahead) + 1)]
+        parts = [lines[start:end] for start, end in pairwise(ends)]
+        return [*self._placed(), *(line for both in zip(ahead, parts, strict=True) for part in both for line in part)]
 
     def _placed(self) -> list[str]:
         """Where a tile lies in each tensor, its scales and codes, and the slots that it is kept in."""
@@ -280,15 +304,16 @@ class TilePrinter(BlockPrinter):
     def _ahead(self) -> list[list[str]]:
         """The lines that ask for each piece of 64 bytes of a later tile, the pieces of every tensor evenly spread.
 
-        They go between the others: a core waits for sixteen pieces at most. All at the beginning of a tile, they made
-        a step of AdamW 5 hundredths longer (20M and 50M elements, both moments in 8 bits).
+        They go evenly between the others, for a core waits for sixteen pieces at most. A step of AdamW takes 3
+        hundredths longer with all in the first half of a tile, 5 with all at its beginning (50M elements, both moments
+        in 8 bits).
         """
         found = []
         for name in self._touched():
             k, width = self.numbers[name], self.formats[name].bytes
             for at in range(0, TILE * width, 64):
                 lines = [
-                    f"%b{k}.t.ahead.{at} = getelementptr i8, ptr %b{k}.tile, i64 {AHEAD * GROUP * width + at}",
+                    f"%b{k}.t.ahead.{at} = getelementptr i8, ptr %b{k}.tile, i64 {AHEAD * width + at}",
                     f"call void @llvm.prefetch.p0(ptr %b{k}.t.ahead.{at}, i32 0, i32 3, i32 1)",
                 ]
                 found.append(((at + 32) / width, lines))
