@@ -87,15 +87,12 @@ class BlockFormat(Format):
 
     def decoded(self, on: Arithmetic, code: Any, scale: Any) -> Any:
         """The number that a code (a word) stands for in a group of this scale."""
-        return self.lowered(on, self.lifted(on, code, scale), scale, on.left(code, 24) if self.signed else None)
-
-    def lifted(self, on: Arithmetic, code: Any, scale: Any) -> Any:
-        """The size of the number that a code stands for, and its scale on top."""
-        return on.number(on.add(on.left(on.both(code, self.top), self.shift), on.bits(scale)))
+        lifted = on.add(on.left(on.both(code, self.top), self.shift), on.bits(scale))
+        return self.lowered(on, lifted, scale, on.left(code, 24) if self.signed else None)
 
     def lowered(self, on: Arithmetic, lifted: Any, scale: Any, signs: Any) -> Any:
-        """The number, once its scale is taken away. signs: a word whose highest bit is its sign."""
-        value = on.minus(lifted, scale)
+        """The number, from the word that is a code's place above its scale. signs: a word whose highest bit is its."""
+        value = on.minus(on.number(lifted), scale)
         return on.number(on.either(on.bits(value), on.both(signs, 0x80000000))) if self.signed else value
 
     def measured(self, on: Arithmetic, value: Any) -> Any:

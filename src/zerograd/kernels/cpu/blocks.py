@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zerograd.algebra.graph import Node
 from zerograd.formats.blocks import GROUP, WEYL, BlockFormat
 from zerograd.formats.layout import Layout
 from zerograd.kernels.cpu.arithmetic import Words
-from zerograd.kernels.cpu.averages import product, weighed
 from zerograd.kernels.cpu.passes import Pass
 from zerograd.kernels.cpu.printer import PassPrinter, tensor_words
-from zerograd.kernels.cpu.registers import sorts_bytes
 from zerograd.kernels.cpu.words import renamed, stored_as
 
 AHEAD = 4
@@ -186,28 +183,16 @@ class BlockPrinter(PassPrinter):
     def _loaded(self, name: str, buffer: str, at: str) -> list[str]:
         if buffer not in self.blocks:
             return super()._loaded(name, buffer, at)
-        k, form, words = self.numbers[buffer], self.blocks[buffer], Words(f"{name}.d")
-        lifted = form.lifted(words, f"{name}.word", f"%s{k}.scale")
-        words.lines[-1] = words.lines[-1].replace(lifted, f"{name}.lifted", 1)
-        single = form.lowered(words, f"{name}.lifted", f"%s{k}.scale", f"{name}.signs")
+        k, words = self.numbers[buffer], Words(f"{name}.d")
+        single = self.blocks[buffer].decoded(words, f"{name}.word", f"%s{k}.scale")
         lines = [
             f"{name}.code = load i8, ptr {at}, align 1, {self._scope(buffer)}",
             f"{name}.word = zext i8 {name}.code to i32",
-            f"{name}.signs = shl i32 {name}.word, 24",
             *words.lines,
         ]
         if self.kind == "double":
             return [*lines, f"{name} = fpext float {single} to double"]
         return [*lines[:-1], lines[-1].replace(single, name, 1)]
-
-    def _operation(self, name: str, node: Node) -> list[str]:
-        """As tiles compute it, where there are tiles."""
-        found = weighed(node, self.read, self.blocks) if self.kind == "float" and sorts_bytes() else None
-        if found is None:
-            return super()._operation(name, node)
-        buffer, *pair = found
-        state, weight = map(self._value, pair)
-        return product(name, self.kind, state, f"%s{self.numbers[buffer]}.scale", weight, self.calls)
 
     def _stored(self, buffer: str, value: str, at: str) -> list[str]:
         if buffer not in self.blocks:

@@ -43,13 +43,8 @@ def _binding() -> Any:
 
 @functools.cache
 def features() -> str:
-    """The processor's features, as LLVM writes them.
-
-    Where it has a product that adds (VNNI), it is said to be fast: LLVM would make two operations of it, whose result
-    comes sooner; but nothing here waits for it.
-    """
-    found = str(_binding().get_host_cpu_features().flatten())
-    return f"{found},+fast-dpwssd" if has("avx512vnni") else found
+    """The processor's features, as LLVM writes them."""
+    return str(_binding().get_host_cpu_features().flatten())
 
 
 @functools.cache

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zerograd.formats.blocks import WEYL
-from zerograd.kernels.cpu import machine
 from zerograd.kernels.cpu.words import alike, lanes
 
 LANES, TILE = 16, 64
@@ -14,11 +13,6 @@ LANES, TILE = 16, 64
 TURNS = TILE // LANES
 
 NUMBERS, WORDS, CODES = lanes(LANES, "float"), lanes(LANES, "i32"), lanes(TILE, "i8")
-
-
-def sorts_bytes() -> bool:
-    """Whether this processor has all that tiles need."""
-    return machine.has("avx512f", "avx512bw", "avx512dq", "avx512vbmi", "avx512vnni")
 
 
 def everywhere(name: str, value: str, kind: str) -> list[str]:

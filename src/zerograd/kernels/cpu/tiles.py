@@ -20,24 +20,12 @@ from zerograd.algebra.graph import Node
 from zerograd.formats.blocks import WEYL, BlockFormat
 from zerograd.formats.layout import Layout
 from zerograd.formats.plain import FP32
+from zerograd.kernels.cpu import machine
 from zerograd.kernels.cpu.arithmetic import Words
-from zerograd.kernels.cpu.averages import square_weight
 from zerograd.kernels.cpu.blocks import BlockPrinter
 from zerograd.kernels.cpu.packing import ORDER, one_by_one, packed
 from zerograd.kernels.cpu.passes import Pass
-from zerograd.kernels.cpu.registers import (
-    CODES,
-    LANES,
-    NUMBERS,
-    TILE,
-    TURNS,
-    WORDS,
-    everywhere,
-    hidden,
-    noise,
-    reduced,
-    sorts_bytes,
-)
+from zerograd.kernels.cpu.registers import CODES, LANES, NUMBERS, TILE, TURNS, WORDS, everywhere, hidden, noise, reduced
 from zerograd.kernels.cpu.turns import Turn, near
 from zerograd.kernels.cpu.unpacking import CALLS, PLACES, loaded
 from zerograd.kernels.cpu.words import COMPARE, INFIX, alike, constant, lanes, renamed, stored_as
@@ -53,6 +41,8 @@ between all lines 5 (AdamW with both moments in 8 bits)."""
 AHEAD = 12 * TILE
 """Elements ahead that memory is asked for."""
 
+FEATURES = ("avx512f", "avx512bw", "avx512dq", "avx512vbmi", "avx512vnni")
+
 _PRINTED = {*INFIX, *COMPARE, "and", "or", "neg", "where", "sqrt", "abs", "maximum", "minimum", "sign", "lerp"}
 
 
@@ -66,7 +56,7 @@ def serves(one: Pass, leaves: Mapping[int, str], layout: Layout) -> bool:
     formats = dict(layout.buffers)
     touched = {formats[name] for name in (*one.stores, *read.values()) if name}
     return (
-        sorts_bytes()
+        machine.has(*FEATURES)
         and not one.sums
         and not any(n.is_bool for n in one.scalars())
         and any(isinstance(formats[name], BlockFormat) for name in one.stores)
@@ -130,21 +120,11 @@ class TilePrinter(BlockPrinter):
                 f"%near{n}.all = and i1 {before}, %near{n}",
             ]
             before = f"%near{n}.all"
-        for n, node in enumerate(self._square_weights()):
-            lines += [
-                f"%adds{n} = fcmp ogt float {self._value(node)}, {constant(0.0, 'float')}",
-                f"%adds{n}.all = and i1 {before}, %adds{n}",
-            ]
-            before = f"%adds{n}.all"
         return [*lines, f"%is.tiled = and i1 {before}, true"]
 
     def _weights(self) -> list[Node]:
         found = {w.id: w for n in self.one.elements() if self.read[n.id] is None and (w := near(n)) is not None}
         return list(found.values())
-
-    def _square_weights(self) -> list[Node]:
-        unsigned = (self.one.stores[name] for name in self.encoded if not self.blocks[name].signed)
-        return list({w.id: w for node in unsigned if (w := square_weight(node)) is not None}.values())
 
     # ------------------------------------------------------------------------------------------------- the tiles
 

@@ -8,7 +8,6 @@ from typing import Any
 from zerograd.algebra.graph import Level, Node
 from zerograd.formats.blocks import BlockFormat
 from zerograd.kernels.cpu.arithmetic import Words
-from zerograd.kernels.cpu.averages import product, square_weight, weighed
 from zerograd.kernels.cpu.printer import PassPrinter
 from zerograd.kernels.cpu.registers import LANES, NUMBERS, WORDS
 from zerograd.kernels.cpu.unpacking import unpacked
@@ -75,11 +74,6 @@ class Turn(PassPrinter):
         return f"%v{node.id}.{'all' if uniform else 'late'}" if uniform or late else super()._value(node)
 
     def _operation(self, name: str, node: Node) -> list[str]:
-        found = weighed(node, self.read, self.blocks)
-        if found is not None:
-            buffer, *pair = found
-            state, weight = map(self._value, pair)
-            return product(name, self.kind, state, f"%s{self.numbers[buffer]}.all", weight, self.calls)
         if near(node) is None:
             return super()._operation(name, node)
         a, b, weight = map(self._value, node.nodes)
@@ -100,8 +94,7 @@ class Turn(PassPrinter):
             return [f"store {self.kind} {value}, ptr {at}, align 4, {self._scope(buffer)}"]
         k, form = self.numbers[buffer], self.blocks[buffer]
         words = Words(f"%b{k}.m", LANES)
-        is_plain = not form.signed and square_weight(self.one.stores[buffer]) is not None
-        found = words.bits(value) if is_plain else form.measured(words, value)
+        found = form.measured(words, value)
         lines = list(words.lines)
         if form.signed:
             lines += [

@@ -67,9 +67,8 @@ def unpacked(k: int, form: BlockFormat, name: str, turn: int) -> list[str]:
         f"{CODES} %b{k}.from{start}.parts, {CODES} {name}.order)",
         f"{name}.bytes = select {lanes(TILE, 'i1')} %places, {CODES} {name}.sorted, {CODES} zeroinitializer",
         f"{name}.word = bitcast {CODES} {name}.bytes to {WORDS}",
-        f"{name}.place = call {WORDS} @llvm.x86.avx512.vpdpwssd.512("
+        f"{name}.lifted = call {WORDS} @llvm.x86.avx512.vpdpwssd.512("
         f"{WORDS} %b{k}.lift, {WORDS} {name}.word, {WORDS} {alike(LANES, 'i32', 1 << form.shift - 8)})",
-        f"{name}.lifted = bitcast {WORDS} {name}.place to {NUMBERS}",
         *words.lines[:-1],
         words.lines[-1].replace(single, name, 1),
     ]
