@@ -284,7 +284,7 @@ class TilePrinter(BlockPrinter):
     def _ahead(self) -> list[list[str]]:
         """The lines that ask for each piece of 64 bytes of a later tile, the pieces of every tensor evenly spread.
 
-        They go evenly between the others, for a core waits for sixteen pieces at most. A step of AdamW takes 3
+        They go evenly between the others, for a core waits for sixteen pieces at most. A step of AdamW took 3
         hundredths longer with all in the first half of a tile, 5 with all at its beginning (50M elements, both moments
         in 8 bits).
         """
