@@ -232,8 +232,7 @@ class TilePrinter(BlockPrinter):
         return lines
 
     def _mixed(self) -> list[str]:
-        """The lines of a tile, turn by turn, with those that make codes between them."""
-        lines: list[str] = []
+        """The lines of a tile, turn by turn; between them those that make codes, and those that ask for memory."""
         turns = []
         for turn in range(TURNS):
             staged = self.turn.staged(self.blocks, turn)
@@ -245,18 +244,15 @@ class TilePrinter(BlockPrinter):
         steps = TURNS + latest
         first = max(steps - CODING, 0)
         coded = -(-len(codes) // (steps - first))
-        order = (0, *range(latest, 0, -1))
-        plan = [[stage for stage in order if 0 <= step - stage < TURNS] for step in range(steps)]
+        lines: list[str] = []
         for step in range(steps):
-            for stage in plan[step]:
-                lines += [line for at, line in turns[step - stage] if at == stage]
+            for stage in (0, *range(latest, 0, -1)):
+                if 0 <= step - stage < TURNS:
+                    lines += [line for at, line in turns[step - stage] if at == stage]
             if step >= first:
                 lines += [line for part in codes[:coded] for line in part]
                 del codes[:coded]
-        ahead = self._ahead()
-        ends = [len(lines) * n // len(ahead) for n in range(len(ahead) + 1)]
-        parts = [lines[start:end] for start, end in pairwise(ends)]
-        return [*self._placed(), *(line for both in zip(ahead, parts, strict=True) for part in both for line in part)]
+        return self._placed() + _between(self._ahead(), lines)
 
     def _placed(self) -> list[str]:
         """Where a tile lies in each tensor, its scales and codes, and the slots that it is kept in."""
@@ -346,3 +342,11 @@ class TilePrinter(BlockPrinter):
             scale = self._scale_at(f"%c{k}.scale", k, name, f"%group.{BEHIND}")
             each.append(packed(k, form, scale, self._scope(name)))
         return [head, *(part for turn in zip(*each, strict=True) for part in turn)]
+
+
+def _between(pieces: list[list[str]], lines: list[str]) -> list[str]:
+    """The lines with the pieces evenly between them, the first piece at their beginning."""
+    ends = [len(lines) * n // len(pieces) for n in range(len(pieces) + 1)]
+    return [
+        line for piece, (start, end) in zip(pieces, pairwise(ends), strict=True) for line in piece + lines[start:end]
+    ]
