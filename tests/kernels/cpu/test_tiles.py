@@ -11,7 +11,7 @@ from torch import Tensor
 import zerograd as optim
 from zerograd.engine.programs import Program
 from zerograd.kernels.cpu import kernel, machine
-from zerograd.kernels.cpu.tiles import FEATURES
+from zerograd.kernels.cpu.tiles import coder
 
 SHAPES = ((70, 320), (9, 64), (6, 1024), (41, 200), (2, 8, 64), (20_544,), (20_001,))
 """Rows of whole tiles, with and without half a group at their end; rows and a vector that end elsewhere."""
@@ -62,7 +62,7 @@ def run(name: str, hypers: dict[str, Any]) -> list[Tensor]:
 
 @pytest.mark.parametrize(("name", "hypers"), CASES, ids=str)
 def test_tiles_give_the_bits_of_groups(name: str, hypers: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    if not machine.has(*FEATURES):
+    if coder() is None:
         pytest.skip("this processor can't sort bytes in registers (AVX-512 VBMI): there are no tiles")
     sources: list[str] = []
 

@@ -23,16 +23,16 @@ from zerograd.formats.plain import FP32
 from zerograd.kernels.cpu import machine
 from zerograd.kernels.cpu.arithmetic import Words
 from zerograd.kernels.cpu.blocks import BlockPrinter
-from zerograd.kernels.cpu.packing import ORDER, one_by_one, packed
+from zerograd.kernels.cpu.coders import BEHIND, SLOTS, Coder, one_by_one
 from zerograd.kernels.cpu.passes import Pass
-from zerograd.kernels.cpu.registers import CODES, LANES, NUMBERS, TILE, TURNS, WORDS, everywhere, hidden, noise, reduced
+from zerograd.kernels.cpu.registers import TILE
+from zerograd.kernels.cpu.saturating import Saturating
+from zerograd.kernels.cpu.sorting import Sorting
 from zerograd.kernels.cpu.turns import Turn, near
-from zerograd.kernels.cpu.unpacking import CALLS, PLACES, loaded
-from zerograd.kernels.cpu.words import COMPARE, INFIX, alike, constant, lanes, renamed, stored_as
+from zerograd.kernels.cpu.words import COMPARE, INFIX, alike, constant, renamed, stored_as
 
-BEHIND, SLOTS = 3, 4
-"""How many tiles later codes are made, when the group of a tile has ended and its scale is there; and the tiles kept
-meanwhile."""
+CODERS: tuple[Coder, ...] = (Sorting(), Saturating())
+"""The better first."""
 
 CODING = 5
 """The steps of a tile that codes are made in, at its end. In three steps a tile takes 3 hundredths longer, evenly
@@ -41,9 +41,12 @@ between all lines 5 (AdamW with both moments in 8 bits)."""
 AHEAD = 12 * TILE
 """Elements ahead that memory is asked for."""
 
-FEATURES = ("avx512f", "avx512bw", "avx512dq", "avx512vbmi", "avx512vnni")
-
 _PRINTED = {*INFIX, *COMPARE, "and", "or", "neg", "where", "sqrt", "abs", "maximum", "minimum", "sign", "lerp"}
+
+
+def coder() -> Coder | None:
+    """The coder for this processor, if there is one."""
+    return next((one for one in CODERS if machine.has(*one.features)), None)
 
 
 def serves(one: Pass, leaves: Mapping[int, str], layout: Layout) -> bool:
@@ -56,7 +59,7 @@ def serves(one: Pass, leaves: Mapping[int, str], layout: Layout) -> bool:
     formats = dict(layout.buffers)
     touched = {formats[name] for name in (*one.stores, *read.values()) if name}
     return (
-        machine.has(*FEATURES)
+        coder() is not None
         and not one.sums
         and not any(n.is_bool for n in one.scalars())
         and any(isinstance(formats[name], BlockFormat) for name in one.stores)
@@ -73,18 +76,17 @@ class TilePrinter(BlockPrinter):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self.turn = Turn(*given, **named)
+        found = coder()
+        assert found is not None, "this processor is not one that serves() admits"
+        self.coder, self.registers = found, found.registers
+        self.turn = Turn(found, *given, **named)
+        many, size = self.registers.words, self.registers.size
         for declared in (
-            f"{WORDS} @llvm.umax.v16i32({WORDS}, {WORDS})",
-            f"i32 @llvm.vector.reduce.umax.v16i32({WORDS})",
-            f"{WORDS} @llvm.fshr.v16i32({WORDS}, {WORDS}, {WORDS})",
-            f"{NUMBERS} @llvm.fabs.v16f32({NUMBERS})",
-            f"{WORDS} @llvm.smax.v16i32({WORDS}, {WORDS})",
+            f"{many} @llvm.umax.v{size}i32({many}, {many})",
+            f"{many} @llvm.smax.v{size}i32({many}, {many})",
+            f"{self.registers.numbers} @llvm.fabs.v{size}f32({self.registers.numbers})",
             "i64 @llvm.smax.i64(i64, i64)",
-            f"{CODES} @llvm.umax.v64i8({CODES}, {CODES})",
-            f"{CODES} @llvm.uadd.sat.v64i8({CODES}, {CODES})",
-            f"{CODES} @llvm.x86.avx512.pmultishift.qb.512({CODES}, {CODES})",
-            *CALLS,
+            *found.declared,
         ):
             self.calls.add(f"declare {declared}")
 
@@ -93,12 +95,12 @@ class TilePrinter(BlockPrinter):
         return [(self.numbers[name], self.blocks[name]) for name in self.encoded]
 
     def _opening(self) -> list[str]:
-        slots = [f"  %nowhere.kept = alloca {CODES}, align {TILE}"]
+        slots = [f"  %nowhere.kept = alloca {self.registers.codes}, align {TILE}"]
         for k, form in self._states:
             slots.append(f"  %slots{k} = alloca [{SLOTS * TILE} x float], align {TILE}")
             slots.append(f"  %bases{k} = alloca [{SLOTS} x i32], align {TILE}")
             if form.signed:
-                slots.append(f"  %signs{k} = alloca [{SLOTS} x i{TILE}], align {TILE}")
+                slots.append(f"  %signs{k} = alloca [{SLOTS} x {self.coder.kept_signs}], align {TILE}")
         first, *rest = super()._opening()
         return [first, *slots, *rest]
 
@@ -143,11 +145,11 @@ class TilePrinter(BlockPrinter):
             *(f"  %group.{n} = phi i64 [ 0, %tiles ], [ %group.{n - 1}, %tiled ]" for n in range(1, BEHIND + 1)),
             "  %row.left = phi i64 [ %row.left.first, %tiles ], [ %row.left.next, %tiled ]",
             "  %is.second = phi i1 [ false, %tiles ], [ %is.second.next, %tiled ]",
-            *(f"  %max{k} = phi {WORDS} [ zeroinitializer, %tiles ], [ %max{k}.after, %tiled ]" for k in keys),
-            *(f"  %noise{k} = phi {WORDS} [ %noise{k}.first, %tiles ], [ %noise{k}.next, %tiled ]" for k in keys),
+            *(f"  %max{k} = phi {self.registers.words} [ zeroinitializer, %tiles ], [ %max{k}.after, %tiled ]" for k in keys),
+            *(f"  %noise{k} = phi {self.registers.words} [ %noise{k}.first, %tiles ], [ %noise{k}.next, %tiled ]" for k in keys),
             *(f"  {line}" for line in self._mixed()),
             *(
-                f"  %noise{k}.next = add {WORDS} %noise{k}, {alike(LANES, 'i32', TILE * WEYL & 0xFFFFFFFF)}"
+                f"  %noise{k}.next = add {self.registers.words} %noise{k}, {alike(self.registers.size, 'i32', TILE * WEYL & 0xFFFFFFFF)}"
                 for k in keys
             ),
             f"  %t.next = add nuw nsw i64 %t, {TILE}",
@@ -167,7 +169,7 @@ class TilePrinter(BlockPrinter):
             "  %group.after = phi i64 [ %group.0, %tile ], [ %group.later, %rescale ]",
             "  %is.second.next = phi i1 [ true, %tile ], [ false, %rescale ]",
             *(
-                f"  %max{k}.after = phi {WORDS} [ %max{k}.next.{TURNS - 1}, %tile ], [ zeroinitializer, %rescale ]"
+                f"  %max{k}.after = phi {self.registers.words} [ %max{k}.next.{self.registers.turns - 1}, %tile ], [ zeroinitializer, %rescale ]"
                 for k in keys
             ),
             "  br i1 %more.tiles, label %tile, label %drain",
@@ -188,7 +190,7 @@ class TilePrinter(BlockPrinter):
                 )
             ),
             *(f"  {line}" for line in self._rest()),
-            f"  %i.rest.next = add nuw nsw i64 %i.rest, {LANES}",
+            f"  %i.rest.next = add nuw nsw i64 %i.rest, {self.registers.size}",
             "  %more.rest = icmp slt i64 %i.rest.next, %length",
             "  br i1 %more.rest, label %rest, label %next",
         ]
@@ -197,14 +199,14 @@ class TilePrinter(BlockPrinter):
         """The codes of 16 elements of the last tiles: by the definition, for there are few of them."""
         lines = [
             f"%rest.slot = and i64 %i.rest, {SLOTS * TILE - 1}",
-            f"%rest.turn = lshr i64 %rest.slot, {LANES.bit_length() - 1}",
+            f"%rest.turn = lshr i64 %rest.slot, {self.registers.size.bit_length() - 1}",
             "%rest.index = trunc i64 %i.rest to i32",
             f"%rest.weyl = mul i32 %rest.index, {WEYL}",
         ]
         for name in self.encoded:
             k, form = self.numbers[name], self.blocks[name]
             scale = self._scale_at(f"%rest{k}.scale", k, name, "%group.rest.1")
-            lines += one_by_one(k, form, scale, self._scope(name))
+            lines += one_by_one(self.coder, k, form, scale, self._scope(name))
         return lines
 
     def _spread_scalars(self) -> list[str]:
@@ -212,42 +214,34 @@ class TilePrinter(BlockPrinter):
         spread = [(f"%v{node.id}", "i1" if node.is_bool else "float") for node in self.one.scalars()]
         if self.scaled and "g" in self.read.values():
             spread.append(("%scale", "float"))
-        lines = [line for name, kind in spread for line in everywhere(f"{name}.all", name, kind)]
-        lines.append(hidden("%in.order", f"<{ORDER}>", CODES))
-        lines.append('%nowhere = call ptr asm "", "=r,0"(ptr %nowhere.kept)')
-        masks = {f"turn{turn}": sum(0b11 << (8 * word + 2 * turn) for word in range(8)) for turn in range(1, TURNS)}
-        for name, mask in {**masks, "places": PLACES}.items():
-            lines += [
-                f'%{name}.mask = call i64 asm "", "=r,0"(i64 {mask})',
-                f"%{name} = bitcast i64 %{name}.mask to {lanes(TILE, 'i1')}",
-            ]
-        return lines
+        lines = [line for name, kind in spread for line in self.registers.everywhere(f"{name}.all", name, kind)]
+        return [*lines, *self.coder.lasting()]
 
     def _first_noise(self) -> list[str]:
         """The noise of the first tile whose codes are made; before a chunk, where they go nowhere."""
         lines = []
         for k, _ in self._states:
-            lines += everywhere(f"%noise{k}.base", f"%b{k}.n.base", "i32")
-            lines.append(f"%noise{k}.first = add {WORDS} %noise{k}.base, {noise(-BEHIND * TILE)}")
+            lines += self.registers.everywhere(f"%noise{k}.base", f"%b{k}.n.base", "i32")
+            lines.append(f"%noise{k}.first = add {self.registers.words} %noise{k}.base, {self.registers.noise(-BEHIND * TILE)}")
         return lines
 
     def _mixed(self) -> list[str]:
         """The lines of a tile, turn by turn; between them those that make codes, and those that ask for memory."""
         turns = []
-        for turn in range(TURNS):
+        for turn in range(self.registers.turns):
             staged = self.turn.staged(self.blocks, turn)
             stages = [stage for stage, _ in staged]
             turns.append(list(zip(stages, renamed([line for _, line in staged], turn), strict=True)))
         self.calls |= self.turn.calls
         codes = self._coded()
         latest = max(stage for turn in turns for stage, _ in turn)
-        steps = TURNS + latest
+        steps = self.registers.turns + latest
         first = max(steps - CODING, 0)
         coded = -(-len(codes) // (steps - first))
         lines: list[str] = []
         for step in range(steps):
             for stage in (0, *range(latest, 0, -1)):
-                if 0 <= step - stage < TURNS:
+                if 0 <= step - stage < self.registers.turns:
                     lines += [line for at, line in turns[step - stage] if at == stage]
             if step >= first:
                 lines += [line for part in codes[:coded] for line in part]
@@ -263,15 +257,15 @@ class TilePrinter(BlockPrinter):
                 f"%slot{k}.now = getelementptr float, ptr %slots{k}, i64 %slot{k}.first",
             ]
             if form.signed:
-                lines.append(f"%signs{k}.now = getelementptr i{TILE}, ptr %signs{k}, i64 %t.slot")
+                lines.append(f"%signs{k}.now = getelementptr {self.coder.kept_signs}, ptr %signs{k}, i64 %t.slot")
         for name in self._touched():
             k = self.numbers[name]
             lines.append(f"%b{k}.tile = getelementptr {stored_as(self.formats[name])}, ptr %b{k}, i64 %t")
         for name in self.scaled_buffers:
             k = self.numbers[name]
-            lines += self._scale_at(f"%s{k}", k, name, "%group.0") + everywhere(f"%s{k}.all", f"%s{k}.old", "float")
+            lines += self._scale_at(f"%s{k}", k, name, "%group.0") + self.registers.everywhere(f"%s{k}.all", f"%s{k}.old", "float")
             if name in self.read.values():
-                lines += loaded(k, self.blocks[name], self._scope(name))
+                lines += self.coder.loaded(k, self.blocks[name], self._scope(name))
         return lines
 
     def _touched(self) -> list[str]:
@@ -305,14 +299,14 @@ class TilePrinter(BlockPrinter):
     def _rescaled(self) -> list[str]:
         """The new scales of a group that has ended, and what takes them away from its codes again."""
         lines = [f"%base.slot = and i64 %group.0, {SLOTS - 1}"]
-        largest = [f"%max{k}.next.{TURNS - 1}" for k, _ in self._states]
+        largest = [f"%max{k}.next.{self.registers.turns - 1}" for k, _ in self._states]
         for first in range(0, len(largest), 2):
-            lines += reduced(f"%largest{first}", largest[first : first + 2])
+            lines += self.registers.reduced(f"%largest{first}", largest[first : first + 2])
         for i, name in enumerate(self.encoded):
             k, form = self.numbers[name], self.blocks[name]
             words = Words(f"%b{k}.r")
             scale = form.scale(words, f"%largest{i - i % 2}.out{i % 2}")
-            base = form.base(words, scale)
+            base = self.coder.base(form, words, scale)
             scope = self._scope(name.replace("state ", "scales ", 1))
             lines += [
                 *words.lines,
@@ -340,7 +334,7 @@ class TilePrinter(BlockPrinter):
         for name in self.encoded:
             k, form = self.numbers[name], self.blocks[name]
             scale = self._scale_at(f"%c{k}.scale", k, name, f"%group.{BEHIND}")
-            each.append(packed(k, form, scale, self._scope(name)))
+            each.append(self.coder.packed(k, form, scale, self._scope(name)))
         return [head, *(part for turn in zip(*each, strict=True) for part in turn)]
 
 

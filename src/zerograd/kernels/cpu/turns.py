@@ -1,4 +1,4 @@
-"""What is computed for 16 elements at once, and in which turn."""
+"""What is computed for the elements of a register at once, and in which turn."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from zerograd.algebra.graph import Level, Node
 from zerograd.formats.blocks import BlockFormat
 from zerograd.kernels.cpu.arithmetic import Words
 from zerograd.kernels.cpu.printer import PassPrinter
-from zerograd.kernels.cpu.registers import LANES, NUMBERS, WORDS
-from zerograd.kernels.cpu.unpacking import unpacked
-from zerograd.kernels.cpu.words import lanes, stored_as
+from zerograd.kernels.cpu.coders import Coder
+from zerograd.kernels.cpu.words import stored_as
 
 SLOW = ("sqrt", "div")
 """What the divider does: what needs such a result is computed one turn later."""
@@ -24,11 +23,12 @@ def near(node: Node) -> Node | None:
 
 
 class Turn(PassPrinter):
-    """What is computed for 16 elements: lines for the turn that they come in, and for later ones."""
+    """What is computed for the elements of a register: lines for the turn that they come in, and for later ones."""
 
-    def __init__(self, *given: Any, **named: Any) -> None:
+    def __init__(self, coder: Coder, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self.kind = NUMBERS
+        self.coder = coder
+        self.size, self.kind = coder.registers.size, coder.registers.numbers
 
     def staged(self, blocks: Mapping[str, BlockFormat], turn: int) -> list[tuple[int, str]]:
         """Each line with the number of turns that it comes later."""
@@ -45,7 +45,7 @@ class Turn(PassPrinter):
             if name not in placed:
                 placed.add(name)
                 kind = stored_as(self.formats[name])
-                found.append((0, f"%b{k}.i = getelementptr {kind}, ptr %b{k}.tile, i64 {turn * LANES}"))
+                found.append((0, f"%b{k}.i = getelementptr {kind}, ptr %b{k}.tile, i64 {turn * self.size}"))
             return f"%b{k}.i"
 
         for node in self.one.elements():
@@ -55,7 +55,7 @@ class Turn(PassPrinter):
                 found += [(stage, line) for line in self._operation(name, node)]
                 if node.op in SLOW:
                     found.append(
-                        (stage + 1, f'{name}.late = call {NUMBERS} asm sideeffect "", "=v,0"({NUMBERS} {name})')
+                        (stage + 1, f'{name}.late = call {self.kind} asm sideeffect "", "=v,0"({self.kind} {name})')
                     )
                 continue
             scaled = self.scaled and buffer == "g"
@@ -86,28 +86,21 @@ class Turn(PassPrinter):
     def _loaded(self, name: str, buffer: str, at: str) -> list[str]:
         if buffer not in self.blocks:
             return [f"{name} = load {self.kind}, ptr {at}, align 4, {self._scope(buffer)}"]
-        return unpacked(self.numbers[buffer], self.blocks[buffer], name, self.turn)
+        return self.coder.unpacked(self.numbers[buffer], self.blocks[buffer], name, self.turn, self._scope(buffer))
 
     def _stored(self, buffer: str, value: str, at: str) -> list[str]:
-        """A new state in a block format waits in a slot: its size, and apart from it the signs of 16 elements."""
+        """A new state in a block format waits in a slot: its size, and apart from it the signs of a register."""
         if buffer not in self.blocks:
             return [f"store {self.kind} {value}, ptr {at}, align 4, {self._scope(buffer)}"]
-        k, form = self.numbers[buffer], self.blocks[buffer]
-        words = Words(f"%b{k}.m", LANES)
+        k, form, many = self.numbers[buffer], self.blocks[buffer], self.coder.registers.words
+        words = Words(f"%b{k}.m", self.size)
         found = form.measured(words, value)
-        lines = list(words.lines)
-        if form.signed:
-            lines += [
-                f"%b{k}.negative = icmp slt {WORDS} {words.prefix}.0, zeroinitializer",
-                f"%b{k}.bits = bitcast {lanes(LANES, 'i1')} %b{k}.negative to i{LANES}",
-                f"%b{k}.signs.at = getelementptr i{LANES}, ptr %signs{k}.now, i64 {self.turn}",
-                f"store i{LANES} %b{k}.bits, ptr %b{k}.signs.at, align {LANES // 8}",
-            ]
         before = f"%max{k}" if self.turn == 0 else f"%max{k}.next.{self.turn - 1}"
-        kept = f"{WORDS} {found}" if form.signed else f"{self.kind} {value}"
+        kept = f"{many} {found}" if form.signed else f"{self.kind} {value}"
         return [
-            *lines,
-            f"%b{k}.slot = getelementptr float, ptr %slot{k}.now, i64 {self.turn * LANES}",
-            f"store {kept}, ptr %b{k}.slot, align {4 * LANES}",
-            f"%max{k}.next = call {WORDS} @llvm.umax.v16i32({WORDS} {before}, {WORDS} {found})",
+            *words.lines,
+            *(self.coder.signed(k, f"{words.prefix}.0", self.turn) if form.signed else ()),
+            f"%b{k}.slot = getelementptr float, ptr %slot{k}.now, i64 {self.turn * self.size}",
+            f"store {kept}, ptr %b{k}.slot, align {4 * self.size}",
+            f"%max{k}.next = call {many} @llvm.umax.v{self.size}i32({many} {before}, {many} {found})",
         ]
