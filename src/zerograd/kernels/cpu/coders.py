@@ -21,6 +21,10 @@ class Coder(Protocol):
     features: Sequence[str]
     """What a processor must have, by LLVM's names."""
     registers: Registers
+    apart: bool
+    """Whether what a root or a quotient needs is computed a turn before it, too: where few operations may wait."""
+    ahead: int
+    """Elements ahead that memory is asked for."""
     kept_signs: str
     """What holds the signs of a tile while it waits: a type."""
     declared: Sequence[str]

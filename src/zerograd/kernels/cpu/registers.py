@@ -89,3 +89,8 @@ class Registers:
 def hidden(name: str, value: str, kind: str) -> str:
     """``name`` becomes a value of which the compiler knows nothing: it keeps to the operations that it is given."""
     return f'{name} = call {kind} asm "", "=v,0"({kind} {value})'
+
+
+def held(name: str, value: str, kind: str) -> str:
+    """``name`` becomes a value here: the compiler computes it before all that is held later, and uses it after."""
+    return f'{name} = call {kind} asm sideeffect "", "=v,0"({kind} {value})'

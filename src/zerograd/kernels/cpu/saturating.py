@@ -31,6 +31,8 @@ class Saturating:
 
     features = ("avx2", "fma")
     registers = _ALL
+    apart = True
+    ahead = 4 * TILE
     kept_signs = f"[{TILE} x i8]"
     declared = (
         f"{_HALVES} @llvm.x86.avx2.packusdw({_WORDS}, {_WORDS})",

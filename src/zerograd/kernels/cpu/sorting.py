@@ -30,6 +30,8 @@ class Sorting:
 
     features = ("avx512f", "avx512bw", "avx512dq", "avx512vbmi", "avx512vnni")
     registers = _ALL
+    apart = False
+    ahead = 12 * TILE
     kept_signs = f"i{TILE}"
     declared = (
         f"{_WORDS} @llvm.fshr.v16i32({_WORDS}, {_WORDS}, {_WORDS})",

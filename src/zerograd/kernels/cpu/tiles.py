@@ -38,9 +38,6 @@ CODING = 5
 """The steps of a tile that codes are made in, at its end. In three steps a tile takes 3 hundredths longer, evenly
 between all lines 5 (AdamW with both moments in 8 bits)."""
 
-AHEAD = 12 * TILE
-"""Elements ahead that memory is asked for."""
-
 _PRINTED = {*INFIX, *COMPARE, "and", "or", "neg", "where", "sqrt", "abs", "maximum", "minimum", "sign", "lerp"}
 
 
@@ -283,7 +280,7 @@ class TilePrinter(BlockPrinter):
             k, width = self.numbers[name], self.formats[name].bytes
             for at in range(0, TILE * width, 64):
                 lines = [
-                    f"%b{k}.t.ahead.{at} = getelementptr i8, ptr %b{k}.tile, i64 {AHEAD * width + at}",
+                    f"%b{k}.t.ahead.{at} = getelementptr i8, ptr %b{k}.tile, i64 {self.coder.ahead * width + at}",
                     f"call void @llvm.prefetch.p0(ptr %b{k}.t.ahead.{at}, i32 0, i32 3, i32 1)",
                 ]
                 found.append(((at + 32) / width, lines))

@@ -8,8 +8,9 @@ from typing import Any
 from zerograd.algebra.graph import Level, Node
 from zerograd.formats.blocks import BlockFormat
 from zerograd.kernels.cpu.arithmetic import Words
-from zerograd.kernels.cpu.printer import PassPrinter
 from zerograd.kernels.cpu.coders import Coder
+from zerograd.kernels.cpu.printer import PassPrinter
+from zerograd.kernels.cpu.registers import held
 from zerograd.kernels.cpu.words import stored_as
 
 SLOW = ("sqrt", "div")
@@ -29,6 +30,7 @@ class Turn(PassPrinter):
         super().__init__(*given, **named)
         self.coder = coder
         self.size, self.kind = coder.registers.size, coder.registers.numbers
+        self.instead: dict[int, str] = {}
 
     def staged(self, blocks: Mapping[str, BlockFormat], turn: int) -> list[tuple[int, str]]:
         """Each line with the number of turns that it comes later."""
@@ -51,12 +53,14 @@ class Turn(PassPrinter):
         for node in self.one.elements():
             name, buffer = f"%v{node.id}", self.read[node.id]
             if buffer is None:
-                stages[node.id] = stage = max(map(ready, node.nodes), default=0)
-                found += [(stage, line) for line in self._operation(name, node)]
+                stage = max(map(ready, node.nodes), default=0)
+                lines = self._operation(name, node)
                 if node.op in SLOW:
-                    found.append(
-                        (stage + 1, f'{name}.late = call {self.kind} asm sideeffect "", "=v,0"({self.kind} {name})')
-                    )
+                    if self.coder.apart:
+                        stage, lines = stage + 1, self._apart(name, node)
+                    found.append((stage + 1, held(f"{name}.late", name, self.kind)))
+                stages[node.id] = stage
+                found += [(stage, line) for line in lines]
                 continue
             scaled = self.scaled and buffer == "g"
             at = place(buffer)
@@ -68,7 +72,17 @@ class Turn(PassPrinter):
             found += [(ready(node), line) for line in self._stored(buffer, self._value(node), at)]
         return found
 
+    def _apart(self, name: str, node: Node) -> list[str]:
+        """An operation on values that come from the turn before."""
+        self.instead = {n.id: f"{name}.of{i}" for i, n in enumerate(node.nodes) if n.level == Level.ELEMENT}
+        lines = self._operation(name, node)
+        given, self.instead = self.instead, {}
+        values = {n.id: self._value(n) for n in node.nodes}
+        return [*(held(of, values[i], self.kind) for i, of in given.items()), *lines]
+
     def _value(self, node: Node) -> str:
+        if node.id in self.instead:
+            return self.instead[node.id]
         uniform = node.level > Level.ELEMENT and node.op != "const"
         late = node.op in SLOW and node.level == Level.ELEMENT and self.read[node.id] is None
         return f"%v{node.id}.{'all' if uniform else 'late'}" if uniform or late else super()._value(node)
