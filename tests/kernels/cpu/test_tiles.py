@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from typing import Any
 
+import llvmlite.binding as llvm
 import pytest
 import torch
 from torch import Tensor
 
 import zerograd as optim
 from zerograd.engine.programs import Program
-from zerograd.kernels.cpu import kernel, machine
-from zerograd.kernels.cpu.tiles import coder
+from zerograd.kernels.cpu import kernel, machine, tiles
+from zerograd.kernels.cpu.coders import Coder
+from zerograd.kernels.cpu.tiles import CODERS
 
 SHAPES = ((70, 320), (9, 64), (6, 1024), (41, 200), (2, 8, 64), (20_544,), (20_001,))
 """Rows of whole tiles, with and without half a group at their end; rows and a vector that end elsewhere."""
@@ -27,6 +31,14 @@ CASES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("SGD", {"momentum": 0.9, "nesterov": True}),
     ("AdamW", {"wide": True}),
 )
+
+
+FOREIGN = {
+    "Sorting": ("sapphirerapids", {"vpermb": 10, "vpmultishiftqb": 8, "vpdpwssd": 8}),
+    "Saturating": ("haswell", {"vpackusdw": 8, "vpackuswb": 4, "vpackssdw": 4, "vpacksswb": 2, "vpermd": 4}),
+}
+"""For each coder a processor that it is for, and how often a tile of AdamW with both moments in 8 bits needs what: once
+for 16 numbers or for 64 codes with AVX-512, for 16 and 32 codes with AVX2."""
 
 
 def gradient(shape: tuple[int, ...], step: int) -> Tensor:
@@ -60,23 +72,63 @@ def run(name: str, hypers: dict[str, Any]) -> list[Tensor]:
     return [x.contiguous().view(-1).view(torch.uint8) for x in tensors]
 
 
-@pytest.mark.parametrize(("name", "hypers"), CASES, ids=str)
-def test_tiles_give_the_bits_of_groups(name: str, hypers: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    if coder() is None:
-        pytest.skip("this processor can't sort bytes in registers (AVX-512 VBMI): there are no tiles")
-    sources: list[str] = []
+def remembered(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What kernels are made of from now on; each is made anew."""
+    found: list[tuple[Any, ...]] = []
 
     def anew(program: Program, layout: Any) -> kernel.Kernel:
-        made = kernel.Kernel(program.graph, layout, program.prelude.nodes)
-        sources.extend(f.source for f in made.functions)
-        return made
+        found.append((program.graph, layout, program.prelude.nodes))
+        return kernel.Kernel(*found[-1])
 
     monkeypatch.setattr(Program, "kernel", anew)
+    return found
+
+
+def sources(made: list[tuple[Any, ...]]) -> list[str]:
+    return [one.source for given in made for one in kernel.Kernel(*given).functions]
+
+
+def is_tiled(source: str, coder: Coder) -> bool:
+    return "\ntile:" in source and f"%noise = phi {coder.registers.words}" in re.sub(r"%noise\d+", "%noise", source)
+
+
+@pytest.mark.parametrize("coder", CODERS, ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize(("name", "hypers"), CASES, ids=str)
+def test_tiles_give_the_bits_of_groups(
+    name: str, hypers: dict[str, Any], coder: Coder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not machine.has(*coder.features):
+        pytest.skip(f"this processor lacks what the coder needs: {', '.join(coder.features)}")
+    monkeypatch.setattr(tiles, "CODERS", (coder,))
+    made = remembered(monkeypatch)
     tiled = run(name, hypers)
-    assert any("\ntile:" in source for source in sources)
-    sources.clear()
+    assert any(is_tiled(source, coder) for source in sources(made))
+    made.clear()
     monkeypatch.setattr(kernel, "serves", lambda *_: False)
     plain = run(name, hypers)
-    assert sources
-    assert not any("\ntile:" in source for source in sources)
+    assert made
+    assert not any(is_tiled(source, coder) for source in sources(made))
     assert [torch.equal(a, b) for a, b in zip(tiled, plain, strict=True)] == [True] * len(plain)
+
+
+@pytest.mark.parametrize("coder", CODERS, ids=lambda one: type(one).__name__)
+def test_a_tile_is_made_of_the_operations_that_a_coder_is_for(coder: Coder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled for a processor that has them, whether or not this one has."""
+    if "x86" not in llvm.get_default_triple():
+        pytest.skip(f"coders are for x86, and this processor is another: {machine.processor()}")
+    made = remembered(monkeypatch)
+    run("AdamW", {})
+    processor, wanted = FOREIGN[type(coder).__name__]
+    triple = llvm.get_default_triple()
+    target = llvm.Target.from_triple(triple).create_target_machine(cpu=processor, opt=3, reloc="default", jit=True)
+    monkeypatch.setattr(machine, "_target", lambda: target)
+    monkeypatch.setattr(machine, "has", lambda *features: set(features) <= set(coder.features))
+    monkeypatch.setattr(kernel, "function_at", lambda *_: 0)  # it is read, and never run
+    monkeypatch.setattr(tiles, "CODERS", (coder,))
+    (source,) = sources(made[:1])
+    assert is_tiled(source, coder)
+    blocks = re.split(r"^\.LBB", machine.assembly(source), flags=re.MULTILINE)
+    tile = max(blocks, key=lambda block: block.count("vsqrtps"))
+    found = Counter(re.findall(r"^\t(v\w+)", tile, flags=re.MULTILINE))
+    assert {name: found[name] for name in wanted} == wanted
+    assert found["vsqrtps"] == found["vdivps"] == coder.registers.turns

@@ -22,7 +22,8 @@ class Coder(Protocol):
     """What a processor must have, by LLVM's names."""
     registers: Registers
     apart: bool
-    """Whether what a root or a quotient needs is computed a turn before it, too: where few operations may wait."""
+    """Whether a root or a quotient is computed a turn after what it needs, and not right behind it. With AVX2 that
+    makes a tile 6 hundredths shorter: operations that wait fill up what the processor can keep in mind."""
     ahead: int
     """Elements ahead that memory is asked for."""
     kept_signs: str

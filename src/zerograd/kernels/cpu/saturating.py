@@ -1,4 +1,4 @@
-"""Codes in registers of 256 bits, for processors with AVX2 and nothing wider.
+"""Codes in registers of 256 bits, for processors with AVX2.
 
 A register of codes is a load that widens eight of them. The other way, words are narrowed two registers at a time by
 operations that saturate, which keep codes and, of whole numbers read as words, their signs.
@@ -75,8 +75,7 @@ class Saturating:
             )
         if turn % FOUR == FOUR - 1:
             lines += [
-                f"{b}.bytes = call {_CODES} @llvm.x86.avx2.packsswb("
-                f"{_HALVES} {b}.pair.{turn - 2}, {_HALVES} {b}.pair)",
+                f"{b}.bytes = call {_CODES} @llvm.x86.avx2.packsswb({_HALVES} {b}.pair.{turn - 2}, {_HALVES} {b}.pair)",
                 f"{b}.signs.at = getelementptr i8, ptr %signs{k}.now, i64 {turn // FOUR * WIDTH}",
                 f"store {_CODES} {b}.bytes, ptr {b}.signs.at, align {WIDTH}",
             ]
@@ -122,8 +121,7 @@ class Saturating:
         """The codes of four registers go to their place."""
         c, x, start = f"%c{k}", f"%c{k}.{turn}", turn // FOUR * WIDTH
         lines = [
-            f"{x}.bytes = call {_CODES} @llvm.x86.avx2.packuswb("
-            f"{_HALVES} {c}.{turn - 2}.pair, {_HALVES} {x}.pair)"
+            f"{x}.bytes = call {_CODES} @llvm.x86.avx2.packuswb({_HALVES} {c}.{turn - 2}.pair, {_HALVES} {x}.pair)"
         ]
         if form.signed:
             lines += [

@@ -44,7 +44,9 @@ class Sorting:
 
     def lasting(self) -> list[str]:
         """Orders and masks; the compiler must not know them, else it finds other operations for them."""
-        masks = {f"turn{turn}": sum(0b11 << (8 * word + 2 * turn) for word in range(8)) for turn in range(1, _ALL.turns)}
+        masks = {
+            f"turn{turn}": sum(0b11 << (8 * word + 2 * turn) for word in range(8)) for turn in range(1, _ALL.turns)
+        }
         return [
             hidden("%in.order", f"<{ORDER}>", _CODES),
             '%nowhere = call ptr asm "", "=r,0"(ptr %nowhere.kept)',

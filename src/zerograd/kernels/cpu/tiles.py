@@ -1,12 +1,12 @@
-"""The printer of passes over states in block formats for processors that sort bytes in registers (AVX-512 VBMI).
+"""The printer of passes over states in block formats for processors for which there is a coder.
 
-There the time of a step goes into operations. So this printer writes them for 16 elements at once instead of leaving
-that to the compiler, and in an order in which no part of the processor waits: tiles of 64 elements, in which the
-elements before a root or a quotient are computed while the ones after it wait for the divider; and beside each tile
-the codes of an earlier one, whose scale is known by then. Four registers of codes are packed by bits.
+Where states have 8 bits, the time of a step goes into operations. So this printer writes them for the elements of a
+register at once instead of leaving that to the compiler, and in an order in which no part of the processor waits:
+tiles of 64 elements, in which the elements before a root or a quotient are computed while the ones after it wait for
+the divider; and beside each tile the codes of an earlier one, whose scale is known by then.
 
-The numbers are those of ``blocks``, to the bit; only codes of a group that is nan may differ, for they mean nothing.
-Its loops stay for tensors whose rows are not made of whole tiles.
+The numbers are those of ``blocks``, to the bit. Only what means nothing may differ: codes of a group that is nan, and
+the sign of a nan. The loops of ``blocks`` stay for tensors whose rows are not made of whole tiles.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ CODERS: tuple[Coder, ...] = (Sorting(), Saturating())
 """The better first."""
 
 CODING = 5
-"""The steps of a tile that codes are made in, at its end. In three steps a tile takes 3 hundredths longer, evenly
-between all lines 5 (AdamW with both moments in 8 bits)."""
+"""The steps of a tile that codes are made in, at its end. With AVX-512, in three steps a tile takes 3 hundredths
+longer, evenly between all lines 5; with AVX2, in four, five or six it takes as long (AdamW, both moments in 8 bits)."""
 
 _PRINTED = {*INFIX, *COMPARE, "and", "or", "neg", "where", "sqrt", "abs", "maximum", "minimum", "sign", "lerp"}
 
@@ -142,8 +142,14 @@ class TilePrinter(BlockPrinter):
             *(f"  %group.{n} = phi i64 [ 0, %tiles ], [ %group.{n - 1}, %tiled ]" for n in range(1, BEHIND + 1)),
             "  %row.left = phi i64 [ %row.left.first, %tiles ], [ %row.left.next, %tiled ]",
             "  %is.second = phi i1 [ false, %tiles ], [ %is.second.next, %tiled ]",
-            *(f"  %max{k} = phi {self.registers.words} [ zeroinitializer, %tiles ], [ %max{k}.after, %tiled ]" for k in keys),
-            *(f"  %noise{k} = phi {self.registers.words} [ %noise{k}.first, %tiles ], [ %noise{k}.next, %tiled ]" for k in keys),
+            *(
+                f"  %max{k} = phi {self.registers.words} [ zeroinitializer, %tiles ], [ %max{k}.after, %tiled ]"
+                for k in keys
+            ),
+            *(
+                f"  %noise{k} = phi {self.registers.words} [ %noise{k}.first, %tiles ], [ %noise{k}.next, %tiled ]"
+                for k in keys
+            ),
             *(f"  {line}" for line in self._mixed()),
             *(
                 f"  %noise{k}.next = add {self.registers.words} %noise{k}, {alike(self.registers.size, 'i32', TILE * WEYL & 0xFFFFFFFF)}"
@@ -219,7 +225,9 @@ class TilePrinter(BlockPrinter):
         lines = []
         for k, _ in self._states:
             lines += self.registers.everywhere(f"%noise{k}.base", f"%b{k}.n.base", "i32")
-            lines.append(f"%noise{k}.first = add {self.registers.words} %noise{k}.base, {self.registers.noise(-BEHIND * TILE)}")
+            lines.append(
+                f"%noise{k}.first = add {self.registers.words} %noise{k}.base, {self.registers.noise(-BEHIND * TILE)}"
+            )
         return lines
 
     def _mixed(self) -> list[str]:
@@ -260,7 +268,9 @@ class TilePrinter(BlockPrinter):
             lines.append(f"%b{k}.tile = getelementptr {stored_as(self.formats[name])}, ptr %b{k}, i64 %t")
         for name in self.scaled_buffers:
             k = self.numbers[name]
-            lines += self._scale_at(f"%s{k}", k, name, "%group.0") + self.registers.everywhere(f"%s{k}.all", f"%s{k}.old", "float")
+            lines += self._scale_at(f"%s{k}", k, name, "%group.0") + self.registers.everywhere(
+                f"%s{k}.all", f"%s{k}.old", "float"
+            )
             if name in self.read.values():
                 lines += self.coder.loaded(k, self.blocks[name], self._scope(name))
         return lines
