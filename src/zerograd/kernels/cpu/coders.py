@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from zerograd.formats.blocks import WEYL, BlockFormat
 from zerograd.kernels.cpu.arithmetic import Words
-from zerograd.kernels.cpu.registers import TILE, Registers
+from zerograd.kernels.cpu.registers import Registers
 from zerograd.kernels.cpu.words import alike, lanes
 
 BEHIND, SLOTS = 3, 4
@@ -18,7 +17,7 @@ meanwhile."""
 class Coder(Protocol):
     """Lines that decode and encode. ``k``: the number of a state; ``scope``: its alias scope."""
 
-    features: Sequence[str]
+    features: tuple[str, ...]
     """What a processor must have, by LLVM's names."""
     registers: Registers
     apart: bool
@@ -28,7 +27,7 @@ class Coder(Protocol):
     """Elements ahead that memory is asked for."""
     kept_signs: str
     """What holds the signs of a tile while it waits: a type."""
-    declared: Sequence[str]
+    declared: tuple[str, ...]
     """What its lines call, as declared after ``declare``."""
 
     def lasting(self) -> list[str]:

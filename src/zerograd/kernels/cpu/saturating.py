@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from zerograd.formats.blocks import BlockFormat
 from zerograd.kernels.cpu.arithmetic import Words
-from zerograd.kernels.cpu.coders import base_of_group, sized
+from zerograd.kernels.cpu.coders import Coder, base_of_group, sized
 from zerograd.kernels.cpu.registers import TILE, Registers
-from zerograd.kernels.cpu.words import alike, lanes
+from zerograd.kernels.cpu.words import lanes
 
 _ALL = Registers(8)
 _SIZE, _NUMBERS, _WORDS, _CODES = _ALL.size, _ALL.numbers, _ALL.words, _ALL.codes
@@ -26,7 +26,7 @@ _ORDER = ", ".join(f"i32 {i // 2 + FOUR * (i % 2)}" for i in range(_SIZE))
 codes, where each lies."""
 
 
-class Saturating:
+class Saturating(Coder):
     """The coder for AVX2."""
 
     features = ("avx2", "fma")
@@ -47,17 +47,16 @@ class Saturating:
         """Nothing but where codes of no tile go."""
         return ['%nowhere = call ptr asm "", "=r,0"(ptr %nowhere.kept)']
 
-    def loaded(self, k: int, form: BlockFormat, scope: str) -> list[str]:
-        """The scale as words; codes are loaded eight by eight."""
+    def loaded(self, k: int, form: BlockFormat, scope: str) -> list[str]:  # noqa: ARG002 - codes are loaded later
+        """The scale as words. Sixteen registers are too few to load all codes now."""
         return [f"%b{k}.lift = bitcast {_NUMBERS} %s{k}.all to {_WORDS}"]
 
     def unpacked(self, k: int, form: BlockFormat, name: str, turn: int, scope: str) -> list[str]:
-        """A code with a sign is widened with it: shifted, its upper bits are the sign."""
-        words = Words(f"{name}.d", _SIZE)
+        """Widened and shifted to their place, where the upper bits of a code with a sign are the sign."""
+        eight, words = lanes(_SIZE, "i8"), Words(f"{name}.d", _SIZE)
         shifted = words.left(f"{name}.wide", form.shift)
         place = words.both(shifted, form.top << form.shift) if form.signed else shifted
         single = form.lowered(words, words.add(place, f"%b{k}.lift"), f"%s{k}.all", shifted)
-        eight = lanes(_SIZE, "i8")
         return [
             f"{name}.at = getelementptr i8, ptr %b{k}.tile, i64 {turn * _SIZE}",
             f"{name}.codes = load {eight}, ptr {name}.at, align 1, {scope}",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from zerograd.formats.blocks import BlockFormat
 from zerograd.kernels.cpu.arithmetic import Words
-from zerograd.kernels.cpu.coders import base_of_group, sized
+from zerograd.kernels.cpu.coders import Coder, base_of_group, sized
 from zerograd.kernels.cpu.registers import TILE, Registers, hidden
 from zerograd.kernels.cpu.words import alike, lanes
 
@@ -25,7 +25,7 @@ ORDER = ", ".join(f"i8 {8 * (i % _SIZE // 2) + 2 * (i // _SIZE) + i % 2}" for i 
 """Where each of 64 codes lies when those of four registers have been put together."""
 
 
-class Sorting:
+class Sorting(Coder):
     """The coder for AVX-512 VBMI and VNNI."""
 
     features = ("avx512f", "avx512bw", "avx512dq", "avx512vbmi", "avx512vnni")
@@ -89,7 +89,14 @@ class Sorting:
                 lines.append(f"{x}.parts = xor {_CODES} {x}.codes, {_ALL.repeated(0x80)}")
         return lines
 
-    def unpacked(self, k: int, form: BlockFormat, name: str, turn: int, scope: str) -> list[str]:
+    def unpacked(
+        self,
+        k: int,
+        form: BlockFormat,
+        name: str,
+        turn: int,
+        scope: str,  # noqa: ARG002 - they have been loaded
+    ) -> list[str]:
         """Sorted into words and lifted above the scale."""
         start, first = divmod(turn * _SIZE, HALF if form.signed else TILE)
         start *= HALF
@@ -120,7 +127,7 @@ class Sorting:
 
     def base(self, form: BlockFormat, words: Words, scale: str) -> str:
         """What is above the noise: two words give one in one operation."""
-        return form.base(words, scale)
+        return str(form.base(words, scale))
 
     def packed(self, k: int, form: BlockFormat, scale: list[str], scope: str) -> list[list[str]]:
         """A register gives two bytes of every eight, then they are sorted."""

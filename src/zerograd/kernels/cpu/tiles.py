@@ -130,6 +130,8 @@ class TilePrinter(BlockPrinter):
     def _tiles(self) -> list[str]:
         """The loop over tiles, then one over those whose codes are still to be made."""
         keys = [k for k, _ in self._states]
+        words, last = self.registers.words, self.registers.turns - 1
+        on = alike(self.registers.size, "i32", TILE * WEYL & 0xFFFFFFFF)
         return [
             "tiles:",
             *(f"  {line}" for line in self._spread_scalars()),
@@ -142,19 +144,10 @@ class TilePrinter(BlockPrinter):
             *(f"  %group.{n} = phi i64 [ 0, %tiles ], [ %group.{n - 1}, %tiled ]" for n in range(1, BEHIND + 1)),
             "  %row.left = phi i64 [ %row.left.first, %tiles ], [ %row.left.next, %tiled ]",
             "  %is.second = phi i1 [ false, %tiles ], [ %is.second.next, %tiled ]",
-            *(
-                f"  %max{k} = phi {self.registers.words} [ zeroinitializer, %tiles ], [ %max{k}.after, %tiled ]"
-                for k in keys
-            ),
-            *(
-                f"  %noise{k} = phi {self.registers.words} [ %noise{k}.first, %tiles ], [ %noise{k}.next, %tiled ]"
-                for k in keys
-            ),
+            *(f"  %max{k} = phi {words} [ zeroinitializer, %tiles ], [ %max{k}.after, %tiled ]" for k in keys),
+            *(f"  %noise{k} = phi {words} [ %noise{k}.first, %tiles ], [ %noise{k}.next, %tiled ]" for k in keys),
             *(f"  {line}" for line in self._mixed()),
-            *(
-                f"  %noise{k}.next = add {self.registers.words} %noise{k}, {alike(self.registers.size, 'i32', TILE * WEYL & 0xFFFFFFFF)}"
-                for k in keys
-            ),
+            *(f"  %noise{k}.next = add {words} %noise{k}, {on}" for k in keys),
             f"  %t.next = add nuw nsw i64 %t, {TILE}",
             "  %more.tiles = icmp slt i64 %t.next, %length",
             f"  %row.ends.here = icmp eq i64 %row.left, {TILE}",
@@ -172,7 +165,7 @@ class TilePrinter(BlockPrinter):
             "  %group.after = phi i64 [ %group.0, %tile ], [ %group.later, %rescale ]",
             "  %is.second.next = phi i1 [ true, %tile ], [ false, %rescale ]",
             *(
-                f"  %max{k}.after = phi {self.registers.words} [ %max{k}.next.{self.registers.turns - 1}, %tile ], [ zeroinitializer, %rescale ]"
+                f"  %max{k}.after = phi {words} [ %max{k}.next.{last}, %tile ], [ zeroinitializer, %rescale ]"
                 for k in keys
             ),
             "  br i1 %more.tiles, label %tile, label %drain",
