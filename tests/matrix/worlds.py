@@ -10,7 +10,7 @@ from torch import Tensor
 
 import zerograd as optim
 
-MATRICES = [(5, 3), (3, 5), (3, 5), (1, 7), (7, 1), (16, 16), (16, 16), (40, 300), (300, 300), (3, 5)]
+MATRICES = [(5, 3), (3, 5), (3, 5), (1, 7), (7, 1), (16, 16), (16, 16), (40, 300), (64, 1040), (3, 5)]
 """Twice the same, thin, and larger than what is copied into stacks."""
 ANYTHING = [*MATRICES, (4,), (), (2, 3, 4), (4,), (3,), (6, 2, 3, 3), (1,)]
 SHAPES = {"Muon": MATRICES, "Adafactor": ANYTHING, "SparseAdam": [(50, 3), (7,), (20, 4), (4, 2, 3)]}
