@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
@@ -21,6 +22,7 @@ from zerograd.kernels.cpu import cache, inspector, machine, pool
 from zerograd.kernels.cpu.kernel import _function_at
 from zerograd.kernels.cpu.machine import CodeError
 from zerograd.kernels.cpu.table import PARALLEL
+from zerograd.kernels.cpu.tiles import CODERS
 
 
 @pytest.fixture
@@ -51,6 +53,9 @@ def test_all_is_well_here(found: Any) -> None:
     assert all(object_["versions"].values())
     assert object_["processor"]["model"] == machine.processor()
     assert all(f"+{name}" in machine.features().split(",") for name in object_["processor"]["simd"])
+    assert object_["processor"]["codes"] == next(
+        (one.name for one in CODERS if set(one.features) <= set(re.findall(r"\+([\w.]+)", machine.features()))), None
+    )
     assert object_["threads"] == {"cores": os.cpu_count(), "used": pool.threads(), "runs_on": pool.description()}
     assert object_["inspection"] == {"native": inspector.native() is None, "why": inspector.native()}
 
@@ -61,6 +66,7 @@ def test_people_are_told_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert "    compiled  works " in text
     assert "    eager     works " in text
     assert f"torch {torch.__version__}" in text
+    assert re.search(r"^    8 bits    compiled kernels( of their own, for [\w -]+)?$", text, re.MULTILINE)
     assert str(cache.place()) in text
     assert max(len(line.split()[0]) for line in text.splitlines() if line.startswith("    ")) <= 9, "columns"
 
@@ -98,6 +104,7 @@ def test_without_a_compiler_the_eager_way_works_and_the_status_is_1() -> None:
     assert object_["backends"]["compiled"]["why"].startswith("llvmlite can't be imported")
     assert object_["backends"]["eager"]["works"] is True
     assert object_["processor"]["float16"] is False
+    assert object_["processor"]["codes"] is None
     assert object_["inspection"]["native"] is False
 
 

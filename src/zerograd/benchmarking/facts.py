@@ -10,12 +10,15 @@ from pathlib import Path
 import torch
 
 import zerograd
+from zerograd.kernels.cpu.machine import CodeError
+from zerograd.kernels.cpu.tiles import coder_name
 
 
 def machine_facts() -> dict[str, object]:
     """What has to stand beside a measurement, but for the load."""
     return {
         "processor": processor_name(),
+        "codes": _codes(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "system": platform.platform(),
@@ -24,6 +27,14 @@ def machine_facts() -> dict[str, object]:
         "zerograd": zerograd.__version__,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def _codes() -> str | None:
+    """What states in 8 bits are coded with; None where the compiler chooses, or where there are no kernels."""
+    try:
+        return coder_name()
+    except CodeError:
+        return None
 
 
 def processor_name() -> str:

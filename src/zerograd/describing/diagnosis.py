@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zerograd.describing.health import CacheFolder, Health
+from zerograd.describing.health import CacheFolder, Health, Processor
 from zerograd.describing.screen import Part
 
 WORKS, FAILS, NOT_HERE = "works", "FAILS", "not here"
@@ -26,6 +26,7 @@ def diagnosed(found: Health) -> list[Part]:
         "processor": f"{machine.name}; LLVM calls it {machine.model}" if machine.model else machine.name,
         "features": ", ".join(machine.simd) or "unknown",
         "float16": "compiled kernels" if machine.float16 else "the eager way: compiled kernels can't convert it here",
+        "8 bits": _codes(found.processor),
         "threads": f"{found.threads} on {found.cores} cores; kernels run on {found.runs_on}",
         "tensors": f"looked at before each step {tensors}",
         "cache": _cache(found.kept),
@@ -34,6 +35,12 @@ def diagnosed(found: Health) -> list[Part]:
         Part("Backends", "\n".join(backends), accents=ACCENTS),
         Part("This machine", "\n".join(f"{name:<9} {text}" for name, text in lines.items())),
     ]
+
+
+def _codes(machine: Processor) -> str:
+    if machine.model is None:
+        return "the eager way"
+    return f"compiled kernels of their own, for {machine.codes}" if machine.codes else "compiled kernels"
 
 
 def _cache(kept: CacheFolder) -> str:

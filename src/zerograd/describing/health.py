@@ -21,10 +21,11 @@ from zerograd.engine import admission
 from zerograd.formats.plain import FP32
 from zerograd.kernels.cpu import cache, inspector, machine, pool
 from zerograd.kernels.cpu.kernel import Kernel
+from zerograd.kernels.cpu.tiles import coder_name
 
 SIMD = (
-    "sse4.2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512bf16", "avx512fp16",
-    "neon", "fullfp16", "bf16", "sve", "sve2",
+    "sse4.2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512vbmi", "avx512vnni",
+    "avx512bf16", "avx512fp16", "neon", "fullfp16", "bf16", "sve", "sve2",
 )  # fmt: skip
 """The features of processors that decide how fast a kernel is: how many numbers at once, and which formats."""
 
@@ -46,12 +47,14 @@ class Backend:
 
 @dataclass(frozen=True)
 class Processor:
-    """name: as the system tells it. model: as LLVM calls it, None without LLVM. float16: whether it converts those."""
+    """name: as the system tells it. model: as LLVM calls it, None without LLVM. float16: whether it converts those.
+    codes: what states in 8 bits are coded with; None where the compiler chooses."""
 
     name: str
     model: str | None
     simd: list[str]
     float16: bool
+    codes: str | None
 
 
 @dataclass(frozen=True)
@@ -134,11 +137,10 @@ def processor(name: str) -> Processor:
     """The processor, as LLVM sees it."""
     try:
         features = machine.features().split(",")
-        return Processor(
-            name, machine.processor(), [one for one in SIMD if f"+{one}" in features], machine.converts_half()
-        )
+        simd = [one for one in SIMD if f"+{one}" in features]
+        return Processor(name, machine.processor(), simd, machine.converts_half(), coder_name())
     except machine.CodeError:
-        return Processor(name, None, [], False)
+        return Processor(name, None, [], False, None)
 
 
 # --------------------------------------------------------------------------------------------------- the backends

@@ -17,6 +17,8 @@ meanwhile."""
 class Coder(Protocol):
     """Lines that decode and encode. ``k``: the number of a state; ``scope``: its alias scope."""
 
+    name: str
+    """What people call those features."""
     features: tuple[str, ...]
     """What a processor must have, by LLVM's names."""
     registers: Registers

@@ -29,6 +29,7 @@ codes, where each lies."""
 class Saturating(Coder):
     """The coder for AVX2."""
 
+    name = "AVX2"
     features = ("avx2", "fma")
     registers = _ALL
     apart = True

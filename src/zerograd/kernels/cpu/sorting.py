@@ -28,6 +28,7 @@ ORDER = ", ".join(f"i8 {8 * (i % _SIZE // 2) + 2 * (i // _SIZE) + i % 2}" for i 
 class Sorting(Coder):
     """The coder for AVX-512 VBMI and VNNI."""
 
+    name = "AVX-512 VBMI"
     features = ("avx512f", "avx512bw", "avx512dq", "avx512vbmi", "avx512vnni")
     registers = _ALL
     apart = False

@@ -46,6 +46,12 @@ def coder() -> Coder | None:
     return next((one for one in CODERS if machine.has(*one.features)), None)
 
 
+def coder_name() -> str | None:
+    """What states in 8 bits are coded with here, for people; None: the compiler chooses; CodeError without LLVM."""
+    found = coder()
+    return found.name if found else None
+
+
 def serves(one: Pass, leaves: Mapping[int, str], layout: Layout) -> bool:
     """Whether a pass that stores states in block formats can be printed so, for this processor.
 
