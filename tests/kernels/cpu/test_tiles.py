@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 import zerograd as optim
+from zerograd.algebra import lerp, rule, sqrt, where
 from zerograd.engine.programs import Program
 from zerograd.kernels.cpu import kernel, machine, tiles
 from zerograd.kernels.cpu.coders import Coder
@@ -20,7 +21,24 @@ from zerograd.kernels.cpu.tiles import CODERS
 SHAPES = ((70, 320), (9, 64), (6, 1024), (41, 200), (2, 8, 64), (20_544,), (20_001,))
 """Rows of whole tiles, with and without half a group at their end; rows and a vector that end elsewhere."""
 
-CASES: tuple[tuple[str, dict[str, Any]], ...] = (
+
+@rule
+def two_products(g: Any, m: Any, v: Any, *, a: float = 0.9, b: float = 0.99, c: float = 0.3, d: float = 0.7) -> Any:
+    """The compiler may merge either product with the sum, and roots lie in another turn than the rest."""
+    m = lerp(m, g, 1 - a)
+    v = b * v + (1 - b) * g * g
+    return m * c + sqrt(v) * d, m, v
+
+
+@rule
+def products_everywhere(g: Any, p: Any, m: Any, v: Any, *, a: float = 0.9, c: float = 0.3, d: float = 0.7) -> Any:
+    """Sums of products whose operands the compiler once put into another order in one of eight turns."""
+    m = where((v - d) > c, v * g - g * d, g * p + p * v) * a + m * c
+    v = lerp(v, g * g, 0.01)
+    return (m * d) * c + (c - v) * p, m, v
+
+
+CASES: tuple[tuple[str | Any, dict[str, Any]], ...] = (
     ("AdamW", {"weight_decay": 0.1}),
     ("AdamW", {"betas": (0.4, 0.9), "clip": 0.5}),  # a lerp by more than a half
     ("AdamW", {"betas": (0.9, 0.3)}),
@@ -30,6 +48,8 @@ CASES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("Lion", {}),
     ("SGD", {"momentum": 0.9, "nesterov": True}),
     ("AdamW", {"wide": True}),
+    (two_products, {}),
+    (products_everywhere, {}),
 )
 
 
@@ -55,13 +75,14 @@ def gradient(shape: tuple[int, ...], step: int) -> Tensor:
     return g
 
 
-def run(name: str, hypers: dict[str, Any]) -> list[Tensor]:
+def run(name: str | Any, hypers: dict[str, Any]) -> list[Tensor]:
     settings = {"state_format": "int8", **hypers}
     if settings.pop("wide", False) or settings["state_format"] == "int8":
         settings["state_format"] = optim.Int8(smallest=0, vectors=True, wide="wide" in hypers)
     torch.manual_seed(3)
     own = [torch.randn(shape).requires_grad_() for shape in SHAPES]
-    optimizer = getattr(optim, name)(own, lr=1e-2, **settings)
+    kind: Any = getattr(optim, name) if isinstance(name, str) else optim.from_rule(name, name="Case", lr=1.0)
+    optimizer = kind(own, lr=1e-2, **settings)
     for step in range(3):
         for p in own:
             p.grad = gradient(tuple(p.shape), step)
@@ -93,9 +114,9 @@ def is_tiled(source: str, coder: Coder) -> bool:
 
 
 @pytest.mark.parametrize("coder", CODERS, ids=lambda one: type(one).__name__)
-@pytest.mark.parametrize(("name", "hypers"), CASES, ids=str)
+@pytest.mark.parametrize(("name", "hypers"), CASES, ids=lambda value: getattr(value, "name", str(value)))
 def test_tiles_give_the_bits_of_groups(
-    name: str, hypers: dict[str, Any], coder: Coder, monkeypatch: pytest.MonkeyPatch
+    name: str | Any, hypers: dict[str, Any], coder: Coder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not machine.has(*coder.features):
         pytest.skip(f"this processor lacks what the coder needs: {', '.join(coder.features)}")

@@ -70,6 +70,12 @@ def converts_half() -> bool:
 
 
 @functools.cache
+def fuses() -> bool:
+    """Whether a product and a sum are one operation of the processor; elsewhere LLVM calls a function for it."""
+    return has("fma") or "aarch64" in _binding().get_default_triple()
+
+
+@functools.cache
 def has(*wanted: str) -> bool:
     """Whether the processor has all of these features, by LLVM's names."""
     known = _binding().get_host_cpu_features()

@@ -27,7 +27,7 @@ def stored_as(form: Format) -> str:
 
 INFIX = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 COMPARE = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "ne": "une"}
-FUNCTIONS = {"sqrt": "sqrt", "abs": "fabs", "exp": "exp", "log": "log", "pow": "pow"}
+FUNCTIONS = {"sqrt": "sqrt", "abs": "fabs", "exp": "exp", "log": "log", "pow": "pow", "fma": "fma"}
 OUTSIDE = {"exp": "exp", "log": "log", "pow": "pow", "tanh": "tanh"}
 """The operations that end in a call of the C library's function of this name (with an f for float)."""
 
