@@ -11,7 +11,7 @@ from zerograd.kernels.cpu.words import alike, lanes
 
 BEHIND, SLOTS = 3, 4
 """How many tiles later codes are made, when the group of a tile has ended and its scale is there; and the tiles kept
-meanwhile."""
+meanwhile, more than that and a power of two, for tiles and groups find their slot by a mask."""
 
 
 class Coder(Protocol):
@@ -45,7 +45,7 @@ class Coder(Protocol):
         """The signs of a turn's new numbers, which are read as words, are put aside."""
 
     def base(self, form: BlockFormat, words: Words, scale: str) -> str:
-        """A word that is kept for each group beside its scale."""
+        """A word that is kept for each group beside its scale, for ``packed`` of the same coder alone."""
 
     def packed(self, k: int, form: BlockFormat, scale: list[str], scope: str) -> list[list[str]]:
         """The codes of a tile, in parts that may go between other lines.

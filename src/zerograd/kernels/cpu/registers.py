@@ -92,5 +92,8 @@ def hidden(name: str, value: str, kind: str) -> str:
 
 
 def held(name: str, value: str, kind: str) -> str:
-    """``name`` becomes a value here: the compiler computes it before all that is held later, and uses it after."""
+    """``name`` becomes a value here: the compiler computes it before all that is held later, and uses it after.
+
+    It also changes the order in which the compiler sees operands, so nothing may hang on that.
+    """
     return f'{name} = call {kind} asm sideeffect "", "=v,0"({kind} {value})'

@@ -1,7 +1,8 @@
 """Codes in registers of 256 bits, for processors with AVX2.
 
-A register of codes is a load that widens eight of them. The other way, words are narrowed two registers at a time by
-operations that saturate, which keep codes and, of whole numbers read as words, their signs.
+Codes are loaded and widened eight at a time. The other way, two registers of words become one of halves, and two of
+those one of bytes, by operations that saturate: what does not fit becomes the nearest that does. Codes fit, so they stay
+as they are; numbers do not, but whatever becomes of one, its highest bit is still its sign.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Saturating(Coder):
     )
 
     def lasting(self) -> list[str]:
-        """Nothing but where codes of no tile go."""
+        """Where the codes of the first rounds go, which belong to no tile: their address is unknown to the compiler."""
         return ['%nowhere = call ptr asm "", "=r,0"(ptr %nowhere.kept)']
 
     def loaded(self, k: int, form: BlockFormat, scope: str) -> list[str]:  # noqa: ARG002 - codes are loaded later
@@ -82,7 +83,8 @@ class Saturating(Coder):
         return lines
 
     def base(self, form: BlockFormat, words: Words, scale: str) -> str:
-        """The scale where its codes lie at last: it has no bits below, so it can be taken away there."""
+        """The scale where its codes lie at last, in the lower half of the word: it has no bits below, so it can be taken
+        away there."""
         return words.right(words.bits(scale), form.shift)
 
     def packed(self, k: int, form: BlockFormat, scale: list[str], scope: str) -> list[list[str]]:
@@ -112,12 +114,12 @@ class Saturating(Coder):
                     f"{x}.pair = sub {_HALVES} {x}.both, {c}.base",
                 ]
             if turn % FOUR == FOUR - 1:
-                lines += self._stored(k, form, turn, scope)
+                lines += self._put(k, form, turn, scope)
             turns.append(lines)
             lines = []
         return turns
 
-    def _stored(self, k: int, form: BlockFormat, turn: int, scope: str) -> list[str]:
+    def _put(self, k: int, form: BlockFormat, turn: int, scope: str) -> list[str]:
         """The codes of four registers go to their place."""
         c, x, start = f"%c{k}", f"%c{k}.{turn}", turn // FOUR * WIDTH
         lines = [

@@ -5,8 +5,9 @@ register at once instead of leaving that to the compiler, and in an order in whi
 tiles of 64 elements, in which the elements before a root or a quotient are computed while the ones after it wait for
 the divider; and beside each tile the codes of an earlier one, whose scale is known by then.
 
-The numbers are those of ``blocks``, to the bit. Only what means nothing may differ: codes of a group that is nan, and
-the sign of a nan. The loops of ``blocks`` stay for tensors whose rows are not made of whole tiles.
+The numbers are those of ``blocks``, to the bit: which product is merged with which sum is written down by
+``PassPrinter``, for the compiler would choose anew in every loop. Only what means nothing may differ: codes of a group
+that is nan, and the sign of a nan. The loops of ``blocks`` stay for tensors whose rows are not made of whole tiles.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ CODERS: tuple[Coder, ...] = (Sorting(), Saturating())
 """The better first."""
 
 CODING = 5
-"""The steps of a tile that codes are made in, at its end. With AVX-512, in three steps a tile takes 3 hundredths
+"""The steps of a tile that codes are made in, at its end; a step is a turn, or one that only ends those before it. With AVX-512, in three steps a tile takes 3 hundredths
 longer, evenly between all lines 5; with AVX2, in four, five or six it takes as long (AdamW, both moments in 8 bits)."""
 
 _PRINTED = {*INFIX, *COMPARE, "and", "or", "neg", "where", "sqrt", "abs", "maximum", "minimum", "sign", "lerp"}
@@ -125,7 +126,7 @@ class TilePrinter(BlockPrinter):
                 f"%near{n}.all = and i1 {before}, %near{n}",
             ]
             before = f"%near{n}.all"
-        return [*lines, f"%is.tiled = and i1 {before}, true"]
+        return [*lines, f"%is.tiled = and i1 {before}, true"]  # another name for the last of them
 
     def _weights(self) -> list[Node]:
         found = {w.id: w for n in self.one.elements() if self.read[n.id] is None and (w := near(n)) is not None}
@@ -198,7 +199,7 @@ class TilePrinter(BlockPrinter):
         ]
 
     def _rest(self) -> list[str]:
-        """The codes of 16 elements of the last tiles: by the definition, for there are few of them."""
+        """The codes of a register of the last tiles: by the definition, for there are few of them."""
         lines = [
             f"%rest.slot = and i64 %i.rest, {SLOTS * TILE - 1}",
             f"%rest.turn = lshr i64 %rest.slot, {self.registers.size.bit_length() - 1}",
@@ -244,7 +245,7 @@ class TilePrinter(BlockPrinter):
         coded = -(-len(codes) // (steps - first))
         lines: list[str] = []
         for step in range(steps):
-            for stage in (0, *range(latest, 0, -1)):
+            for stage in (0, *range(latest, 0, -1)):  # the newest first: what the divider is to do is ready soonest
                 if 0 <= step - stage < self.registers.turns:
                     lines += [line for at, line in turns[step - stage] if at == stage]
             if step >= first:

@@ -18,7 +18,8 @@ SLOW = ("sqrt", "div")
 
 
 def near(node: Node) -> Node | None:
-    """The weight of a lerp whose weight is one number for the tensor: it is served where that is below a half."""
+    """The weight of a lerp whose weight is one number for the tensor. Tiles are for weights below a half: what those of
+    a chunk are is asked before its first tile, and ``blocks`` serves the others."""
     weight = node.args[2] if node.op == "lerp" else None
     return weight if isinstance(weight, Node) and weight.level > Level.ELEMENT else None
 
@@ -30,6 +31,8 @@ class Turn(PassPrinter):
         super().__init__(*given, **named)
         self.coder = coder
         self.size, self.kind = coder.registers.size, coder.registers.numbers
+        self.blocks: Mapping[str, BlockFormat] = {}
+        self.turn = 0
         self.instead: dict[int, str] = {}
 
     def staged(self, blocks: Mapping[str, BlockFormat], turn: int) -> list[tuple[int, str]]:
