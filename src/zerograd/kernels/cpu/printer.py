@@ -7,14 +7,14 @@ is what the admission of tensors makes sure of.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from zerograd.algebra.graph import Level, Node
+from zerograd.algebra.graph import Node
 from zerograd.algebra.roles import vanishes
 from zerograd.algebra.tracing import Graph
 from zerograd.formats.layout import Layout
 from zerograd.kernels.cpu import machine
+from zerograd.kernels.cpu.merging import Merging, merged
 from zerograd.kernels.cpu.passes import Pass
 from zerograd.kernels.cpu.words import OUTSIDE, constant, hashed, load, operation, store, stored_as, truth
 
@@ -64,8 +64,7 @@ class PassPrinter:
         self.late = {node.id: i for i, node in enumerate(late)}
         self.read = {n.id: one.known.get(n.id) or leaves.get(n.id) for n in one.elements()}
         self.calls: set[str] = set()
-        computed = [n for n in one.elements() if self.read[n.id] is None]
-        self.uses = Counter(n.id for n in (*(a for c in computed for a in c.nodes), *one.roots))
+        self.merging = Merging(one, self.read)
 
     def source(self) -> str:
         """The module's text: the function, what it calls, the alias scopes."""
@@ -285,8 +284,9 @@ class PassPrinter:
         arms = truth(self.kind) if node.is_bool else self.kind
         values = [self._value(a) for a in node.nodes]
         lines = operation(name, node.op, values, self.kind, arms)
-        if node.op in ("add", "sub") and machine.fuses() and all(map(self._may_merge, node.nodes)):
-            lines = self._merged(name, node, values)
+        if machine.fuses() and self.merging.is_needed(node):
+            factors = [[self._value(a) for a in product.nodes] for product in node.nodes]
+            lines = merged(name, node.op, values, factors, self.kind)
         if node.op == "mul" and vanishes(node.nodes[1]):
             zero = constant(0.0, self.kind)
             lines = operation(f"{name}.product", "mul", values, self.kind, arms)
@@ -296,26 +296,6 @@ class PassPrinter:
             if " call " in line:
                 self.calls.add(_declaration(line.split(" call ")[1]))
         return lines
-
-    def _may_merge(self, node: Node) -> bool:
-        """Whether the compiler would make one operation of this product and the sum that it goes into."""
-        is_product = node.op == "mul" and node.level == Level.ELEMENT and self.read[node.id] is None
-        return is_product and self.uses[node.id] == 1 and not vanishes(node.nodes[1])
-
-    def _merged(self, name: str, node: Node, values: Sequence[str]) -> list[str]:
-        """The sum or the difference of two products, one of which is rounded and the other is not.
-
-        The compiler would take either, by an order of its own that hangs on other lines, so that two loops over the
-        same elements rounded otherwise. Here the first product of a sum is rounded: PyTorch too multiplies a state by
-        its weight in place and then adds. Of a difference it is the second.
-        """
-        kind = self.kind
-        if node.op == "sub":
-            product, rest = node.nodes[0], f"{name}.less"
-            lines = operation(rest, "neg", [values[1]], kind, kind)
-        else:
-            product, rest, lines = node.nodes[1], values[0], []
-        return [*lines, *operation(name, "fma", [*map(self._value, product.nodes), rest], kind, kind)]
 
     def _value(self, node: Node) -> str:
         return constant(node.args[0], self.kind) if node.op == "const" else f"%v{node.id}"

@@ -1,8 +1,8 @@
 """Codes in registers of 256 bits, for processors with AVX2.
 
 Codes are loaded and widened eight at a time. The other way, two registers of words become one of halves, and two of
-those one of bytes, by operations that saturate: what does not fit becomes the nearest that does. Codes fit, so they stay
-as they are; numbers do not, but whatever becomes of one, its highest bit is still its sign.
+those one of bytes, by operations that saturate: what does not fit becomes the nearest that does. Codes fit, so they
+stay as they are; numbers do not, but whatever becomes of one, its highest bit is still its sign.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class Saturating(Coder):
         return lines
 
     def base(self, form: BlockFormat, words: Words, scale: str) -> str:
-        """The scale where its codes lie at last, in the lower half of the word: it has no bits below, so it can be taken
-        away there."""
+        """The scale where its codes lie at last, in the lower half of the word: it has no bits below, so it can be
+        taken away there."""
         return words.right(words.bits(scale), form.shift)
 
     def packed(self, k: int, form: BlockFormat, scale: list[str], scope: str) -> list[list[str]]:

@@ -5,8 +5,8 @@ register at once instead of leaving that to the compiler, and in an order in whi
 tiles of 64 elements, in which the elements before a root or a quotient are computed while the ones after it wait for
 the divider; and beside each tile the codes of an earlier one, whose scale is known by then.
 
-The numbers are those of ``blocks``, to the bit: which product is merged with which sum is written down by
-``PassPrinter``, for the compiler would choose anew in every loop. Only what means nothing may differ: codes of a group
+The numbers are those of ``blocks``, to the bit: which product is merged with which sum is written down in
+``merging``, for the compiler would choose anew in every loop. Only what means nothing may differ: codes of a group
 that is nan, and the sign of a nan. The loops of ``blocks`` stay for tensors whose rows are not made of whole tiles.
 """
 
@@ -36,8 +36,9 @@ CODERS: tuple[Coder, ...] = (Sorting(), Saturating())
 """The better first."""
 
 CODING = 5
-"""The steps of a tile that codes are made in, at its end; a step is a turn, or one that only ends those before it. With AVX-512, in three steps a tile takes 3 hundredths
-longer, evenly between all lines 5; with AVX2, in four, five or six it takes as long (AdamW, both moments in 8 bits)."""
+"""The steps of a tile that codes are made in, at its end; a step is a turn, or one that only ends those before it.
+With AVX-512, in three steps a tile takes 3 hundredths longer, evenly between all lines 5; with AVX2, in four, five or
+six it takes as long (AdamW, both moments in 8 bits)."""
 
 _PRINTED = {*INFIX, *COMPARE, "and", "or", "neg", "where", "sqrt", "abs", "maximum", "minimum", "sign", "lerp"}
 
