@@ -60,3 +60,25 @@ def test_the_cost_of_the_guard_is_what_was_measured(page: str) -> None:
     told = [digits["median"], digits["p10"], layer["median"]] if "life" in page else [digits["median"], layer["median"]]
     words = [f"{100 * (1 / ratio - 1):.1f} %" for ratio in told]
     assert re.findall(r"\d\.\d %", (ROOT / page).read_text(encoding="utf-8")) == words
+
+
+def test_the_table_of_formats_is_what_was_measured_on_both_machines() -> None:
+    """torch's fused step over ours with states in float32 and in 8 bits: first decile and median."""
+    models = ("148 GPT-2-shaped tensors, 20M", "one tensor of 50M", "1000 tensors of 64")
+    wanted: dict[tuple[str, str], list[str]] = {}
+    for folder in ("", "avx2"):
+        path = ROOT / "benchmarks" / "results" / folder / "step.json"
+        rows = {row["workload"]: row["times"] for row in json.loads(path.read_text(encoding="utf-8"))["rows"]}
+        for model in models:
+            times = rows[f"{model}, AdamW"]
+            for states, name in (("float32", "zerograd"), ('`"int8"`', "zerograd int8")):
+                figures = [f"{times['torch fused'][at] / times[name][at]:.2f}" for at in ("p10", "median")]
+                wanted.setdefault((model, states), []).append(", ".join(figures))
+    page = (
+        (ROOT / "docs" / "formats.md").read_text(encoding="utf-8").replace("1,000 tensors of 64", "1000 tensors of 64")
+    )
+    shown = re.findall(r"^\| ([^|(]+?)(?: \([^|]*\))? \| (\S+) \| ([\d., ]+) \| ([\d., ]+) \|$", page, re.MULTILINE)
+    assert len(shown) == 5
+    assert {(model, states): figures for model, states, *figures in shown} == {
+        key: figures for key, figures in wanted.items() if key != ("1000 tensors of 64", "float32")
+    }
