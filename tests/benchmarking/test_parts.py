@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from zerograd.benchmarking import matrix_part as matrix_module
 from zerograd.benchmarking import step_part as step_module
 from zerograd.benchmarking import update_half_part as update_module
+from zerograd.benchmarking.matrix_part import LONGEST, measure_matrices, operations, products_a_second
 from zerograd.benchmarking.model_shapes import Model
 from zerograd.benchmarking.plans import Plan
 from zerograd.benchmarking.rows import COPY, FUSED, INT8, OURS, Part
@@ -100,3 +102,20 @@ def test_torch_draws_on_as_if_nothing_had_been_measured(tiny_plan: Plan) -> None
     torch.manual_seed(1)
     assert len(list(measure_training(replace(tiny_plan, largest=18_000))[1])) == 1
     assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="Muon is in torch.optim from 2.9 on")
+def test_matrices_that_would_take_minutes_are_left_out_and_named(
+    monkeypatch: pytest.MonkeyPatch, tiny_plan: Plan
+) -> None:
+    small, large = Model("small", ((16, 16),) * 2), Model("large", ((16, 64),) * 2)
+    assert (operations(small), operations(large)) == (2 * 16**3, 2 * 16 * 16 * 64)
+    monkeypatch.setattr(matrix_module, "MODELS", (small, large))
+    monkeypatch.setattr(matrix_module, "products_a_second", lambda: 15 * operations(small) / LONGEST)
+    part, rows = measure_matrices(tiny_plan)
+    assert [row.workload for row in rows] == ["Muon, small"]
+    assert part.notes[-1] == "large is left out: products of bfloat16 are slow here, a step takes 20 s."
+
+
+def test_the_speed_of_products_is_measured() -> None:
+    assert 1e5 < products_a_second(64) < 1e14

@@ -59,3 +59,11 @@ def test_tiny_models_run_on_one_thread_and_others_on_all() -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_no_round_begins_after_the_time_is_up() -> None:
+    calls: list[str] = []
+    turns = {name: Turn(lambda name=name: calls.append(name)) for name in ("one", "other")}  # type: ignore[misc]
+    outcome = in_turns(turns, Budget(seconds=60.0, rounds=1000, warm_up=5, at_most=0.0))
+    assert outcome.rounds == 1
+    assert sorted(calls) == ["one", "one", "other", "other"], "one warm-up and one round each"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,12 +26,43 @@ MODELS = (
 )
 HYPERS: dict[str, Any] = {"lr": 0.02, "weight_decay": 0.1}
 
+LONGEST = 5.0
+"""Seconds: a model is left out if a step takes longer, going by the time of a small product. Muon computes in bfloat16,
+and processors without operations for that take hundreds of times as long."""
+
 
 def measure_matrices(plan: Plan) -> tuple[Part, Iterator[Row]]:
     """The empty part, and the rows that will fill it as they are measured."""
     part = Part("matrices", "one step() of Muon", "microseconds")
     part.note("torch's Muon has one implementation. A block is four matrices of attention and two of the MLP.")
-    return part, (_row(model, plan) for model in MODELS if model.numbers <= plan.largest)
+    return part, _rows(part, plan)
+
+
+def _rows(part: Part, plan: Plan) -> Iterator[Row]:
+    rate = products_a_second()
+    for model in MODELS:
+        if model.numbers > plan.largest:
+            continue
+        if (seconds := 15 * operations(model) / rate) > LONGEST:
+            part.note(f"{model.name} is left out: products of bfloat16 are slow here, a step takes {seconds:.0f} s.")
+            continue
+        yield _row(model, plan)
+
+
+def products_a_second(size: int = 256) -> float:
+    """Multiplications in bfloat16 that this machine does in a second, by the fastest of three products of matrices."""
+    matrix = torch.randn(size, size, generator=torch.Generator().manual_seed(0)).bfloat16()
+    taken = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        matrix @ matrix
+        taken.append(time.perf_counter() - begin)
+    return size**3 / min(taken)
+
+
+def operations(model: Model) -> int:
+    """Multiplications of one product of each matrix with itself; Muon's five iterations have three such each."""
+    return sum(rows * columns * min(rows, columns) for rows, columns in model.shapes)
 
 
 def _row(model: Model, plan: Plan) -> Row:
@@ -39,8 +71,7 @@ def _row(model: Model, plan: Plan) -> Row:
         DEFAULT: entrant(lambda params: torch.optim.Muon(params, **HYPERS), start),
         OURS: entrant(lambda params: zerograd.Muon(params, **HYPERS), start),
     }
-    operations = sum(rows * columns * min(rows, columns) for rows, columns in model.shapes)
-    with threads_for(operations) as threads:
+    with threads_for(operations(model)) as threads:
         outcome = in_turns({label: Turn(one.optimizer.step) for label, one in entrants.items()}, plan.budget)
     details = {"tensors": len(model.shapes), "numbers": model.numbers, "optimizer": "Muon", "hyperparameters": HYPERS}
     return Row(f"Muon, {model.name}", outcome.timings, threads, outcome.rounds, {"model": model.name, **details})

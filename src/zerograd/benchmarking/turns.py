@@ -54,21 +54,23 @@ class Outcome:
 
 
 def in_turns(contestants: Mapping[str, Turn], budget: Budget) -> Outcome:
-    """Run each contestant once a round until the budget is used up.
+    """Run each contestant once a round until the budget is used up; one that is slow warms up once only.
 
     The order is drawn anew in every round, so nobody always follows the same neighbour. Python's garbage collection is
     off while a contestant runs and happens between two rounds.
     """
+    latest = time.perf_counter() + budget.at_most
     for turn in contestants.values():
-        for _ in range(budget.warm_up):
-            turn.prepare()
-            turn.call()
+        for n in range(budget.warm_up):
+            if n == 0 or time.perf_counter() < latest:
+                turn.prepare()
+                turn.call()
     order, draw = list(contestants), random.Random(0)
     taken: dict[str, list[float]] = {name: [] for name in contestants}
     with _collecting_by_hand() as collect:
         end = time.perf_counter() + budget.seconds
         rounds = 0
-        while rounds < budget.rounds or time.perf_counter() < end:
+        while rounds == 0 or ((rounds < budget.rounds or time.perf_counter() < end) and time.perf_counter() < latest):
             rounds += 1
             draw.shuffle(order)
             for name in order:
