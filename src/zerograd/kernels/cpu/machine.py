@@ -72,7 +72,8 @@ def converts_half() -> bool:
 @functools.cache
 def fuses() -> bool:
     """Whether a product and a sum are one operation of the processor; elsewhere LLVM calls a function for it."""
-    return has("fma") or "aarch64" in _binding().get_default_triple()
+    triple = _binding().get_default_triple()
+    return has("fma") or "aarch64" in triple or "arm64" in triple
 
 
 @functools.cache
