@@ -42,12 +42,11 @@ class Saturating(Coder):
         f"{_CODES} @llvm.x86.avx2.packuswb({_HALVES}, {_HALVES})",
         f"{_CODES} @llvm.x86.avx2.packsswb({_HALVES}, {_HALVES})",
         f"{_CODES} @llvm.umax.v32i8({_CODES}, {_CODES})",
-        f"{_WORDS} @llvm.fshr.v8i32({_WORDS}, {_WORDS}, {_WORDS})",
     )
 
     def lasting(self) -> list[str]:
-        """Where the codes of the first rounds go, which belong to no tile: their address is unknown to the compiler."""
-        return ['%nowhere = call ptr asm "", "=r,0"(ptr %nowhere.kept)']
+        """Nothing: sixteen registers are too few for it."""
+        return []
 
     def loaded(self, k: int, form: BlockFormat, scope: str) -> list[str]:  # noqa: ARG002 - codes are loaded later
         """The scale as words. Sixteen registers are too few to load all codes now."""

@@ -35,7 +35,6 @@ class Sorting(Coder):
     ahead = 12 * TILE
     kept_signs = f"i{TILE}"
     declared = (
-        f"{_WORDS} @llvm.fshr.v16i32({_WORDS}, {_WORDS}, {_WORDS})",
         f"{_CODES} @llvm.umax.v64i8({_CODES}, {_CODES})",
         f"{_CODES} @llvm.uadd.sat.v64i8({_CODES}, {_CODES})",
         f"{_CODES} @llvm.x86.avx512.pmultishift.qb.512({_CODES}, {_CODES})",
@@ -50,7 +49,6 @@ class Sorting(Coder):
         }
         return [
             hidden("%in.order", f"<{ORDER}>", _CODES),
-            '%nowhere = call ptr asm "", "=r,0"(ptr %nowhere.kept)',
             *(
                 line
                 for name, mask in {**masks, "places": PLACES}.items()

@@ -89,6 +89,7 @@ class TilePrinter(BlockPrinter):
         for declared in (
             f"{many} @llvm.umax.v{size}i32({many}, {many})",
             f"{many} @llvm.smax.v{size}i32({many}, {many})",
+            f"{many} @llvm.fshr.v{size}i32({many}, {many}, {many})",
             f"{self.registers.numbers} @llvm.fabs.v{size}f32({self.registers.numbers})",
             "i64 @llvm.smax.i64(i64, i64)",
             *found.declared,
@@ -214,11 +215,12 @@ class TilePrinter(BlockPrinter):
         return lines
 
     def _spread_scalars(self) -> list[str]:
-        """Numbers of the whole tensor in all elements of a register; and masks that the compiler must not know."""
+        """Numbers of the whole tensor in a whole register, where codes of no tile go, and what a coder keeps."""
         spread = [(f"%v{node.id}", "i1" if node.is_bool else "float") for node in self.one.scalars()]
         if self.scaled and "g" in self.read.values():
             spread.append(("%scale", "float"))
         lines = [line for name, kind in spread for line in self.registers.everywhere(f"{name}.all", name, kind)]
+        lines.append('%nowhere = call ptr asm "", "=r,0"(ptr %nowhere.kept)')
         return [*lines, *self.coder.lasting()]
 
     def _first_noise(self) -> list[str]:

@@ -56,14 +56,12 @@ class Turn(PassPrinter):
         for node in self.one.elements():
             name, buffer = f"%v{node.id}", self.read[node.id]
             if buffer is None:
-                stage = max(map(ready, node.nodes), default=0)
-                lines = self._operation(name, node)
-                if node.op in SLOW:
-                    if self.coder.apart:
-                        stage, lines = stage + 1, self._apart(name, node)
-                    found.append((stage + 1, held(f"{name}.late", name, self.kind)))
-                stages[node.id] = stage
+                apart = self.coder.apart and node.op in SLOW
+                stages[node.id] = stage = max(map(ready, node.nodes), default=0) + apart
+                lines = self._apart(name, node) if apart else self._operation(name, node)
                 found += [(stage, line) for line in lines]
+                if node.op in SLOW:
+                    found.append((stage + 1, held(f"{name}.late", name, self.kind)))
                 continue
             scaled = self.scaled and buffer == "g"
             at = place(buffer)
